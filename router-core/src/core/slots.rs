@@ -1,0 +1,118 @@
+//! Slabs whose keys know their generation, so that a stale key finds nothing.
+
+/// A slab. Slots are reused last-in-first-out, which keeps the used part small and warm.
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    free: u32,
+    len: usize,
+    /// The generation that new slots start with.
+    base: u32,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    next_free: u32,
+    value: Option<T>,
+}
+
+const NIL: u32 = u32::MAX;
+
+/// Index and generation. Generations start at 1, so no key is 0 as a `u64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Key {
+    /// Finds nothing, ever.
+    pub(crate) const NONE: Self = Self { index: NIL, generation: 0 };
+
+    pub(crate) const fn to_raw(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    pub(crate) const fn from_raw(raw: u64) -> Self {
+        Self { index: raw as u32, generation: (raw >> 32) as u32 }
+    }
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.generation == 0
+    }
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: NIL, len: 0, base: 1 }
+    }
+}
+
+impl<T> Slots<T> {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.len += 1;
+        if let Some(slot) = self.slots.get_mut(self.free as usize) {
+            let index = self.free;
+            self.free = slot.next_free;
+            slot.value = Some(value);
+            return Key { index, generation: slot.generation };
+        }
+        // A worker cannot have 2^32 of anything: each costs tens of bytes.
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot { generation: self.base, next_free: NIL, value: Some(value) });
+        Key { index, generation: self.base }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let slot = self.slots.get(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_ref() } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_mut() } else { None }
+    }
+
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        slot.next_free = self.free;
+        self.free = key.index;
+        self.len -= 1;
+        if self.len == 0 && self.slots.len() > 1024 {
+            // Give the memory of a burst back. The generations go with it, and old keys must not come true again: start above.
+            self.base = self.slots.iter().map(|slot| slot.generation).max().unwrap_or(self.base);
+            self.slots = Vec::new();
+            self.free = NIL;
+        }
+        Some(value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let value = slot.value.as_ref()?;
+            Some((Key { index: index as u32, generation: slot.generation }, value))
+        })
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.iter().map(|(key, _)| key).collect()
+    }
+}

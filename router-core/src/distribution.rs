@@ -1,0 +1,15 @@
+//! Treatments of addresses, and the choice of an outlet.
+
+/// How deliveries for an address are spread over its consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Treatment {
+    /// A copy for every consumer.
+    Multicast,
+    /// One consumer, the nearest; round robin among equals.
+    Closest,
+    /// One consumer, the one with the least outstanding deliveries.
+    #[default]
+    Balanced,
+    /// Nobody may use the address.
+    Unavailable,
+}
