@@ -1,0 +1,551 @@
+//! What has to hold for an entity alone, and for the entities of a configuration together.
+
+use std::collections::HashMap;
+
+use super::kinds::EntityKind;
+use super::record::Entity;
+use super::table::Identity;
+use super::tags::{Mode, MultiAddressStrategy, Role};
+use super::value::{Value, nearest};
+
+/// When the reference would have found a problem; it says so in the text that it fails with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// While the file was read.
+    Load,
+    /// While the entity was put to work.
+    Create,
+}
+
+/// Something that keeps an entity from being used. Always the fault of whoever wrote the entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The attribute it is about; `None` for the entity as a whole.
+    pub attribute: Option<String>,
+    /// When the reference finds this.
+    pub stage: Stage,
+    /// What is wrong and what was expected, for the user.
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Problem {
+    pub(crate) fn of(attribute: &str, stage: Stage, message: impl Into<String>) -> Self {
+        Self {
+            attribute: Some(attribute.to_owned()),
+            stage,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn whole(stage: Stage, message: impl Into<String>) -> Self {
+        Self {
+            attribute: None,
+            stage,
+            message: message.into(),
+        }
+    }
+}
+
+/// Property names of open frames that routers set themselves.
+const RESERVED_PROPERTIES: &[&str] = &[
+    "product",
+    "version",
+    "failover-server-list",
+    "network-host",
+    "port",
+    "scheme",
+    "hostname",
+];
+/// Prefixes of such names.
+const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
+
+impl Entity {
+    /// Everything that is wrong with this entity alone.
+    pub(crate) fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for attribute in self.kind().descriptor().attributes {
+            if attribute.required && self.get(attribute.name).is_none() {
+                problems.push(Problem::whole(
+                    Stage::Load,
+                    format!(
+                        "{} needs the attribute `{}`: {}",
+                        self.kind().name(),
+                        attribute.name,
+                        attribute.ty.expected()
+                    ),
+                ));
+            }
+        }
+        match self.kind() {
+            EntityKind::Router => self.check_router(&mut problems),
+            EntityKind::Listener | EntityKind::Connector => self.check_amqp(&mut problems),
+            EntityKind::TcpListener => self.check_tcp_listener(&mut problems),
+            EntityKind::TcpConnector if self.text("address").is_none_or(str::is_empty) => {
+                problems.push(Problem::whole(Stage::Create, "Address must be set"));
+            }
+            EntityKind::ListenerAddress => self.check_range(&mut problems, "value", 1, i64::MAX),
+            EntityKind::Address => self.check_address(&mut problems),
+            EntityKind::SslProfile | EntityKind::ProxyProfile if self.name().is_empty() => {
+                problems.push(Problem::whole(
+                    Stage::Load,
+                    format!("{} needs the attribute `name`, by which others refer to it", self.kind().name()),
+                ));
+            }
+            EntityKind::SslProfile => self.check_protocols(&mut problems),
+            EntityKind::Log => self.check_levels(&mut problems),
+            EntityKind::Policy => self.check_policy(&mut problems),
+            EntityKind::Vhost => problems.push(Problem::whole(
+                Stage::Load,
+                "vhost rules are not available in this version, and ignoring them would let everybody in",
+            )),
+            _ => {}
+        }
+        problems
+    }
+
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(Value::as_integer)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn check_range(&self, problems: &mut Vec<Problem>, name: &str, min: i64, max: i64) {
+        if let Some(number) = self.integer(name)
+            && !(min..=max).contains(&number)
+        {
+            let expected = if max == i64::MAX {
+                format!("a whole number of at least {min}")
+            } else {
+                format!("a whole number from {min} to {max}")
+            };
+            problems.push(Problem::of(
+                name,
+                Stage::Create,
+                format!("{name}: expected {expected}, found `{number}`"),
+            ));
+        }
+    }
+
+    fn check_router(&self, problems: &mut Vec<Problem>) {
+        if let Some(id) = self.text("id") {
+            if let Some(bad) = id
+                .chars()
+                .find(|character| character.is_control() || character.is_whitespace())
+            {
+                problems.push(Problem::of(
+                    "id",
+                    Stage::Create,
+                    format!("Router id attribute containing character '{bad}' in id '{id}' is disallowed."),
+                ));
+            } else if id.contains(['|', '$']) {
+                problems.push(Problem::of(
+                    "id",
+                    Stage::Load,
+                    format!(
+                        "Router ID \"{id}\" contains an illegal character: | and $ are not allowed."
+                    ),
+                ));
+            } else if id.is_empty() || id.contains('/') {
+                problems.push(Problem::of(
+                    "id",
+                    Stage::Load,
+                    format!(
+                        "id: expected a name without `/`, found `{id}`; the id is part of addresses"
+                    ),
+                ));
+            }
+        }
+        for interval in [
+            "helloIntervalSeconds",
+            "helloMaxAgeSeconds",
+            "raIntervalSeconds",
+            "raIntervalFluxSeconds",
+        ] {
+            self.check_range(problems, interval, 1, u32::MAX.into());
+        }
+        self.check_range(problems, "workerThreads", 1, 1024);
+        if let Some(count) = self.text("dataConnectionCount")
+            && count != "auto"
+            && count.parse::<u16>().is_err()
+        {
+            problems.push(Problem::of(
+                "dataConnectionCount",
+                Stage::Create,
+                format!("dataConnectionCount: expected a number or `auto`, found `{count}`"),
+            ));
+        }
+    }
+
+    fn check_amqp(&self, problems: &mut Vec<Problem>) {
+        let mut limit = |name: &str, min: i64, max: i64| {
+            if let Some(number) = self.integer(name)
+                && number != 0
+                && !(min..=max).contains(&number)
+            {
+                // `maxSessions` begins at 1 here and at 0 (the default) in what users may write; so does the reference.
+                let message = format!(
+                    "Invalid {name} specified ({number}). Minimum value is {min} and maximum value is {max}"
+                );
+                problems.push(Problem::of(name, Stage::Create, message));
+            }
+        };
+        limit("maxSessions", 1, 32_768);
+        limit("maxFrameSize", 512, i32::MAX.into());
+        limit("maxSessionFrames", 2, i32::MAX.into());
+        if let Some(cost) = self.integer("cost")
+            && !(1..=i64::from(i32::MAX)).contains(&cost)
+        {
+            let message = format!(
+                "Invalid cost ({cost}) specified. Minimum value for cost is 1 and maximum value is {}",
+                i32::MAX
+            );
+            problems.push(Problem::of("cost", Stage::Create, message));
+        }
+        if let Some(Value::Map(properties)) = self.get("openProperties") {
+            for (key, _) in properties {
+                if RESERVED_PROPERTIES.contains(&key.as_str())
+                    || RESERVED_PREFIXES
+                        .iter()
+                        .any(|prefix| key.starts_with(prefix))
+                {
+                    problems.push(Problem::of(
+                        "openProperties",
+                        Stage::Create,
+                        format!("Reserved key '{key}' not allowed in openProperties"),
+                    ));
+                }
+            }
+            let role: Role = self.typed("role");
+            if !properties.is_empty() && matches!(role, Role::InterRouter | Role::Edge) {
+                problems.push(Problem::of(
+                    "openProperties",
+                    Stage::Create,
+                    format!("openProperties not allowed for role {role}"),
+                ));
+            }
+        }
+        if self.flag("requireSsl") && self.text("sslProfile").is_none() {
+            problems.push(Problem::of(
+                "requireSsl",
+                Stage::Create,
+                "requireSsl without sslProfile: no client could ever connect",
+            ));
+        }
+    }
+
+    fn check_tcp_listener(&self, problems: &mut Vec<Problem>) {
+        let strategy: MultiAddressStrategy = self.typed("multiAddressStrategy");
+        if self.text("address").is_some() != (strategy == MultiAddressStrategy::None) {
+            problems.push(Problem::whole(
+                Stage::Create,
+                "Exactly one of the 'address' or 'multiAddressStrategy' field must be set",
+            ));
+        }
+        if self.text("address") == Some("") {
+            problems.push(Problem::of(
+                "address",
+                Stage::Create,
+                "address: expected an address, found nothing",
+            ));
+        }
+        if self.flag("authenticatePeer") && self.text("sslProfile").is_none() {
+            problems.push(Problem::of(
+                "authenticatePeer",
+                Stage::Create,
+                "authenticatePeer without sslProfile: a TCP client can only be authenticated by its certificate",
+            ));
+        }
+    }
+
+    fn check_address(&self, problems: &mut Vec<Problem>) {
+        match (self.text("prefix"), self.text("pattern")) {
+            (Some(_), Some(_)) | (None, None) => problems.push(Problem::whole(
+                Stage::Create,
+                "an address needs one of `prefix` and `pattern`, and not both",
+            )),
+            (Some(prefix), None) if prefix.contains(['*', '#']) => problems.push(Problem::of(
+                "prefix",
+                Stage::Create,
+                format!("prefix: expected tokens without `*` and `#`, found `{prefix}`; use `pattern` for wildcards"),
+            )),
+            _ => {}
+        }
+        self.check_range(problems, "priority", 0, 9);
+    }
+
+    fn check_protocols(&self, problems: &mut Vec<Problem>) {
+        const VERSIONS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+        for version in self
+            .text("protocols")
+            .unwrap_or_default()
+            .split_whitespace()
+        {
+            if !VERSIONS.contains(&version) {
+                let hint = nearest(version, VERSIONS.iter().copied())
+                    .map(|near| format!("; did you mean `{near}`?"));
+                problems.push(Problem::of(
+                    "protocols",
+                    Stage::Create,
+                    format!(
+                        "protocols: expected TLSv1.2 or TLSv1.3, found `{version}`{}",
+                        hint.unwrap_or_default()
+                    ),
+                ));
+            }
+        }
+    }
+
+    fn check_levels(&self, problems: &mut Vec<Problem>) {
+        if let Some(enable) = self.text("enable")
+            && let Err(message) = crate::config::levels::LevelSet::parse(enable)
+        {
+            problems.push(Problem::of("enable", Stage::Create, message));
+        }
+    }
+
+    fn check_policy(&self, problems: &mut Vec<Problem>) {
+        if self.flag("enableVhostPolicy") {
+            problems.push(Problem::of(
+                "enableVhostPolicy",
+                Stage::Load,
+                "enableVhostPolicy is not available in this version, and ignoring it would let everybody in",
+            ));
+        }
+        if self.text("policyDir").is_some_and(|dir| !dir.is_empty()) {
+            problems.push(Problem::of(
+                "policyDir",
+                Stage::Load,
+                "policyDir is not available in this version, and ignoring it would let everybody in",
+            ));
+        }
+    }
+}
+
+/// Everything that is wrong with these entities together. A problem comes with the place of the entity it is about.
+///
+/// A later entity is blamed for what it has in common with an earlier one.
+pub fn check_all(entities: &[Entity]) -> Vec<(usize, Problem)> {
+    let mut problems = Vec::new();
+    let router = entities
+        .iter()
+        .find(|entity| entity.kind() == EntityKind::Router);
+    let mode: Mode = router.map_or(Mode::Standalone, |router| router.typed("mode"));
+    let mut names = HashMap::new();
+    let mut identities = HashMap::new();
+    let mut sockets: HashMap<(String, u16), &Entity> = HashMap::new();
+    for (index, entity) in entities.iter().enumerate() {
+        let kind = entity.kind();
+        let mut problem = |problem| problems.push((index, problem));
+        if kind.descriptor().singleton
+            && entities
+                .iter()
+                .take(index)
+                .any(|earlier| earlier.kind() == kind)
+        {
+            problem(Problem::whole(
+                Stage::Load,
+                format!("there can only be one {}", kind.name()),
+            ));
+            continue;
+        }
+        if let Some(found) = check_role(entity, mode) {
+            problem(found);
+        }
+        check_references(entity, entities, &mut problem);
+        let doubled = !entity.identity().is_empty()
+            && identities.insert((kind, entity.identity()), ()).is_some();
+        let doubled_name =
+            !entity.name().is_empty() && names.insert((kind, entity.name()), ()).is_some();
+        if doubled || doubled_name {
+            let (attribute, value) = match kind.descriptor().identity {
+                Identity::Attribute(attribute) if doubled => (
+                    attribute,
+                    entity.text(attribute).unwrap_or_else(|| entity.name()),
+                ),
+                _ if doubled_name => ("name", entity.name()),
+                _ => ("identity", entity.identity()),
+            };
+            problem(Problem::of(
+                attribute,
+                Stage::Load,
+                format!(
+                    "there already is a {} with the {attribute} `{value}`",
+                    kind.name()
+                ),
+            ));
+        } else if let Some(found) = check_socket(entity, &mut sockets) {
+            problem(found);
+        }
+    }
+    problems
+}
+
+fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
+    if !matches!(entity.kind(), EntityKind::Listener | EntityKind::Connector) {
+        return None;
+    }
+    let role: Role = entity.typed("role");
+    let message = match (mode, role) {
+        (Mode::Standalone, Role::InterRouter | Role::Edge) => {
+            "role='standalone' not allowed to connect to or accept connections from other routers."
+                .to_owned()
+        }
+        (Mode::Edge, Role::InterRouter) => {
+            format!("role='inter-router' only allowed with router mode='interior' for {entity:?}")
+        }
+        (Mode::Edge, Role::Edge) if entity.kind() == EntityKind::Listener => {
+            format!("role='edge' only allowed with router mode='interior' for {entity:?}")
+        }
+        _ => return None,
+    };
+    Some(Problem::of("role", Stage::Load, message))
+}
+
+fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnMut(Problem)) {
+    let mut refer = |attribute: &str, target: EntityKind| {
+        if entity.kind().descriptor().attribute(attribute).is_none() {
+            return;
+        }
+        let Some(name) = entity.text(attribute) else {
+            return;
+        };
+        let candidates = || entities.iter().filter(|other| other.kind() == target);
+        if candidates().all(|other| other.name() != name) {
+            let mut message = format!("{attribute}: there is no {} named `{name}`", target.name());
+            if let Some(near) = nearest(name, candidates().map(Entity::name)) {
+                message.push_str(&format!("; did you mean `{near}`?"));
+            }
+            problem(Problem::of(attribute, Stage::Create, message));
+        }
+    };
+    refer("sslProfile", EntityKind::SslProfile);
+    refer("proxyProfile", EntityKind::ProxyProfile);
+    if entity.kind() == EntityKind::ListenerAddress {
+        refer("listener", EntityKind::TcpListener);
+        let listener = entities.iter().find(|other| {
+            other.kind() == EntityKind::TcpListener && Some(other.name()) == entity.text("listener")
+        });
+        if listener.is_some_and(|listener| {
+            listener.typed::<MultiAddressStrategy>("multiAddressStrategy")
+                == MultiAddressStrategy::None
+        }) {
+            problem(Problem::of(
+                "listener",
+                Stage::Create,
+                "listener: that tcpListener has no multiAddressStrategy, so it cannot have several addresses",
+            ));
+        }
+    }
+}
+
+/// Two entities on one socket would share its connections by chance, since workers open it once each (`SO_REUSEPORT`).
+fn check_socket<'a>(
+    entity: &'a Entity,
+    sockets: &mut HashMap<(String, u16), &'a Entity>,
+) -> Option<Problem> {
+    if !matches!(
+        entity.kind(),
+        EntityKind::Listener | EntityKind::TcpListener | EntityKind::Admin
+    ) {
+        return None;
+    }
+    let port = super::value::parse_port(entity.text("port")?)?;
+    if port == 0 {
+        return None;
+    }
+    let key = (entity.text("host").unwrap_or_default().to_owned(), port);
+    if let Some(earlier) = sockets.get(&key) {
+        return Some(Problem::of(
+            "port",
+            Stage::Create,
+            format!(
+                "port: {}:{port} is already taken by the {} `{}`",
+                key.0,
+                earlier.kind().name(),
+                earlier.name()
+            ),
+        ));
+    }
+    sockets.insert(key, entity);
+    None
+}
+
+/// Why an entity is kept but not put to work in this version; nothing may be opened or connected for it.
+pub fn inactive_reason(entity: &Entity) -> Option<String> {
+    let role: Role = entity.typed("role");
+    match entity.kind() {
+        EntityKind::Listener | EntityKind::Connector
+            if matches!(
+                role,
+                Role::InterRouter | Role::Edge | Role::InterEdge | Role::InterNetwork
+            ) =>
+        {
+            Some(format!(
+                "role {role}: links to other routers are not available in this version"
+            ))
+        }
+        EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => Some(
+            "HTTP listeners are not available in this version; `admin` answers probes and /metrics"
+                .to_owned(),
+        ),
+        EntityKind::Connector if entity.text("proxyProfile").is_some() => {
+            Some("connections through a proxyProfile are not available in this version".to_owned())
+        }
+        // The rules of a vhost can only be loaded together with these, so they would never be applied.
+        EntityKind::Listener | EntityKind::Connector if entity.text("policyVhost").is_some() => {
+            Some("policyVhost is not available in this version".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What of an entity has no effect in this version, for the user; `is_set` says which attributes the user wrote.
+pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let descriptor = entity.kind().descriptor();
+    let mut warnings = Vec::new();
+    if let Some(reason) = inactive_reason(entity) {
+        warnings.push(Problem::whole(
+            Stage::Create,
+            format!(
+                "{} `{}` stays closed: {reason}",
+                descriptor.name,
+                entity.name()
+            ),
+        ));
+    }
+    if let Some(reason) = descriptor.pending {
+        warnings.push(Problem::whole(
+            Stage::Create,
+            format!(
+                "{} `{}` has no effect: {reason} in this version",
+                descriptor.name,
+                entity.name()
+            ),
+        ));
+    }
+    for attribute in descriptor
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.pending && is_set(attribute.name))
+    {
+        let default = attribute
+            .default
+            .and_then(|default| attribute.ty.convert(default.into()).ok());
+        if entity.get(attribute.name) != default.as_ref() {
+            warnings.push(Problem::of(
+                attribute.name,
+                Stage::Create,
+                format!("{}: has no effect in this version", attribute.name),
+            ));
+        }
+    }
+    warnings
+}
