@@ -1,5 +1,28 @@
-//! See docs/ARCHITECTURE.md.
+//! What a Spanway router decides, without I/O, clock or randomness of its own. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
+
+pub mod address;
+pub mod core;
+pub mod counters;
+pub mod distribution;
+pub mod egress;
+pub mod policy;
+pub mod server;
+pub mod worker_batch;
+
+pub use crate::{
+    address::AddressConfig,
+    core::{
+        Core, CoreConfig, InletAttached, InletRequest, OutletAttached, OutletRequest,
+        keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
+    },
+    counters::Counters,
+    distribution::Treatment,
+    egress::{Egress, LinkRef, Transfer},
+    policy::{AllowAll, ConnInfo, Direction, Policy, Refusal, Terminus},
+    server::{Reachability, ServerInfo, ServerPick},
+    worker_batch::{WorkerBatch, WorkerId, WorkerMsg},
+};
 
 pub mod config;
 pub mod entity;
