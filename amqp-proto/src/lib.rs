@@ -9,6 +9,7 @@ pub mod condition;
 mod decode_error;
 mod delivery_state;
 pub mod frame;
+pub mod message;
 pub mod performative;
 mod raw;
 pub mod sasl;

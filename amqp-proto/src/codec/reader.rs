@@ -10,7 +10,8 @@ use crate::DecodeError;
 /// A cursor over a part of one block. Offsets, in errors too, are those of the block.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
-    block: &'a Bytes,
+    /// What slices are taken from; they are copied if there is none.
+    block: Option<&'a Bytes>,
     /// The block up to the end of the part.
     buf: &'a [u8],
     pos: usize,
@@ -19,18 +20,28 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads a whole block.
     pub fn new(block: &'a Bytes) -> Self {
-        Self { block, buf: block, pos: 0 }
+        Self { block: Some(block), buf: block, pos: 0 }
+    }
+
+    /// Reads bytes that are in no block: what is kept of them is copied.
+    pub fn of_slice(bytes: &'a [u8]) -> Self {
+        Self { block: None, buf: bytes, pos: 0 }
     }
 
     /// Reads `range` of a block; what lies outside the block is left out.
     pub fn part(block: &'a Bytes, range: Range<usize>) -> Self {
         let buf = block.get(..range.end).unwrap_or(block);
-        Self { block, buf, pos: range.start.min(buf.len()) }
+        Self { block: Some(block), buf, pos: range.start.min(buf.len()) }
     }
 
-    /// The whole block.
-    pub(crate) fn block(&self) -> &'a Bytes {
-        self.block
+    /// The same bytes up to `end`.
+    pub(crate) fn until(&self, end: usize) -> Self {
+        Self { block: self.block, buf: self.buf.get(..end).unwrap_or(self.buf), pos: self.pos }
+    }
+
+    /// Goes to an offset within the part.
+    pub(crate) fn seek(&mut self, pos: usize) {
+        self.pos = pos.min(self.buf.len());
     }
 
     /// Offset of the next byte.
@@ -115,7 +126,7 @@ impl<'a> Reader<'a> {
     pub fn take_bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
         let start = self.pos;
         self.take(len)?;
-        Ok(self.block.slice(start..self.pos))
+        Ok(self.slice(start..self.pos))
     }
 
     /// Takes one value of any type and checks that it is well-formed, see [`crate::Raw`].
@@ -128,9 +139,13 @@ impl<'a> Reader<'a> {
         Ok(start..self.pos)
     }
 
-    /// The bytes of a range of the block as a slice that keeps it alive; empty if it is outside.
+    /// The bytes of a range of the block as a slice that keeps it alive; empty if it is outside the part.
     pub fn slice(&self, range: Range<usize>) -> Bytes {
-        if range.start <= range.end && range.end <= self.block.len() { self.block.slice(range) } else { Bytes::new() }
+        let Some(bytes) = self.buf.get(range.clone()) else { return Bytes::new() };
+        match self.block {
+            Some(block) => block.slice(range),
+            None => Bytes::copy_from_slice(bytes),
+        }
     }
 
     /// Fails if anything is left.

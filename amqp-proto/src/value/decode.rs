@@ -15,11 +15,11 @@ impl Decode for Value {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         // Sizes, counts and depth are all checked by this before anything is allocated.
         let range = reader.clone().skip()?;
-        let mut part = Reader::part(reader.block(), range.clone());
+        let mut part = reader.until(range.end);
         let mut budget = range.len() + FREE_ELEMENTS;
         let value = value(&mut part, MAX_DEPTH, &mut budget)?;
         part.finish()?;
-        reader.take(range.len())?;
+        reader.seek(range.end);
         Ok(value)
     }
 }
