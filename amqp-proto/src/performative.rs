@@ -15,6 +15,7 @@ pub use tag::DeliveryTag;
 
 use crate::{
     DecodeError, DeliveryState, Encode, Fields, Reader, SourceTerminus, Str, Symbol, Symbols, TargetTerminus,
+    codec::code,
     composite::{composite, unknown_descriptor},
 };
 
@@ -281,6 +282,21 @@ impl PerformativeCode {
     /// If it is no performative's.
     #[inline]
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        // How every implementation writes the frames that matter.
+        let hot = match reader.rest() {
+            [code::DESCRIBED, code::SMALL_ULONG, 0x14, ..] => Some(Self::Transfer),
+            [code::DESCRIBED, code::SMALL_ULONG, 0x15, ..] => Some(Self::Disposition),
+            [code::DESCRIBED, code::SMALL_ULONG, 0x13, ..] => Some(Self::Flow),
+            _ => None,
+        };
+        if let Some(code) = hot {
+            reader.seek(reader.pos() + 3);
+            return Ok(code);
+        }
+        Self::read_any(reader)
+    }
+
+    fn read_any(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = reader.pos();
         let found = reader.descriptor(code_of)?;
         Ok(match found {

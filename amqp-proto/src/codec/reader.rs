@@ -29,6 +29,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `range` of a block; what lies outside the block is left out.
+    #[inline]
     pub fn part(block: &'a Bytes, range: Range<usize>) -> Self {
         let buf = block.get(..range.end).unwrap_or(block);
         Self { block: Some(block), buf, pos: range.start.min(buf.len()) }
@@ -40,21 +41,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes to an offset within the part.
+    #[inline]
     pub(crate) fn seek(&mut self, pos: usize) {
         self.pos = pos.min(self.buf.len());
     }
 
     /// Offset of the next byte.
+    #[inline]
     pub fn pos(&self) -> usize {
         self.pos
     }
 
     /// Offset behind the last byte.
+    #[inline]
     pub fn end(&self) -> usize {
         self.buf.len()
     }
 
     /// Number of bytes left.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.buf.len() - self.pos
     }
@@ -65,6 +70,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes left.
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.buf.get(self.pos..).unwrap_or_default()
     }

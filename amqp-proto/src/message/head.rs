@@ -4,7 +4,7 @@ use super::{
     MessageHeader, PropertiesView, Section, SectionKind,
     section::{section_end, section_kind},
 };
-use crate::{DecodeError, Reader};
+use crate::{DecodeError, Reader, codec::code};
 
 /// Where the sections up to properties stand. Offsets are those of the message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +33,22 @@ impl Head {
         let mut reader = Reader::of_slice(message).until(section.end);
         reader.seek(section.value);
         MessageHeader::decode_fields(&mut reader)
+    }
+
+    /// The priority of a message, 0 to 9 (§3.2.1: higher ones mean 9); 4 if it has none.
+    ///
+    /// # Errors
+    /// If the header is malformed.
+    #[inline]
+    pub fn priority(&self, message: &[u8]) -> Result<u8, DecodeError> {
+        let value = self.header.and_then(|section| message.get(section.value_range())).unwrap_or_default();
+        Ok(match *value {
+            [] | [code::LIST0] | [code::LIST8, _, 0 | 1, ..] => 4,
+            // Durable or not, then the priority: what nearly every header looks like.
+            [code::LIST8, _, _, code::TRUE | code::FALSE | code::NULL, code::NULL, ..] => 4,
+            [code::LIST8, _, _, code::TRUE | code::FALSE | code::NULL, code::UBYTE, priority, ..] => priority.min(9),
+            _ => self.read_header(message)?.priority.min(9),
+        })
     }
 
     /// The properties of a message, unread.

@@ -146,7 +146,13 @@ impl Section {
 pub(super) fn section_kind(bytes: &[u8], pos: usize, previous: Option<SectionKind>) -> Result<(SectionKind, usize), DecodeError> {
     let mut reader = Reader::of_slice(bytes);
     reader.seek(pos);
-    let found = reader.descriptor(code_of)?.and_then(SectionKind::of_code);
+    let found = match reader.rest() {
+        [code::DESCRIBED, code::SMALL_ULONG, byte, ..] => {
+            reader.seek(pos + 3);
+            SectionKind::of_code(u64::from(*byte))
+        }
+        _ => reader.descriptor(code_of)?.and_then(SectionKind::of_code),
+    };
     let kind = match found {
         Some(kind) => kind,
         None => {

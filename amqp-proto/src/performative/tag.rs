@@ -30,13 +30,19 @@ impl DeliveryTag {
         Some(tag)
     }
 
-    /// A tag of 8 bytes from a number, little-endian as the reference writes it.
-    pub fn from_u64(number: u64) -> Self {
-        let mut tag = Self { len: 8, bytes: [0; Self::MAX] };
+    /// A tag of exactly `N` bytes, which the compiler copies without a call; `N` is at most 32.
+    #[inline(always)]
+    pub(super) fn of_chunk<const N: usize>(bytes: &[u8; N]) -> Self {
+        let mut tag = Self { len: N as u8, bytes: [0; Self::MAX] };
         if let Some(head) = tag.bytes.first_chunk_mut() {
-            *head = number.to_le_bytes();
+            *head = *bytes;
         }
         tag
+    }
+
+    /// A tag of 8 bytes from a number, little-endian as the reference writes it.
+    pub fn from_u64(number: u64) -> Self {
+        Self::of_chunk(&number.to_le_bytes())
     }
 
     /// The bytes.
