@@ -1,5 +1,11 @@
 //! Treatments of addresses, and the choice of an outlet.
 
+mod candidates;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use candidates::{Candidate, Candidates};
+
 /// How deliveries for an address are spread over its consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Treatment {
@@ -7,7 +13,7 @@ pub enum Treatment {
     Multicast,
     /// One consumer, the nearest; round robin among equals.
     Closest,
-    /// One consumer, the one with the least outstanding deliveries.
+    /// One consumer, the one with the least outstanding deliveries; round robin among equals.
     #[default]
     Balanced,
     /// Nobody may use the address.

@@ -3,8 +3,8 @@
 //! `Core` calls an [`Egress`] that is passed to each of its methods; an `Egress` never calls back (decision 0003).
 //! Nothing here assumes that a link is an AMQP link: a [`LinkRef`] is whatever the adaptor makes of its two numbers.
 
-pub use provisional::{DeliveryState, End, Error, Payload, SendHead, Sent};
-pub(crate) use provisional::condition;
+pub use amqp_proto::{DeliveryState, Error};
+pub use provisional::{End, Payload, SendHead, Sent};
 
 use crate::worker_batch::{WorkerId, WorkerMsg};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::egress::condition;
+use amqp_proto::condition;
 
 /// Who a connection is, as far as its adaptor knows. `Core` passes it on to the [`Policy`] and keeps `link_capacity`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
