@@ -1,0 +1,338 @@
+//! Moves the bytes of one flow between its two sides.
+//!
+//! The relay knows nothing of sockets, addresses or timers: it is polled with two [`Side`]s and a read block that it borrows for
+//! the duration of the poll. What was read is written to the other side at once; only what that side does not take is kept, and
+//! until it is gone nothing more is read in that direction. So an idle flow holds no buffer, and a stalled one holds at most
+//! one block per direction.
+
+use std::cell::Cell;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use thiserror::Error;
+use transport::StreamError;
+use transport::block::ReadBlock;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes a direction may move in one poll before it lets the other tasks of the worker run.
+///
+/// One full read block (docs/ARCHITECTURE.md, Threads).
+const TURN: usize = transport::block::READ_BLOCK;
+
+/// A remainder up to this size is copied into a buffer of its own; a larger one keeps the block, and the worker reads into another.
+const COPY_REST: usize = 32 * 1024;
+
+/// One end of a flow, as the relay sees it.
+pub(crate) trait Side {
+    /// Is there room to write? A direction reads nothing that it could not pass on.
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
+    /// Reads once into the spare room of `block`; 0 is the peer's end of stream, and never anything else.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        block: &mut BytesMut,
+    ) -> Poll<Result<usize, StreamError>>;
+    /// Writes a part of `data`, which is not empty.
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8])
+    -> Poll<Result<usize, StreamError>>;
+    /// Hands what the side itself still holds (TLS records) to the kernel.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
+    /// Ends our half of the stream: the peer reads an end after everything that was written.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
+}
+
+/// Why a flow could not complete. Both sides are then reset.
+#[derive(Debug, Error)]
+pub(crate) enum Broken {
+    /// Reading from or writing to the client failed.
+    #[error("client side: {0}")]
+    Client(#[source] StreamError),
+    /// Reading from or writing to the server failed.
+    #[error("server side: {0}")]
+    Server(#[source] StreamError),
+}
+
+/// What one flow has moved and how far it is, readable while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Bytes read from the source of this direction.
+    pub(crate) read: Cell<u64>,
+    /// Bytes that the destination took.
+    pub(crate) written: Cell<u64>,
+    /// The source has ended and the destination was told.
+    pub(crate) ended: Cell<bool>,
+}
+
+impl Meter {
+    fn add_read(&self, n: usize) {
+        self.read.set(self.read.get().wrapping_add(n as u64));
+    }
+    fn add_written(&self, n: usize) {
+        self.written.set(self.written.get().wrapping_add(n as u64));
+    }
+}
+
+/// Both meters of a flow.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    /// Client to server.
+    pub(crate) up: Meter,
+    /// Server to client.
+    pub(crate) down: Meter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HalfState {
+    Open,
+    /// The source ended; the destination has yet to be told.
+    Ending,
+    Ended,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Half {
+    /// What the destination did not take. Owns no memory when there is nothing.
+    rest: Bytes,
+    state: HalfState,
+    /// The destination took less than there is: the source is not being read.
+    stalled: bool,
+}
+
+/// Which of the two calls failed, so that the caller knows which side is to blame.
+enum HalfError {
+    Source(StreamError),
+    Destination(StreamError),
+}
+
+/// See [`Relay::unread`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// The client's socket is not being read.
+    pub(crate) client: bool,
+    /// The server's socket is not being read.
+    pub(crate) server: bool,
+    /// At least one because the other side takes nothing, not because it has ended.
+    pub(crate) stalled: bool,
+}
+
+/// The state of a flow's bytes.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    up: Half,
+    down: Half,
+}
+
+impl Relay {
+    /// A relay that first passes `early`, bytes of the client that were read before the server was connected.
+    pub(crate) const fn new(early: Bytes) -> Self {
+        Self {
+            up: Half::new(early),
+            down: Half::new(Bytes::new()),
+        }
+    }
+
+    /// Which sides are not being read now: the client because the server takes nothing or because it has ended, and the reverse.
+    ///
+    /// Their loss goes unnoticed unless somebody else watches for it.
+    pub(crate) fn unread(&self) -> Unread {
+        Unread {
+            client: self.up.stalled || self.up.state != HalfState::Open,
+            server: self.down.stalled || self.down.state != HalfState::Open,
+            stalled: self.up.stalled || self.down.stalled,
+        }
+    }
+
+    /// Moves what can be moved. Ready when both directions have ended, or when the flow broke.
+    pub(crate) fn poll<C: Side, S: Side>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        server: &mut S,
+        block: &mut ReadBlock,
+        meters: &Meters,
+    ) -> Poll<Result<(), Broken>> {
+        let up = self.up.poll(cx, client, server, block, &meters.up);
+        match up {
+            Poll::Ready(Err(HalfError::Source(error))) => {
+                return Poll::Ready(Err(Broken::Client(error)));
+            }
+            Poll::Ready(Err(HalfError::Destination(error))) => {
+                // What the server said before it went away still belongs to the client, as on a direct connection.
+                self.down
+                    .last_words(cx, server, client, block, &meters.down);
+                return Poll::Ready(Err(Broken::Server(error)));
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        let down = self.down.poll(cx, server, client, block, &meters.down);
+        match down {
+            Poll::Ready(Err(HalfError::Source(error))) => {
+                return Poll::Ready(Err(Broken::Server(error)));
+            }
+            Poll::Ready(Err(HalfError::Destination(error))) => {
+                self.up.last_words(cx, client, server, block, &meters.up);
+                return Poll::Ready(Err(Broken::Client(error)));
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        match (up, down) {
+            (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Half {
+    const fn new(rest: Bytes) -> Self {
+        Self {
+            rest,
+            state: HalfState::Open,
+            stalled: false,
+        }
+    }
+
+    fn poll<A: Side, B: Side>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut A,
+        destination: &mut B,
+        block: &mut ReadBlock,
+        meter: &Meter,
+    ) -> Poll<Result<(), HalfError>> {
+        let mut moved = 0;
+        self.stalled = true;
+        loop {
+            ready!(self.poll_rest(cx, destination, meter))?;
+            match self.state {
+                HalfState::Ended => {
+                    self.stalled = false;
+                    return Poll::Ready(Ok(()));
+                }
+                HalfState::Ending => {
+                    ready!(destination.poll_end(cx)).map_err(HalfError::Destination)?;
+                    self.state = HalfState::Ended;
+                    self.stalled = false;
+                    meter.ended.set(true);
+                    return Poll::Ready(Ok(()));
+                }
+                HalfState::Open => {}
+            }
+            if moved >= TURN {
+                self.stalled = false;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ready!(destination.poll_writable(cx)).map_err(HalfError::Destination)?;
+            let buffer = block.writable(&[]);
+            let n = match source.poll_read(cx, buffer) {
+                Poll::Ready(Ok(n)) => n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(HalfError::Source(error))),
+                Poll::Pending => {
+                    self.stalled = false;
+                    // Nothing follows at once, so what the destination collected has to leave now.
+                    ready!(destination.poll_flush(cx)).map_err(HalfError::Destination)?;
+                    return Poll::Pending;
+                }
+            };
+            if n == 0 {
+                self.state = HalfState::Ending;
+                continue;
+            }
+            moved += n;
+            meter.add_read(n);
+            let mut taken = 0;
+            while let Some(left) = buffer.get(taken..).filter(|left| !left.is_empty()) {
+                match destination.poll_write(cx, left) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(HalfError::Destination(nothing_taken())));
+                    }
+                    Poll::Ready(Ok(m)) => {
+                        taken += m;
+                        meter.add_written(m);
+                    }
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(HalfError::Destination(error)));
+                    }
+                    Poll::Pending => {
+                        self.rest = if left.len() <= COPY_REST {
+                            Bytes::copy_from_slice(left)
+                        } else {
+                            block.take().split_off(taken)
+                        };
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what was left over, and gives its memory back.
+    fn poll_rest<B: Side>(
+        &mut self,
+        cx: &mut Context<'_>,
+        destination: &mut B,
+        meter: &Meter,
+    ) -> Poll<Result<(), HalfError>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.rest.is_empty() {
+            match ready!(destination.poll_write(cx, &self.rest)) {
+                Ok(0) => return Poll::Ready(Err(HalfError::Destination(nothing_taken()))),
+                Ok(n) => {
+                    self.rest.advance(n);
+                    meter.add_written(n);
+                }
+                Err(error) => return Poll::Ready(Err(HalfError::Destination(error))),
+            }
+        }
+        self.rest = Bytes::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// The source cannot be written to any more: passes on what it had sent before, as far as that is possible without waiting.
+    ///
+    /// Never ends the destination: the kernel reports a plain end once a write has consumed the socket's error.
+    fn last_words<A: Side, B: Side>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut A,
+        destination: &mut B,
+        block: &mut ReadBlock,
+        meter: &Meter,
+    ) {
+        if self.state != HalfState::Open
+            || !matches!(self.poll_rest(cx, destination, meter), Poll::Ready(Ok(())))
+        {
+            return;
+        }
+        let mut moved = 0;
+        while moved < TURN {
+            let buffer = block.writable(&[]);
+            let Poll::Ready(Ok(n @ 1..)) = source.poll_read(cx, buffer) else {
+                break;
+            };
+            moved += n;
+            meter.add_read(n);
+            let mut left: &[u8] = buffer;
+            while !left.is_empty() {
+                let Poll::Ready(Ok(taken @ 1..)) = destination.poll_write(cx, left) else {
+                    return;
+                };
+                meter.add_written(taken);
+                left = left.get(taken..).unwrap_or_default();
+            }
+        }
+        // A failing flush changes nothing: both sides are about to be reset.
+        let _ = destination.poll_flush(cx);
+    }
+}
+
+/// A write of something that took nothing cannot happen; it must not become an endless loop if it does.
+fn nothing_taken() -> StreamError {
+    StreamError::Io(io::ErrorKind::WriteZero.into())
+}
