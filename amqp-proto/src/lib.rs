@@ -6,20 +6,29 @@
 pub mod codec;
 mod composite;
 pub mod condition;
+pub mod connection;
 mod decode_error;
 mod delivery_state;
 pub mod frame;
+mod link;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod message;
+pub mod output;
 pub mod performative;
 mod raw;
 pub mod sasl;
+pub mod sasl_engine;
+mod session;
 mod terminus;
 mod text;
 pub mod value;
 
 pub use codec::{Decimal32, Decimal64, Decimal128, Decode, Encode, MAX_DEPTH, Reader, Timestamp, Uuid};
+pub use connection::Connection;
 pub use decode_error::DecodeError;
 pub use delivery_state::{ACCEPTED, DeliveryState, MODIFIED, RECEIVED, REJECTED, RELEASED};
+pub use link::{Payload, SendHead, Sent};
 pub use performative::{
     Attach, Begin, Close, DeliveryTag, Detach, Disposition, End, Error, Flow, Open, Performative, PerformativeCode, ReceiverSettleMode, Role,
     SenderSettleMode, Transfer,
@@ -30,4 +39,7 @@ pub use terminus::{
     TargetTerminus, TerminusDurability,
 };
 pub use text::{Str, Symbol};
-pub use value::Value;
+pub use value::{Array, Kind, Value};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Commands about connections and sessions, and what can be asked about links.
+
+use super::{Connection, LinkId, SessionId};
+use crate::{
+    Error,
+    performative::{Close, End, ReceiverSettleMode, Role, SenderSettleMode},
+    session::SessionState,
+};
+
+/// Why a command was not carried out. The owner's fault, or a limit that both sides agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The session is gone.
+    #[error("the session is gone")]
+    NoSession,
+    /// Neither side's channel-max allows another session.
+    #[error("no channel is left")]
+    NoChannel,
+    /// The peer's handle-max allows no other link in the session.
+    #[error("no handle is left")]
+    NoHandle,
+    /// [`super::Limits::links`] is reached.
+    #[error("too many links")]
+    TooManyLinks,
+    /// A link of that name and role is attached.
+    #[error("the link name is in use")]
+    NameInUse,
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+impl Connection {
+    /// Sends `open`. Clients do so by themselves. Repeated calls do nothing.
+    pub fn open(&mut self) {
+        if self.phase.is_amqp() {
+            self.send_open();
+        }
+    }
+
+    /// Closes the connection; what waits is sent before. [`super::Event::Closed`] comes with the peer's answer. Before AMQP was agreed on,
+    /// the connection is just over.
+    pub fn close(&mut self, error: Option<Error>) {
+        if self.closed.is_some() || self.open.close_sent {
+            return;
+        }
+        if !self.phase.is_amqp() && !self.open.sent {
+            let _ = self.finish(super::Closed { by: super::Initiator::Local, error });
+            return;
+        }
+        self.write_pending();
+        self.send_open();
+        self.open.close_sent = true;
+        self.write_cold(0, &Close { error: error.clone() });
+        self.close_error = error.map(Box::new);
+    }
+
+    /// Begins a session. [`super::Event::SessionBegun`] comes with the peer's answer, links may be attached at once.
+    ///
+    /// # Errors
+    /// If no channel is left or the connection is closed.
+    pub fn begin(&mut self) -> Result<SessionId, CommandError> {
+        if self.closed.is_some() || self.open.close_sent || !self.open.sent {
+            return Err(CommandError::Closed);
+        }
+        let index = self.new_session().ok_or(CommandError::NoChannel)?;
+        self.write_begin(index, None);
+        Ok(self.session_id(index))
+    }
+
+    /// Ends a session and all its links. There is no event for it, nor for its links.
+    pub fn end(&mut self, session: SessionId, error: Option<Error>) {
+        if self.session(session).is_none_or(|s| s.state == SessionState::EndSent) {
+            return;
+        }
+        let index = usize::from(session.index);
+        self.write_session(index);
+        let lost: Vec<usize> = self.links.iter().filter(|(_, l)| l.session == session.index).map(|(i, _)| i).collect();
+        for link in lost {
+            self.remove_link(link);
+        }
+        self.write_cold(session.index, &End { error });
+        if let Some(session) = self.session_mut(session) {
+            session.state = SessionState::EndSent;
+        }
+    }
+
+    /// The owner's token of a link; `None` if it is gone.
+    pub fn link_user(&self, link: LinkId) -> Option<u64> {
+        self.link(link).map(|l| l.user)
+    }
+
+    /// Sets the owner's token of a link, which its events carry.
+    pub fn set_link_user(&mut self, link: LinkId, user: u64) {
+        if let Some(link) = self.link_mut(link) {
+            link.user = user;
+        }
+    }
+
+    /// The session of a link.
+    pub fn link_session(&self, link: LinkId) -> Option<SessionId> {
+        self.link(link).map(|l| self.session_id(usize::from(l.session)))
+    }
+
+    /// What we are on a link.
+    pub fn link_role(&self, link: LinkId) -> Option<Role> {
+        self.link(link).map(|l| l.role)
+    }
+
+    /// The name of a link.
+    pub fn link_name(&self, link: LinkId) -> Option<&str> {
+        self.link(link).map(|l| l.name.as_str())
+    }
+
+    /// The settle modes that a link negotiated: how the sender settles, how the receiver does.
+    pub fn link_modes(&self, link: LinkId) -> Option<(SenderSettleMode, ReceiverSettleMode)> {
+        self.link(link).map(|l| (l.snd_mode, l.rcv_mode))
+    }
+
+    /// True if both sides have attached a link and neither has detached it.
+    pub fn is_attached(&self, link: LinkId) -> bool {
+        self.link(link).is_some_and(super::Link::is_attached)
+    }
+
+    /// Credit of a link: what we may send, or what the sender has and will have after the next flow.
+    pub fn credit(&self, link: LinkId) -> u32 {
+        self.link(link).map_or(0, |l| l.credit.saturating_add(l.grant))
+    }
+
+    /// Deliveries of a link that nobody has settled.
+    pub fn unsettled(&self, link: LinkId) -> u32 {
+        self.link(link).map_or(0, |l| l.unsettled)
+    }
+
+    /// Transfer frames that the peer takes in a session now.
+    pub fn window(&self, session: SessionId) -> u32 {
+        self.session(session).map_or(0, |s| s.window)
+    }
+
+    /// Sessions and links that exist, those included that wait for the peer's answer to an end.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.sessions.len(), self.links.len())
+    }
+}
