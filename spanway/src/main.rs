@@ -1,2 +1,40 @@
-//! See docs/ARCHITECTURE.md.
-fn main() {}
+//! Spanway: a Virtual Application Network in one binary. See docs/ARCHITECTURE.md.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod cli;
+mod config_load;
+mod logging;
+mod metrics;
+mod recv;
+mod router;
+mod send;
+mod start;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments
+        .next()
+        .unwrap_or_else(|| OsString::from("spanway"));
+    if Path::new(&program)
+        .file_name()
+        .is_some_and(|name| name == "skrouterd")
+    {
+        return start::skrouterd(&program.to_string_lossy(), arguments);
+    }
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Run(args) => start::run(&cli.log, &args),
+        Command::Skrouterd { arguments } => start::skrouterd("skrouterd", arguments),
+        Command::Send(args) => start::tool(&cli.log, || send::run(&args)),
+        Command::Recv(args) => start::tool(&cli.log, || recv::run(&args)),
+    }
+}

@@ -6,6 +6,7 @@
 //! This is the only crate of the workspace in which `unsafe` is allowed; each use says why it is sound.
 
 pub mod block;
+pub mod daemon;
 pub mod mailbox;
 pub mod metrics;
 pub mod proxy_protocol;

@@ -213,6 +213,20 @@ impl Configuration {
         this
     }
 
+    /// Gives the router an id, for when the configuration has none. The id has to be one that the table allows.
+    pub fn name_router(&mut self, id: &str) {
+        let identity = self.router.identity.clone();
+        let router = self
+            .entities
+            .iter_mut()
+            .find(|entity| entity.identity() == identity);
+        if let Some(router) = router {
+            router.put("id", id.into());
+            router.rename_identity(&format!("{}/{id}", EntityKind::Router.name()));
+            self.router = (&*router).into();
+        }
+    }
+
     /// A store with all entities; its changes are those that put the configuration to work.
     ///
     /// # Errors

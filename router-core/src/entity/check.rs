@@ -419,7 +419,7 @@ fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnM
         };
         let candidates = || entities.iter().filter(|other| other.kind() == target);
         if candidates().all(|other| other.name() != name) {
-            let mut message = format!("{attribute}: there is no {} named `{name}`", target.name());
+            let mut message = format!("{} '{name}' not found", target.name());
             if let Some(near) = nearest(name, candidates().map(Entity::name)) {
                 message.push_str(&format!("; did you mean `{near}`?"));
             }

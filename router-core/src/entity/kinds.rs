@@ -110,7 +110,7 @@ entities! {
         /// The password of the private key: plain, or `env:NAME`, `file:PATH`, `pass:TEXT`.
         password "password": Option<Secret> [create update];
         /// Which parts of a client's certificate form its user name: letters of `c s l o u n 1 2 5`.
-        uid_format "uidFormat": Option<String> [create pending];
+        uid_format "uidFormat": Option<String> [create];
         /// A JSON file that maps user names made by `uidFormat` to others.
         uid_name_mapping_file "uidNameMappingFile": Option<String> [create pending];
         /// The version of the credentials; raising it makes router connections anew.

@@ -231,6 +231,15 @@ impl Entity {
         self.identity = identity.to_owned();
     }
 
+    /// Gives another identity, and the same as a name if the old one was the name. For a router whose id is made up at start,
+    /// before the entity is in a store.
+    pub(crate) fn rename_identity(&mut self, identity: &str) {
+        if self.name == self.identity {
+            self.name = identity.to_owned();
+        }
+        self.identity = identity.to_owned();
+    }
+
     /// Makes the identity, and the name if it has none. `counter` gives the next number of the type.
     pub(crate) fn identify(&mut self, counter: impl FnOnce() -> u64) {
         let text = |name| self.text(name).unwrap_or_default();

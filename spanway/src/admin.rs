@@ -1,0 +1,161 @@
+//! The port for operators.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/livez` | 200 while the process runs |
+//! | `/readyz` | 200 when the router is ready, 503 with the reason while it starts or drains |
+//! | `/metrics` | metrics for Prometheus |
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use router_core::entity::AdminEntity;
+use tokio::net::{TcpListener, lookup_host};
+use tokio::sync::Semaphore;
+
+/// How many connections are served at a time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a client may take for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the admin port asks the router.
+pub(crate) trait AdminSource: Send + Sync + 'static {
+    /// `Err` says why the router is not ready.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The text of [`crate::metrics::MetricSet::encode`].
+    fn metrics(&self) -> impl Future<Output = String> + Send;
+}
+
+/// Opens the sockets of an admin port: all addresses that its host stands for.
+///
+/// # Errors
+/// The host is unknown, or an address cannot be listened on.
+pub(crate) async fn bind(admin: &AdminEntity) -> io::Result<Vec<TcpListener>> {
+    // Dual stack: on Linux `::` takes IPv4 as well.
+    let host = if admin.host.is_empty() {
+        "::"
+    } else {
+        admin.host.as_str()
+    };
+    let mut listeners = Vec::new();
+    for address in lookup_host((host, admin.port.number())).await? {
+        listeners.push(TcpListener::bind(address).await?);
+    }
+    Ok(listeners)
+}
+
+/// Serves a socket until `shutdown` is done. Must run inside a tokio runtime; never use one of a worker.
+pub(crate) async fn serve<S: AdminSource>(
+    listener: TcpListener,
+    source: Arc<S>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = async {
+            let permit = permits.clone().acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut shutdown => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let source = source.clone();
+                tokio::spawn(async move {
+                    serve_connection(stream, peer, source).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(target: "HTTP", "admin port cannot accept: {error}");
+                // Out of descriptors, most likely: trying again at once would spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection<S: AdminSource>(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    source: Arc<S>,
+) {
+    let service = hyper::service::service_fn(|request| answer(request, source.clone()));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(target: "HTTP", "admin connection from {peer}: {error}");
+    }
+}
+
+async fn answer<S: AdminSource>(
+    request: Request<Incoming>,
+    source: Arc<S>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path();
+    if !matches!(path, "/livez" | "/readyz" | "/metrics") {
+        return Ok(text(
+            StatusCode::NOT_FOUND,
+            "there are /livez, /readyz and /metrics\n".to_owned(),
+        ));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n".to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
+    }
+    Ok(match path {
+        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" => match source.ready() {
+            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(reason) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready: {reason}\n"),
+            ),
+        },
+        _ => {
+            let mut response = text(StatusCode::OK, source.metrics().await);
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(crate::metrics::CONTENT_TYPE),
+            );
+            response
+        }
+    })
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! From files and flags to a [`Configuration`].
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+
+use router_core::config::{ConfigError, Configuration, Flag, Section, Syntax, parse};
+use router_core::entity::{LogEntity, Mode, Stage};
+
+use crate::cli::RunArgs;
+
+/// The configuration without a file.
+const DEFAULT: &str = include_str!("default.yaml");
+
+/// Why there is no configuration. The fault of whoever wrote it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// The file could not be read.
+    #[error("cannot read configuration file {file}: {source}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What it says is wrong.
+    #[error("{error}")]
+    Config {
+        /// The name of the file.
+        file: String,
+        /// What is wrong.
+        error: ConfigError,
+        /// The log settings, if the file could be read that far: where the message has to go.
+        logs: Vec<LogEntity>,
+    },
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Flags(&'static str),
+}
+
+impl LoadError {
+    /// What skrouterd says after `Router start-up failed: `.
+    pub(crate) fn reference_text(&self) -> String {
+        match self {
+            Self::Read { file, source } => {
+                let reason = match source.kind() {
+                    io::ErrorKind::NotFound => "No such file or directory".to_owned(),
+                    io::ErrorKind::PermissionDenied => "Permission denied".to_owned(),
+                    _ => source.to_string(),
+                };
+                format!("Python: Exception: Cannot load configuration file {file}: {reason}")
+            }
+            Self::Config { file, error, .. } => error.reference_text(file),
+            Self::Flags(text) => (*text).to_owned(),
+        }
+    }
+
+    /// Log settings that hold in spite of the failure.
+    pub(crate) fn logs(&self) -> &[LogEntity] {
+        match self {
+            Self::Config { logs, .. } => logs,
+            _ => &[],
+        }
+    }
+}
+
+/// Loads what `spanway run` was given: the file, or the defaults, and the flags on top.
+pub(crate) fn load(args: &RunArgs) -> Result<Configuration, LoadError> {
+    let name = args.config.as_deref().unwrap_or("default configuration");
+    let mut sections = match &args.config {
+        Some(file) => read(file)?,
+        None => defaults(args)?,
+    };
+    for flag in flags(args)? {
+        flag.merge_into(&mut sections);
+    }
+    build(name, sections)
+}
+
+/// Loads the file that skrouterd was given.
+pub(crate) fn load_file(file: &str) -> Result<Configuration, LoadError> {
+    build(file, read(file)?)
+}
+
+fn read(file: &str) -> Result<Vec<Section>, LoadError> {
+    let failed = |source| LoadError::Read {
+        file: file.to_owned(),
+        source,
+    };
+    let bytes = std::fs::read(file).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        failed(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is not UTF-8: {error}"),
+        ))
+    })?;
+    parse(file, Syntax::of_file(file), &text).map_err(|error| refused(file, error))
+}
+
+/// The defaults, without what flags replace.
+fn defaults(args: &RunArgs) -> Result<Vec<Section>, LoadError> {
+    let mut sections = parse("default configuration", Syntax::Yaml, DEFAULT)
+        .map_err(|error| refused("default configuration", error))?;
+    sections.retain(|section| match section.name.as_str() {
+        "listener" => args.listen.is_empty(),
+        "admin" => args.admin.is_empty(),
+        _ => true,
+    });
+    Ok(sections)
+}
+
+fn flags(args: &RunArgs) -> Result<Vec<Flag>, LoadError> {
+    let mut flags = Vec::new();
+    let router = [
+        ("--id", "id", args.id.clone()),
+        ("--mode", "mode", args.mode.clone()),
+    ]
+    .into_iter()
+    .chain([(
+        "--workers",
+        "workerThreads",
+        args.workers.map(|workers| workers.to_string()),
+    )]);
+    for (flag, attribute, value) in router {
+        flags.extend(value.map(|value| Flag::router(flag, attribute, &value)));
+    }
+    if args.cert.is_some() {
+        flags.push(Flag::tls(
+            args.cert.as_deref(),
+            args.key.as_deref(),
+            args.ca.as_deref(),
+        ));
+    } else if args.listen.iter().any(Flag::needs_tls) {
+        return Err(LoadError::Flags(
+            "--listen amqps://... needs --cert and --key",
+        ));
+    }
+    for group in [
+        &args.listen,
+        &args.tcp_listener,
+        &args.tcp_connector,
+        &args.admin,
+    ] {
+        flags.extend(group.iter().cloned());
+    }
+    Ok(flags)
+}
+
+fn refused(file: &str, error: ConfigError) -> LoadError {
+    LoadError::Config {
+        file: file.to_owned(),
+        error,
+        logs: Vec::new(),
+    }
+}
+
+fn build(file: &str, sections: Vec<Section>) -> Result<Configuration, LoadError> {
+    let logs: Vec<_> = sections
+        .iter()
+        .filter(|section| section.name == "log")
+        .cloned()
+        .collect();
+    let mut configuration = Configuration::build(sections).map_err(|error| {
+        // The reference sets up its log before anything that is found only when entities are created.
+        let late = error
+            .findings
+            .iter()
+            .all(|finding| finding.stage == Stage::Create);
+        let logs = if late {
+            Configuration::build(logs).map(|configuration| configuration.logs)
+        } else {
+            Ok(Vec::new())
+        };
+        LoadError::Config {
+            file: file.to_owned(),
+            error,
+            logs: logs.unwrap_or_default(),
+        }
+    })?;
+    if configuration.router.id.is_none() {
+        name_router(&mut configuration);
+    }
+    Ok(configuration)
+}
+
+/// Makes up a name for a router that has none. Every process gets another, as two routers of one name break a network.
+fn name_router(configuration: &mut Configuration) {
+    let kind = match configuration.router.mode {
+        Mode::Standalone => "Standalone",
+        Mode::Interior => "Interior",
+        Mode::Edge => "Edge",
+    };
+    // A new `RandomState` is seeded by the system; an empty hash of it is a random number.
+    let random = RandomState::new().build_hasher().finish();
+    let id = format!("{kind}_{:08x}", random & 0xffff_ffff);
+    configuration.name_router(&id);
+}
+
+#[cfg(test)]
+mod tests;
