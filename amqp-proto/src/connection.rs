@@ -5,7 +5,7 @@
 //! ```text
 //! read:    handle_input(block, &mut pos, now) until it returns None; what is left from pos on is an incomplete frame: keep it
 //!          flush(), once for everything that was read
-//! write:   output().chunks(..), output().advance(n)
+//! write:   output().chunks(..), output_mut().advance(n)
 //! time:    poll_timeout() says when to call handle_timeout(now)
 //! ```
 //!
@@ -138,13 +138,13 @@ impl Connection {
     }
 
     /// What waits to be written to the peer.
-    pub fn output(&mut self) -> &mut Output {
-        &mut self.output
+    pub fn output(&self) -> &Output {
+        &self.output
     }
 
-    /// Bytes that wait to be written.
-    pub fn output_len(&self) -> usize {
-        self.output.len()
+    /// The same, to take away what was written and to lend buffers.
+    pub fn output_mut(&mut self) -> &mut Output {
+        &mut self.output
     }
 
     /// True from both opens to the first close.
@@ -157,9 +157,9 @@ impl Connection {
         self.closed.is_some()
     }
 
-    /// True if [`Event::Sasl`] was not answered yet; input is not read before.
+    /// True if [`Event::Sasl`], or a server's [`Event::Opened`], was not answered yet; input is not read before.
     pub fn awaits_owner(&self) -> bool {
-        matches!(self.phase, Phase::ServerDecides)
+        self.phase == Phase::ServerDecides || (self.open.received && !self.open.sent)
     }
 
     /// Frames and deliveries so far.
@@ -173,11 +173,11 @@ impl Connection {
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {
-        self.links.get(id.index()).filter(|l| LinkId::new(id.index(), l.generation) == id)
+        self.links.get(id.index()).filter(|l| l.id(id.index()) == id)
     }
 
     fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(id.index()).filter(|l| LinkId::new(id.index(), l.generation) == id)
+        self.links.get_mut(id.index()).filter(|l| l.id(id.index()) == id)
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {
@@ -189,7 +189,7 @@ impl Connection {
     }
 
     fn link_id(&self, index: usize) -> LinkId {
-        LinkId::new(index, self.links.get(index).map_or(0, |l| l.generation))
+        self.links.get(index).map_or_else(|| LinkId::from_u32(u32::MAX), |l| l.id(index))
     }
 
     fn session_id(&self, index: usize) -> SessionId {

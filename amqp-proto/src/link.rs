@@ -8,6 +8,7 @@ pub use payload::{End, Payload, SendHead, Sent};
 
 use crate::{
     Str,
+    connection::LinkId,
     performative::{DeliveryTag, ReceiverSettleMode, Role, SenderSettleMode},
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Link {
     pub(crate) max_message_size: u64,
     /// Bytes so far of the delivery that is being received.
     pub(crate) size: u64,
+    /// Content that the owner holds, in bytes.
+    pub(crate) held: usize,
     pub(crate) name: Str,
     pub(crate) generation: u32,
     /// Our number for it, which goes into our frames.
@@ -89,6 +92,7 @@ impl Link {
             user: 0,
             max_message_size: 0,
             size: 0,
+            held: 0,
             name,
             generation,
             handle: 0,
@@ -116,6 +120,11 @@ impl Link {
             urgent: false,
             tag: DeliveryTag::from_u64(0),
         }
+    }
+
+    /// The name of the link at an index of the connection.
+    pub(crate) fn id(&self, index: usize) -> LinkId {
+        LinkId::new(index, self.generation, self.role)
     }
 
     /// True while deliveries can move: not before both attached, not after we detached.

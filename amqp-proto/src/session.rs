@@ -123,11 +123,11 @@ impl Session {
         serial::ahead(self.incoming_limit, self.next_incoming_id) <= self.low_water as i32
     }
 
-    /// Opens the incoming window as far as content that is held allows; the next flow tells it. True if it is worth a flow of its
-    /// own.
+    /// Opens the incoming window as far as content that is held allows, if that is worth a flow of its own or there will be a flow
+    /// anyway. True if there is to be one.
     ///
     /// The window is counted in frames but meant in bytes: the smaller the frames are, the more of them.
-    pub(crate) fn extend_window(&mut self, max_frame_size: u32, limits: &Limits) -> bool {
+    pub(crate) fn extend_window(&mut self, max_frame_size: u32, limits: &Limits, anyway: bool) -> bool {
         let frame = (self.frame_size >> 4).clamp(1, max_frame_size);
         let least = (limits.session_bytes / max_frame_size).max(8);
         let target = (limits.session_bytes / frame).clamp(least, limits.session_frames.max(least));
@@ -135,11 +135,12 @@ impl Session {
         let window = target.saturating_sub(held);
         let before = self.incoming_window();
         self.low_water = target / 2;
-        if window <= before {
-            return false;
+        let worth = window > before && before <= self.low_water && (window - before >= target / 8 || before == 0);
+        if window > before && (worth || anyway) {
+            // Never told without being counted, and never counted without being told.
+            self.incoming_limit = self.next_incoming_id.wrapping_add(window);
         }
-        self.incoming_limit = self.next_incoming_id.wrapping_add(window);
-        before <= self.low_water && (window - before >= target / 8 || before == 0)
+        worth || anyway
     }
 
     /// A handle for a link of ours; `None` if the peer takes no more.

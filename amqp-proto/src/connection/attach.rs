@@ -220,6 +220,7 @@ impl Connection {
 
     /// Forgets the unsettled deliveries of a link.
     pub(super) fn forget_deliveries(&mut self, index: usize) {
+        self.release_index(index, usize::MAX);
         let Some(link) = self.links.get_mut(index) else { return };
         let unsettled = std::mem::take(&mut link.unsettled);
         link.partial = false;

@@ -38,14 +38,14 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; what waits is sent before. [`super::Event::Closed`] comes with the peer's answer. Before AMQP was agreed on,
+    /// Closes the connection with its sessions and links; what waits is sent before. [`super::Event::Closed`] comes with the peer's answer. Before AMQP was agreed on,
     /// the connection is just over.
     pub fn close(&mut self, error: Option<Error>) {
         if self.closed.is_some() || self.open.close_sent {
             return;
         }
         if !self.phase.is_amqp() && !self.open.sent {
-            let _ = self.finish(super::Closed { by: super::Initiator::Local, error });
+            self.finish_later(super::Closed { by: super::Initiator::Local, error });
             return;
         }
         self.write_pending();
@@ -53,6 +53,7 @@ impl Connection {
         self.open.close_sent = true;
         self.write_cold(0, &Close { error: error.clone() });
         self.close_error = error.map(Box::new);
+        self.drop_all();
     }
 
     /// Begins a session. [`super::Event::SessionBegun`] comes with the peer's answer, links may be attached at once.
@@ -102,9 +103,9 @@ impl Connection {
         self.link(link).map(|l| self.session_id(usize::from(l.session)))
     }
 
-    /// What we are on a link.
-    pub fn link_role(&self, link: LinkId) -> Option<Role> {
-        self.link(link).map(|l| l.role)
+    /// True if we are the sender on a link. Known even when the link is gone.
+    pub fn is_sender(&self, link: LinkId) -> bool {
+        link.role() == Role::Sender
     }
 
     /// The name of a link.
@@ -123,7 +124,7 @@ impl Connection {
     }
 
     /// Credit of a link: what we may send, or what the sender has and will have after the next flow.
-    pub fn credit(&self, link: LinkId) -> u32 {
+    pub fn link_credit(&self, link: LinkId) -> u32 {
         self.link(link).map_or(0, |l| l.credit.saturating_add(l.grant))
     }
 

@@ -64,9 +64,6 @@ impl Connection {
         if self.channels.get(u32::from(channel)).is_some() {
             return Err(Fault::connection(condition::ILLEGAL_STATE, format_args!("begin on channel {channel}, which has a session")));
         }
-        if !self.open.sent {
-            self.send_open();
-        }
         let (index, by) = match begin.remote_channel {
             Some(ours) => {
                 let index = usize::from(ours);
@@ -162,13 +159,13 @@ impl Connection {
 
     pub(super) fn on_flow(&mut self, channel: u16, flow: Flow, now: Instant) -> Result<Option<Event>, Fault> {
         let Some(index) = self.session_on(channel, "flow")? else { return Ok(None) };
-        let opened = self.on_session_flow(index, &flow)?;
-        let event = match flow.handle {
+        let changed = self.on_session_flow(index, &flow)?;
+        match flow.handle {
             None => {
                 if flow.link_credit.is_some() || flow.delivery_count.is_some() {
                     return Err(Fault::session(index, condition::INVALID_FIELD, "flow has link-credit or delivery-count but no handle"));
                 }
-                if flow.echo || !opened {
+                if flow.echo || !changed {
                     self.spend_idle("flows that change nothing", now)?;
                 }
                 if flow.echo {
@@ -177,25 +174,19 @@ impl Connection {
                         session.echo = true;
                     }
                 }
-                None
+                Ok(None)
             }
-            Some(handle) => self.on_link_flow(index, handle, &flow, now)?,
-        };
-        if !opened {
-            return Ok(event);
-        }
-        let window = Event::SessionWindow { session: self.session_id(index) };
-        match event {
-            None => Ok(Some(window)),
-            Some(event) => {
-                self.pending.push_back(window);
-                // Whatever the owner does because of the first event, the second comes next.
-                Ok(Some(event))
+            Some(handle) => {
+                let event = self.on_link_flow(index, handle, &flow)?;
+                if flow.echo || (event.is_none() && !changed) {
+                    self.spend_idle("flows that change nothing", now)?;
+                }
+                Ok(event)
             }
         }
     }
 
-    /// §2.5.6. True if the window was shut and is open now.
+    /// §2.5.6. True if the frame changed anything.
     fn on_session_flow(&mut self, index: usize, flow: &Flow) -> Result<bool, Fault> {
         let Some(session) = self.sessions.get_mut(index) else { return Ok(false) };
         let seen = flow.next_incoming_id.unwrap_or(session.initial_outgoing_id);
@@ -209,19 +200,25 @@ impl Connection {
         }
         let window = flow.incoming_window.saturating_sub(in_flight as u32);
         let opened = session.window == 0 && window > 0;
+        let mut changed = session.window != window;
         session.window = window;
         // A peer that skips transfer-ids uses up the window as if it had sent them.
         if ahead(flow.next_outgoing_id, session.next_incoming_id) > 0 {
             session.next_incoming_id = flow.next_outgoing_id;
+            changed = true;
             if session.is_low() {
                 self.mark_session(index);
             }
         }
-        Ok(opened)
+        if opened {
+            let session = self.session_id(index);
+            self.pending.push_back(Event::SessionWindow { session });
+        }
+        Ok(changed)
     }
 
     /// §2.6.7.
-    fn on_link_flow(&mut self, index: usize, handle: u32, flow: &Flow, now: Instant) -> Result<Option<Event>, Fault> {
+    fn on_link_flow(&mut self, index: usize, handle: u32, flow: &Flow) -> Result<Option<Event>, Fault> {
         let li = self.attached_link(index, handle, "flow")?;
         let id = self.link_id(li);
         let Some(link) = self.links.get_mut(li) else { return Ok(None) };
@@ -275,9 +272,6 @@ impl Connection {
         };
         if flow.echo {
             self.mark_link(li, true);
-        }
-        if flow.echo || event.is_none() {
-            self.spend_idle("flows that change nothing", now)?;
         }
         Ok(event)
     }

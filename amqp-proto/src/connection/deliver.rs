@@ -43,7 +43,6 @@ impl Connection {
             ));
         };
         let Some(link) = self.links.get_mut(li) else { return Ok(None) };
-        let generation = link.generation;
         if link.state == LinkState::DetachSent {
             if transfer.delivery_id.is_some() && transfer.delivery_id == session.expected_delivery {
                 session.expected_delivery = session.expected_delivery.map(|id| id.wrapping_add(1));
@@ -166,12 +165,17 @@ impl Connection {
         if done {
             link.partial = false;
         }
+        if link.grant > 0 && !link.dirty {
+            // Credit that was not worth a flow may be by now.
+            link.dirty = true;
+            self.dirty_links.push(li as u32);
+        }
         // An aborted delivery is settled too (§2.7.5).
         if (link.settled || transfer.aborted) && !(first && settled_now) && session.incoming.take(id).is_some() {
             link.unsettled -= 1;
         }
         let event = Transfer {
-            link: super::LinkId::new(li, generation),
+            link: link.id(li),
             delivery_id: id,
             user: link.user,
             message_format: link.message_format,

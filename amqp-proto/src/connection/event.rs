@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{LinkId, SessionId};
 use crate::{
-    DeliveryState, Error, Str, Symbol,
+    DeliveryState, Error, SourceTerminus, Str, Symbol, TargetTerminus,
     link::Payload,
     performative::{Attach, Open, Role},
 };
@@ -198,6 +198,19 @@ pub struct Disposed {
     pub delivery_id: u32,
     /// The owner's token of the delivery.
     pub token: u64,
+}
+
+impl Attached {
+    /// An answer with these termini that agrees to the peer's settle modes, for [`super::Connection::accept_attach`].
+    pub fn answer(&self, source: Option<SourceTerminus>, target: Option<TargetTerminus>) -> Attach {
+        Attach {
+            snd_settle_mode: self.attach.snd_settle_mode,
+            rcv_settle_mode: self.attach.rcv_settle_mode,
+            source,
+            target,
+            ..Attach::default()
+        }
+    }
 }
 
 /// Why and by whom a connection was closed.

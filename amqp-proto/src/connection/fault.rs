@@ -75,8 +75,8 @@ impl Connection {
         self.finish(Closed { by: Initiator::Local, error: Some(error) })
     }
 
-    /// Nothing will follow. Everything that the connection held is dropped.
-    pub(super) fn finish(&mut self, closed: Closed) -> Event {
+    /// Drops all sessions and links.
+    pub(super) fn drop_all(&mut self) {
         self.sessions = slab::Slab::new();
         self.links = slab::Slab::new();
         self.names.clear();
@@ -84,9 +84,20 @@ impl Connection {
         self.dirty_links = Vec::new();
         self.dirty_sessions = Vec::new();
         self.pending.clear();
+    }
+
+    /// Nothing will follow. Everything that the connection held is dropped.
+    pub(super) fn finish(&mut self, closed: Closed) -> Event {
+        self.drop_all();
         self.handshake = None;
         self.closed = Some(Box::new(closed.clone()));
         Event::Closed(Box::new(closed))
+    }
+
+    /// As [`Connection::finish`] for commands: the event comes with the next call of `handle_input`.
+    pub(super) fn finish_later(&mut self, closed: Closed) {
+        let event = self.finish(closed);
+        self.pending.push_back(event);
     }
 
     fn fail_session(&mut self, index: usize, error: Box<Error>) -> Option<Event> {

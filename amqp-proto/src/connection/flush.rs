@@ -1,6 +1,6 @@
 //! What is written once per batch: dispositions in ranges, and at most one flow per link.
 
-use super::{Connection, LinkId, SessionId, control::OUTGOING_WINDOW};
+use super::{Connection, LinkId, control::OUTGOING_WINDOW};
 use crate::{
     Encode,
     frame::write_amqp,
@@ -53,11 +53,10 @@ impl Connection {
         }
     }
 
-    fn session_flow(&mut self, index: usize, echo_or_worth: bool) -> Option<Flow> {
+    fn session_flow(&mut self, index: usize, anyway: bool) -> Option<Flow> {
         let (max_frame_size, limits) = (self.max_frame_size, self.limits);
         let session = self.sessions.get_mut(index).filter(|s| s.state != SessionState::EndSent)?;
-        let worth = session.extend_window(max_frame_size, &limits);
-        if !worth && !echo_or_worth {
+        if !session.extend_window(max_frame_size, &limits, anyway) {
             return None;
         }
         session.echo = false;
@@ -113,10 +112,11 @@ impl Connection {
     }
 
     /// As the receiver, lets the sender begin `n` more deliveries. Written by [`Connection::flush`]; a small addition to much credit
-    /// waits until a quarter of it was used up. Ends a drain that is under way.
+    /// waits until a quarter of it was used up. Takes back a drain that is under way, also with
+    /// `n` 0; what the sender gives back because it came too late is told by [`super::Event::Drained`] all the same.
     pub fn grant(&mut self, link: LinkId, n: u32) {
         let Some(l) = self.link_mut(link) else { return };
-        if l.role != Role::Receiver || n == 0 {
+        if l.role != Role::Receiver || (n == 0 && !l.drain) {
             return;
         }
         l.grant = l.grant.saturating_add(n);
@@ -124,15 +124,16 @@ impl Connection {
         self.mark_link(link.index(), urgent);
     }
 
-    /// As the receiver, asks the sender to use its credit at once or give it back, which [`super::Event::Drained`] tells. Without credit
-    /// that event comes as well. Grants that were not told yet are taken back.
-    pub fn request_drain(&mut self, link: LinkId) {
-        let Some(l) = self.link_mut(link) else { return };
-        if l.role == Role::Receiver {
-            l.grant = 0;
-            l.drain = true;
-            self.mark_link(link.index(), true);
+    /// As the receiver, asks the sender to use its credit at once or give it back, which [`super::Event::Drained`] tells. False if there is
+    /// no credit: then nothing is sent, and no event will come.
+    pub fn request_drain(&mut self, link: LinkId) -> bool {
+        let Some(l) = self.link_mut(link) else { return false };
+        if l.role != Role::Receiver || (l.credit == 0 && l.grant == 0) {
+            return false;
         }
+        l.drain = true;
+        self.mark_link(link.index(), true);
+        true
     }
 
     /// As the sender, gives the rest of the credit back because there is nothing to send (§2.6.7, drain). Written by
@@ -154,16 +155,29 @@ impl Connection {
     }
 
     /// Counts content of received deliveries that the owner keeps: the session's window is not opened for it.
-    pub fn hold(&mut self, session: SessionId, bytes: usize) {
-        if let Some(session) = self.session_mut(session) {
+    pub fn hold(&mut self, link: LinkId, bytes: usize) {
+        let Some(link) = self.link_mut(link) else { return };
+        link.held = link.held.saturating_add(bytes);
+        let session = usize::from(link.session);
+        if let Some(session) = self.sessions.get_mut(session) {
             session.held = session.held.saturating_add(bytes);
         }
     }
 
-    /// Takes back what [`Connection::hold`] counted.
-    pub fn release(&mut self, session: SessionId, bytes: usize) {
-        let index = usize::from(session.index);
-        let Some(session) = self.session_mut(session) else { return };
+    /// Takes back what [`Connection::hold`] counted. When a link goes, all that was held for it is taken back.
+    pub fn release(&mut self, link: LinkId, bytes: usize) {
+        let index = link.index();
+        if self.link(link).is_some() {
+            self.release_index(index, bytes);
+        }
+    }
+
+    pub(super) fn release_index(&mut self, index: usize, bytes: usize) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let bytes = bytes.min(link.held);
+        link.held -= bytes;
+        let index = usize::from(link.session);
+        let Some(session) = self.sessions.get_mut(index) else { return };
         session.held = session.held.saturating_sub(bytes);
         if session.is_low() {
             self.mark_session(index);

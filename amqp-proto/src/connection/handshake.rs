@@ -225,18 +225,18 @@ impl Connection {
 
     /// Server: answers [`Event::Sasl`] with the end of the exchange. Without such an event nothing happens.
     ///
-    /// Any code but [`SaslCode::Ok`] closes the connection; the event returned then says so.
-    pub fn sasl_outcome(&mut self, code: SaslCode) -> Option<Event> {
+    /// Any code but [`SaslCode::Ok`] closes the connection, which [`Event::Closed`] tells.
+    pub fn sasl_outcome(&mut self, code: SaslCode) {
         if self.phase != Phase::ServerDecides {
-            return None;
+            return;
         }
         self.write_sasl(&SaslOutcome { code, additional_data: None });
         if code == SaslCode::Ok {
             self.phase = Phase::ServerAmqpHeader;
-            return None;
+            return;
         }
         let error = Error::new(condition::UNAUTHORIZED_ACCESS, "authentication failed");
-        Some(self.finish(Closed { by: Initiator::Local, error: Some(error) }))
+        self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
     }
 
     fn client_response(&self) -> Bytes {

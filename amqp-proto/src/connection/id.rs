@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::performative::Role;
+
 /// A session of a connection. Stale ids are harmless: commands on them do nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
@@ -11,7 +13,7 @@ pub struct SessionId {
 
 /// A link of a connection. Stale ids are harmless: commands on them do nothing.
 ///
-/// Fits 32 bits: 20 bits of index, 12 bits that change whenever the index is used again.
+/// Fits 32 bits: what we are on the link, 11 bits that change whenever the index is used again, 20 bits of index.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(u32);
 
@@ -19,8 +21,14 @@ pub struct LinkId(u32);
 pub(crate) const MAX_LINKS: usize = 1 << 20;
 
 impl LinkId {
-    pub(crate) fn new(index: usize, generation: u32) -> Self {
-        Self(((generation & 0xfff) << 20) | (index as u32 & 0xf_ffff))
+    pub(crate) fn new(index: usize, generation: u32, role: Role) -> Self {
+        let sender = u32::from(role == Role::Sender) << 31;
+        Self(sender | ((generation & 0x7ff) << 20) | (index as u32 & 0xf_ffff))
+    }
+
+    /// What we are on the link. Known even when the link is gone.
+    pub fn role(self) -> Role {
+        if self.0 >> 31 == 1 { Role::Sender } else { Role::Receiver }
     }
 
     pub(crate) fn index(self) -> usize {
@@ -58,6 +66,6 @@ impl fmt::Debug for SessionId {
 
 impl fmt::Debug for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "link {}.{}", self.index(), self.0 >> 20)
+        write!(f, "link {}.{}", self.index(), (self.0 >> 20) & 0x7ff)
     }
 }

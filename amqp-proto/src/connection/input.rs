@@ -20,23 +20,26 @@ impl Connection {
     ///
     /// Once the connection is closed all input is skipped, and every call that had some repeats the event.
     pub fn handle_input(&mut self, block: &Bytes, pos: &mut usize, now: Instant) -> Option<Event> {
-        if let Some(event) = self.pending.pop_front() {
-            return Some(event);
-        }
         if *pos < block.len() {
             self.timers.heard(now);
         }
         loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
             if let Some(closed) = &self.closed {
                 let news = *pos < block.len();
                 *pos = block.len();
                 return news.then(|| Event::Closed(closed.clone()));
             }
+            if self.awaits_owner() {
+                return None;
+            }
             let before = *pos;
             let result = if self.phase.is_amqp() { self.amqp_input(block, pos, now) } else { self.handshake_input(block, pos) };
             match result {
                 Ok(Some(event)) => return Some(event),
-                Ok(None) if *pos == before => return None,
+                Ok(None) if *pos == before => return self.pending.pop_front(),
                 Ok(None) => {}
                 Err(fault) => {
                     if let Some(event) = self.fail(fault) {

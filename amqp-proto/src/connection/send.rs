@@ -17,6 +17,16 @@ impl Connection {
         if window == 0 || l.partial || !l.is_attached() || l.role != Role::Sender { 0 } else { l.credit }
     }
 
+    /// What [`Connection::send`] would answer if it could take nothing now: how far the delivery in progress has come.
+    pub fn sent_so_far(&self, link: LinkId) -> Sent {
+        match self.link(link) {
+            Some(l) if l.partial && l.role == Role::Sender => {
+                Sent { taken: 0, done: false, started: true, settled: l.settled || l.auto, delivery_id: l.delivery_id }
+            }
+            _ => Sent::default(),
+        }
+    }
+
     /// Sends a part of a delivery, split to the peer's max-frame-size, as far as credit and the session's window allow. Small payloads
     /// are copied, large ones queued by reference.
     ///
@@ -28,7 +38,7 @@ impl Connection {
     pub fn send(&mut self, id: LinkId, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
         let mut sent = Sent::default();
         let li = id.index();
-        let Some(link) = self.links.get_mut(li).filter(|l| LinkId::new(li, l.generation) == id) else { return sent };
+        let Some(link) = self.links.get_mut(li).filter(|l| l.id(li) == id) else { return sent };
         let channel = link.session;
         let Some(session) = self.sessions.get_mut(usize::from(channel)) else { return sent };
         if !link.is_attached() || link.role != Role::Sender {

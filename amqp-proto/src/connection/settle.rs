@@ -72,7 +72,7 @@ impl Connection {
                 }
                 continue;
             }
-            let (user, link) = (link.user, LinkId::new(slot.link as usize, link.generation));
+            let (user, link) = (link.user, link.id(slot.link as usize));
             return Some(Disposed { link, user, delivery_id: id, token: slot.token });
         }
         None
@@ -117,7 +117,7 @@ impl Connection {
 
     fn settle(&mut self, id: LinkId, role: Role, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) -> bool {
         let li = id.index();
-        let Some(link) = self.links.get_mut(li).filter(|l| LinkId::new(li, l.generation) == id) else { return false };
+        let Some(link) = self.links.get_mut(li).filter(|l| l.id(li) == id) else { return false };
         let index = usize::from(link.session);
         let Some(session) = self.sessions.get_mut(index) else { return false };
         let ring = if role == Role::Sender { &mut session.outgoing } else { &mut session.incoming };
