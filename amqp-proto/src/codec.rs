@@ -39,7 +39,7 @@ pub trait Encode {
     fn encode<B: BufMut>(&self, out: &mut B);
 
     /// The encoded bytes in a buffer of their own.
-    fn to_vec(&self) -> Vec<u8> {
+    fn encoded(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.encoded_len());
         self.encode(&mut out);
         out

@@ -180,7 +180,6 @@ impl Decode for DeliveryState {
 }
 
 fn decode_long(reader: &mut Reader<'_>) -> Result<DeliveryState, DecodeError> {
-    let start = reader.pos();
     if reader.peek()? != code::DESCRIBED {
         return Err(unknown_descriptor(reader, "a delivery state"));
     }
@@ -217,10 +216,8 @@ fn decode_long(reader: &mut Reader<'_>) -> Result<DeliveryState, DecodeError> {
         }
         _ => DeliveryState::Other(Raw::trusted(reader.slice(range.clone()))),
     };
-    // Unknown states stand at their beginning still.
-    if reader.pos() == start {
-        reader.take(range.len())?;
-    }
+    // Unknown states were not read.
+    reader.seek(range.end);
     Ok(state)
 }
 

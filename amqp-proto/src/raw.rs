@@ -41,7 +41,7 @@ impl Raw {
 
     /// Encodes a value.
     pub fn encode_of<T: Encode>(value: &T) -> Self {
-        Self(value.to_vec().into())
+        Self(value.encoded().into())
     }
 
     /// The encoded bytes.

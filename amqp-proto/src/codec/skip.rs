@@ -131,6 +131,11 @@ impl Walk<'_> {
         let available = end - self.pos;
         let minimum = minimum_width(element).ok_or(DecodeError::UnknownConstructor { code: element, at: self.pos - 1 })?;
         if minimum == 0 {
+            // Lists without a byte are a level like others, and so is the array.
+            let levels = if element == code::LIST0 { 2 } else { 1 };
+            if self.depth + levels > MAX_DEPTH {
+                return Err(DecodeError::TooDeep { at });
+            }
             // Any count of elements without a byte is well-formed; who expands them has to bound them.
             if available != 0 {
                 return Err(DecodeError::TrailingBytes { at: self.pos, count: available });
