@@ -1,1 +1,15 @@
-//! See docs/ARCHITECTURE.md.
+//! Independent peers drive Spanway: foreign clients, frames written by hand, real TCP programs.
+//!
+//! The library holds what the tests share; the tests are in `tests/`, the foreign client programs in `clients/`.
+//! `conformance/install` (called by `./test`) brings what they need.
+
+pub mod certs;
+pub mod client;
+pub mod matrix;
+pub mod ports;
+pub mod process;
+pub mod raw;
+pub mod router;
+
+pub use process::{Process, wait_for};
+pub use router::{Config, PATIENCE, Router};

@@ -1,0 +1,558 @@
+#!/usr/bin/python3
+"""Conformance client on Qpid Proton's Python binding. See ../README.md for commands and output."""
+
+import json
+import struct
+import sys
+import uuid
+
+from proton import (UNDESCRIBED, Array, Condition, Data, Described, Delivery, Message, SSLDomain,
+                    byte, char, decimal32, decimal64, decimal128, float32, int32, short, symbol, timestamp, ubyte,
+                    uint, ulong, ushort)
+from proton.handlers import MessagingHandler
+from proton.reactor import Container, LinkOption
+
+ARGS = dict(arg.split("=", 1) for arg in sys.argv[2:])
+COUNT = int(ARGS.get("count", "1"))
+ADDRESS = ARGS.get("address")
+SIZE = int(ARGS.get("size", "0"))
+
+
+def say(**line):
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def body(i):
+    return ("m-%d" % i).ljust(SIZE, ".")
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+PARSERS = {
+    "null": lambda text: None,
+    "boolean": lambda text: text == "true",
+    "ubyte": lambda text: ubyte(int(text)),
+    "ushort": lambda text: ushort(int(text)),
+    "uint": lambda text: uint(int(text)),
+    "ulong": lambda text: ulong(int(text)),
+    "byte": lambda text: byte(int(text)),
+    "short": lambda text: short(int(text)),
+    "int": lambda text: int32(int(text)),
+    "long": int,
+    "float": lambda text: float32(struct.unpack(">d", bytes.fromhex(text))[0]),
+    "double": lambda text: struct.unpack(">d", bytes.fromhex(text))[0],
+    "decimal32": lambda text: decimal32(int(text, 16)),
+    "decimal64": lambda text: decimal64(int(text, 16)),
+    "decimal128": lambda text: decimal128(bytes.fromhex(text)),
+    "char": lambda text: char(chr(int(text, 16))),
+    "timestamp": lambda text: timestamp(int(text)),
+    "uuid": uuid.UUID,
+    "binary": bytes.fromhex,
+    "string": str,
+    "symbol": symbol,
+}
+
+STRUCTURED = {
+    "list-empty": [],
+    "list": [int32(1), "a", True, [ulong(2)]],
+    "map": {"k": int32(1), "n": [int32(2)]},
+    "array-int": Array(UNDESCRIBED, Data.INT, int32(1), int32(2), int32(3)),
+    "array-symbol": Array(UNDESCRIBED, Data.SYMBOL, symbol("a"), symbol("bc")),
+    "described": Described(ulong(4660), "x"),
+}
+
+
+def double(value):
+    return struct.pack(">d", value).hex()
+
+
+def canonical(value):
+    """`type:text`, the same text in every client."""
+    if value is None:
+        return "null:"
+    if isinstance(value, bool):
+        return "boolean:" + ("true" if value else "false")
+    for kind, name in ((ubyte, "ubyte"), (ushort, "ushort"), (uint, "uint"), (timestamp, "timestamp"), (ulong, "ulong"),
+                       (byte, "byte"), (short, "short"), (int32, "int")):
+        if isinstance(value, kind):
+            return "%s:%d" % (name, value)
+    if isinstance(value, float32):
+        return "float:" + double(value)
+    if isinstance(value, decimal32):
+        return "decimal32:%08x" % value
+    if isinstance(value, decimal64):
+        return "decimal64:%016x" % value
+    if isinstance(value, decimal128):
+        return "decimal128:" + value.hex()
+    if isinstance(value, char):
+        return "char:%x" % ord(value)
+    if isinstance(value, symbol):
+        return "symbol:" + value
+    if isinstance(value, int):
+        return "long:%d" % value
+    if isinstance(value, float):
+        return "double:" + double(value)
+    if isinstance(value, uuid.UUID):
+        return "uuid:%s" % value
+    if isinstance(value, (bytes, memoryview)):
+        return "binary:" + bytes(value).hex()
+    if isinstance(value, str):
+        return "string:" + value
+    if isinstance(value, Described):
+        return "described:%s|%s" % (canonical(value.descriptor), canonical(value.value))
+    if isinstance(value, Array):
+        return "array:[" + ",".join(map(canonical, value.elements)) + "]"
+    if isinstance(value, list):
+        return "list:[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, dict):
+        return "map:{" + ",".join("%s=%s" % (canonical(k), canonical(v)) for k, v in value.items()) + "}"
+    return "%s:?" % type(value).__name__
+
+
+def matrix():
+    with open(ARGS["cases"], encoding="utf-8") as file:
+        for line in file:
+            name, kind, text = line.rstrip("\n").split("\t")
+            value = PARSERS[kind](text)
+            yield Message(subject=name, body=value, inferred=False, properties={"v": value},
+                          annotations={symbol("x-opt-v"): value})
+    for name, value in STRUCTURED.items():
+        yield Message(subject=name, body=value, inferred=False, annotations={symbol("x-opt-v"): value})
+    yield Message(subject="data", body=b"\x00\x01\xff", inferred=True)
+    yield Message(subject="sequence", body=[int32(1), "a"], inferred=True)
+    message = Message(
+        subject="properties", body="p", durable=True, priority=7, ttl=3600, first_acquirer=False, id=ulong(77),
+        user_id=b"user", address="to-field", reply_to="reply-field", correlation_id="corr", content_type="text/plain",
+        content_encoding="identity", expiry_time=4102444800, creation_time=1700000000, group_id="group",
+        group_sequence=5, reply_to_group_id="reply-group")
+    message.properties = {"b": True, "s": "text"}
+    yield message
+
+
+def describe(message):
+    name = message.subject
+    if name == "properties":
+        return {"name": name, "properties": {
+            "durable": str(message.durable).lower(), "priority": str(message.priority),
+            "ttl": str(int(round(message.ttl * 1000))), "message-id": canonical(ulong(message.id)),
+            "user-id": bytes(message.user_id).decode(), "to": message.address, "reply-to": message.reply_to,
+            "correlation-id": canonical(message.correlation_id), "content-type": str(message.content_type),
+            "content-encoding": str(message.content_encoding),
+            "expiry": str(int(round(message.expiry_time * 1000))),
+            "creation": str(int(round(message.creation_time * 1000))), "group-id": message.group_id,
+            "group-sequence": str(message.group_sequence), "reply-to-group-id": message.reply_to_group_id,
+            "b": canonical(message.properties["b"]), "s": canonical(message.properties["s"])}}
+    value = canonical(message.body)
+    if message.inferred:
+        value = {"data": "data:" + value.split(":", 1)[1], "sequence": "sequence:" + value.split(":", 1)[1]}[name]
+    line = {"name": name, "body": value}
+    if message.properties and "v" in message.properties:
+        line["prop"] = canonical(message.properties["v"])
+    if message.annotations and symbol("x-opt-v") in message.annotations:
+        line["ann"] = canonical(message.annotations[symbol("x-opt-v")])
+    return line
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+class Command(MessagingHandler):
+    def __init__(self, **options):
+        super().__init__(auto_settle=True, **options)
+        self.error = None
+
+    def on_start(self, event):
+        scheme = "amqps" if "tls" in ARGS else "amqp"
+        url = "%s://%s:%s" % (scheme, ARGS.get("host", "127.0.0.1"), ARGS["port"])
+        options = {"reconnect": False, "heartbeat": None}
+        if "tls" in ARGS:
+            domain = SSLDomain(SSLDomain.MODE_CLIENT)
+            domain.set_trusted_ca_db(ARGS["ca"])
+            domain.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME, ARGS["ca"])
+            options["virtual_host"] = ARGS.get("host", "127.0.0.1")
+            if "cert" in ARGS:
+                domain.set_credentials(ARGS["cert"], ARGS["key"], None)
+                options["allowed_mechs"] = "EXTERNAL"
+            options["ssl_domain"] = domain
+        self.connection = event.container.connect(url, **options)
+        self.begin(event)
+
+    def on_transport_error(self, event):
+        self.fail(event, "transport: %s" % event.transport.condition)
+
+    def on_link_error(self, event):
+        self.fail(event, "link: %s" % event.link.remote_condition)
+
+    def on_session_error(self, event):
+        self.fail(event, "session: %s" % event.session.remote_condition)
+
+    def on_connection_error(self, event):
+        self.fail(event, "connection: %s" % event.connection.remote_condition)
+
+    def fail(self, event, text):
+        self.error = text
+        event.connection.close()
+        event.container.stop()
+
+    def done(self, **line):
+        say(**line)
+        self.connection.close()
+
+
+class Send(Command):
+    """Sends `count` messages to `address`; with `to=a,b` through an anonymous sender instead."""
+
+    def begin(self, event):
+        self.to = ARGS["to"].split(",") if "to" in ARGS else None
+        options = [PreSettled()] if "settled" in ARGS else None
+        self.sender = event.container.create_sender(self.connection, None if self.to else ADDRESS, options=options)
+        self.sent = 0
+        self.outcomes = {"accepted": 0, "rejected": 0, "released": 0, "modified": 0}
+
+    def on_sendable(self, event):
+        while self.sender.credit and self.sent < COUNT:
+            message = Message(body=body(self.sent))
+            if self.to:
+                message.address = self.to[self.sent % len(self.to)]
+            self.sender.send(message)
+            self.sent += 1
+        if "settled" in ARGS and self.sent == COUNT:
+            self.done(sent=self.sent)
+
+    def on_settled(self, event):
+        name = {Delivery.ACCEPTED: "accepted", Delivery.REJECTED: "rejected", Delivery.RELEASED: "released",
+                Delivery.MODIFIED: "modified"}[event.delivery.remote_state]
+        self.outcomes[name] += 1
+        if sum(self.outcomes.values()) == COUNT:
+            self.done(sent=self.sent, **self.outcomes)
+
+
+class PreSettled(LinkOption):
+    def apply(self, link):
+        link.snd_settle_mode = 1
+
+
+class Recv(Command):
+    """Receives and accepts `count` messages from `address`."""
+
+    def __init__(self):
+        super().__init__(prefetch=100)
+        self.received, self.ordered, self.bytes = 0, True, 0
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        say(ready=True)
+
+    def on_message(self, event):
+        if self.received == COUNT:
+            return
+        text = event.message.body
+        self.ordered &= text.rstrip(".") == "m-%d" % self.received
+        self.received += 1
+        self.bytes += len(text)
+        self.accept(event.delivery)
+        if self.received == COUNT:
+            self.done(received=self.received, ordered=self.ordered, bytes=self.bytes)
+
+
+class Request(Command):
+    """Sends `count` requests to `address`, one after the other, with a dynamic address to reply to."""
+
+    def begin(self, event):
+        self.replies = 0
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+        self.receiver = event.container.create_receiver(self.connection, None, dynamic=True)
+
+    def request(self):
+        self.sender.send(Message(body="q-%d" % self.replies, reply_to=self.receiver.remote_source.address,
+                                 correlation_id=ulong(self.replies)))
+
+    def on_link_opened(self, event):
+        if event.receiver == self.receiver:
+            self.request()
+
+    def on_message(self, event):
+        assert event.message.body == "q-%d!" % self.replies, event.message
+        assert event.message.correlation_id == self.replies, event.message
+        self.replies += 1
+        if self.replies == COUNT:
+            self.done(replies=self.replies, reply_to=self.receiver.remote_source.address)
+        else:
+            self.request()
+
+
+class Respond(Command):
+    """Answers `count` requests on `address` through an anonymous sender."""
+
+    def begin(self, event):
+        self.answered = 0
+        self.settled = 0
+        self.sender = event.container.create_sender(self.connection, None)
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        if event.receiver == self.receiver:
+            say(ready=True)
+
+    def on_message(self, event):
+        request = event.message
+        self.sender.send(Message(address=request.reply_to, correlation_id=request.correlation_id,
+                                 body=request.body + "!"))
+        self.answered += 1
+
+    def on_settled(self, event):
+        if event.delivery.link == self.sender:
+            assert event.delivery.remote_state == Delivery.ACCEPTED
+            self.settled += 1
+            if self.settled == COUNT:
+                self.done(answered=self.answered)
+
+
+OUTCOMES = ("accept", "reject", "release", "modify")
+
+
+class OutcomesSend(Command):
+    """Sends one message for each outcome that the receiver can give it."""
+
+    def begin(self, event):
+        self.seen = {}
+        self.names = {}
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+
+    def on_sendable(self, event):
+        while self.sender.credit and len(self.names) < len(OUTCOMES):
+            name = OUTCOMES[len(self.names)]
+            self.names[self.sender.send(Message(body=name)).tag] = name
+
+    def on_settled(self, event):
+        delivery = event.delivery
+        seen = {Delivery.ACCEPTED: "accepted", Delivery.REJECTED: "rejected", Delivery.RELEASED: "released",
+                Delivery.MODIFIED: "modified"}[delivery.remote_state]
+        if seen == "rejected":
+            condition = delivery.remote.condition
+            if condition:
+                seen += ":%s:%s" % (condition.name, condition.description)
+        if seen == "modified":
+            seen += ":failed=%s:undeliverable=%s" % (str(delivery.remote.failed).lower(),
+                                                     str(delivery.remote.undeliverable).lower())
+        self.seen[self.names[delivery.tag]] = seen
+        if len(self.seen) == len(OUTCOMES):
+            self.done(outcomes=self.seen)
+
+
+class OutcomesRecv(Command):
+    """Does with each message what its body says."""
+
+    def __init__(self):
+        super().__init__(auto_accept=False)
+        self.handled = 0
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        say(ready=True)
+
+    def on_message(self, event):
+        delivery = event.delivery
+        wanted = event.message.body
+        if wanted == "accept":
+            delivery.update(Delivery.ACCEPTED)
+        elif wanted == "reject":
+            delivery.local.condition = Condition("test:rejected", "as told")
+            delivery.update(Delivery.REJECTED)
+        elif wanted == "release":
+            delivery.update(Delivery.RELEASED)
+        else:
+            delivery.local.failed = True
+            delivery.local.undeliverable = True
+            delivery.update(Delivery.MODIFIED)
+        delivery.settle()
+        self.handled += 1
+        if self.handled == len(OUTCOMES):
+            self.done(handled=self.handled)
+
+
+class TypesSend(Command):
+    """Sends a message for every case of the type matrix."""
+
+    def begin(self, event):
+        self.messages = matrix()
+        self.left = 0
+        self.all = False
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+
+    def on_sendable(self, event):
+        while self.sender.credit and not self.all:
+            message = next(self.messages, None)
+            if message is None:
+                self.all = True
+            else:
+                say(sent=message.subject)
+                self.sender.send(message)
+                self.left += 1
+
+    def on_settled(self, event):
+        assert event.delivery.remote_state == Delivery.ACCEPTED
+        self.left -= 1
+        if self.all and not self.left:
+            self.done(done=True)
+
+
+class TypesRecv(Command):
+    """Prints every message of the type matrix until `count` came."""
+
+    def begin(self, event):
+        self.received = 0
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        say(ready=True)
+
+    def on_message(self, event):
+        say(**describe(event.message))
+        self.received += 1
+        if self.received == COUNT:
+            self.done(done=True)
+
+
+class Drain(Command):
+    """Drains until `count` messages came, then once more, which must give nothing."""
+
+    def __init__(self):
+        super().__init__(prefetch=0)
+        self.received = self.drains = 0
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        say(ready=True)
+        self.receiver.drain(10)
+
+    def on_message(self, event):
+        self.received += 1
+
+    def on_link_flow(self, event):
+        self.check()
+
+    def on_delivery(self, event):
+        super().on_delivery(event) if hasattr(super(), "on_delivery") else None
+        self.check()
+
+    def check(self):
+        if self.receiver.draining() or self.receiver.credit:
+            return
+        self.receiver.drained()
+        self.drains += 1
+        if self.received >= COUNT and self.last:
+            self.done(received=self.received, drains=self.drains)
+            return
+        self.last = self.received >= COUNT
+        self.receiver.drain(10)
+
+    last = False
+
+
+class StreamSend(Command):
+    """Sends one message of `size` body bytes, in pieces, never holding more than a few of them."""
+
+    CHUNK = 256 * 1024
+    PIECE = bytes(range(256)) * (CHUNK // 256)
+
+    def begin(self, event):
+        self.left = SIZE
+        self.delivery = None
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+
+    def on_sendable(self, event):
+        self.feed()
+
+    def on_link_flow(self, event):
+        self.feed()
+
+    def feed(self):
+        if self.delivery is None:
+            if not self.sender.credit:
+                return
+            self.delivery = self.sender.delivery(self.sender.delivery_tag())
+            # One data section with a 4-byte size (AMQP 1.0 §3.2.6, §1.6.19).
+            self.sender.stream(b"\x00\x53\x75\xb0" + struct.pack(">I", SIZE))
+        transport = self.connection.transport
+        while self.left and self.delivery.pending < self.CHUNK and transport.pending() < 4 * self.CHUNK:
+            piece = self.PIECE[:min(self.left, self.CHUNK)]
+            self.sender.stream(piece)
+            self.left -= len(piece)
+            if not self.left:
+                self.sender.advance()
+
+    def on_unhandled(self, name, event):
+        if name == "on_transport" and self.delivery is not None and self.left:
+            self.feed()
+
+    def on_settled(self, event):
+        self.done(sent=SIZE, state=str(event.delivery.remote_state))
+
+
+class StreamRecv(Command):
+    """Receives one message in pieces, checks its bytes, keeps none of them."""
+
+    def __init__(self):
+        super().__init__(auto_accept=False, prefetch=1)
+        self.bytes = 0
+        self.good = True
+        self.head = b""
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opened(self, event):
+        say(ready=True)
+
+    # Below MessagingHandler, which would wait for the whole message.
+    def on_delivery(self, event):
+        delivery = event.delivery
+        link = event.link
+        if not link.is_receiver or delivery.settled and not delivery.pending:
+            return
+        while delivery.pending:
+            piece = link.recv(delivery.pending)
+            if piece is None:
+                break
+            if len(self.head) < 8:
+                take = 8 - len(self.head)
+                self.head += piece[:take]
+                piece = piece[take:]
+            # The body is 0, 1, .. 255, 0, 1, ..: all differences to a shifted reference are zero.
+            start = self.bytes % 256
+            self.good &= piece == StreamSend.PIECE[start:start + len(piece)] if len(piece) <= StreamSend.CHUNK - 256 \
+                else all(piece[i] == (start + i) % 256 for i in range(0, len(piece), 4093))
+            self.bytes += len(piece)
+        if delivery.aborted:
+            self.done(aborted=True, received=self.bytes)
+        elif not delivery.partial:
+            delivery.update(Delivery.ACCEPTED)
+            delivery.settle()
+            self.done(received=self.bytes, good=self.good)
+
+
+COMMANDS = {
+    "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
+    "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
+    "stream-send": StreamSend, "stream-recv": StreamRecv,
+}
+
+
+def main():
+    command = COMMANDS[sys.argv[1]]()
+    if isinstance(command, StreamRecv):
+        # Without the handler that assembles messages.
+        command.handlers = [h for h in command.handlers if type(h).__name__ != "IncomingMessageHandler"]
+    Container(command).run()
+    if command.error:
+        say(error=command.error)
+        sys.exit(1)
+
+
+main()

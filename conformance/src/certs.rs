@@ -1,0 +1,79 @@
+//! Certificates for TLS tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+
+/// Files of a certificate authority and of what it issued.
+#[derive(Clone, Debug)]
+pub struct Certs {
+    /// The authority's certificate.
+    pub ca: PathBuf,
+    /// For `localhost`, 127.0.0.1 and ::1.
+    pub server: Pair,
+    /// For a client, with the common name `client`.
+    pub client: Pair,
+}
+
+/// A certificate with its key, as PEM files.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Certificate.
+    pub cert: PathBuf,
+    /// Private key, PKCS#8.
+    pub key: PathBuf,
+}
+
+impl Certs {
+    /// Makes an authority and its certificates in `dir`; `name` is part of the file names.
+    pub fn new(dir: &Path, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
+        let key = KeyPair::generate().unwrap();
+        let ca = dir.join(format!("{name}-ca.pem"));
+        fs::write(&ca, params.self_signed(&key).unwrap().pem()).unwrap();
+        let issuer = Issuer::new(params, key);
+        let issue = |what: &str, names: &[&str], usage: ExtendedKeyUsagePurpose| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name.push(DnType::CommonName, what);
+            params.extended_key_usages.push(usage);
+            params.use_authority_key_identifier_extension = true;
+            let key = KeyPair::generate().unwrap();
+            let pair = Pair { cert: dir.join(format!("{name}-{what}.pem")), key: dir.join(format!("{name}-{what}.key")) };
+            fs::write(&pair.cert, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+            fs::write(&pair.key, key.serialize_pem()).unwrap();
+            pair
+        };
+        Self {
+            server: issue("server", &["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
+            client: issue("client", &[], ExtendedKeyUsagePurpose::ClientAuth),
+            ca,
+        }
+    }
+
+    /// The same as PKCS#12 stores for Java, password `password`: trust store, key store.
+    pub fn java_stores(&self) -> (PathBuf, PathBuf) {
+        let trust = self.ca.with_extension("trust.p12");
+        if !trust.exists() {
+            let mut keytool = Command::new("keytool");
+            keytool.args(["-importcert", "-noprompt", "-alias", "ca", "-storetype", "PKCS12", "-storepass", "password"]);
+            run(keytool.arg("-file").arg(&self.ca).arg("-keystore").arg(&trust));
+        }
+        let keys = self.client.cert.with_extension("p12");
+        if !keys.exists() {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["pkcs12", "-export", "-passout", "pass:password", "-out"]).arg(&keys);
+            run(openssl.arg("-in").arg(&self.client.cert).arg("-inkey").arg(&self.client.key));
+        }
+        (trust, keys)
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,208 @@
+//! The router under test.
+//!
+//! Tests speak only the reference's configuration syntax and command line, so that each of them can also be run
+//! against another router: `SPANWAY_CONFORMANCE_ROUTER=/path/to/skrouterd cargo test -p conformance`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::ports::free_port;
+use crate::process::{Process, wait_for};
+
+/// A router starts, and a client program does its job, within this time, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the workspace is.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is a directory of the workspace")
+}
+
+/// The target directory and profile that this test was built into, such as `target/debug`.
+pub fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    exe.ancestors()
+        .find(|dir| dir.join("deps").is_dir())
+        .expect("a test runs from target/<profile>/deps")
+        .to_owned()
+}
+
+/// The `spanway` binary of this workspace, built on the first call with the profile of the test.
+pub fn spanway() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let dir = profile_dir();
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.current_dir(workspace()).args(["build", "--quiet", "--package", "spanway", "--target-dir"]);
+        build.arg(dir.parent().unwrap());
+        match dir.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => {}
+            Some(profile) => {
+                build.args(["--profile", profile]);
+            }
+        }
+        let status = build.status().expect("cargo runs");
+        assert!(status.success(), "cannot build spanway: {status}");
+        dir.join("spanway")
+    })
+}
+
+/// Another router than ours, to check the tests themselves.
+pub fn foreign_router() -> Option<PathBuf> {
+    std::env::var_os("SPANWAY_CONFORMANCE_ROUTER").map(PathBuf::from)
+}
+
+/// The configuration of a router, in the reference's syntax.
+#[derive(Debug)]
+pub struct Config {
+    text: String,
+    dir: TempDir,
+    amqp: Vec<u16>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// A standalone router with the id `QDR` and no listener.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("spanway-").tempdir().unwrap();
+        let mut config = Self { text: String::new(), dir, amqp: Vec::new() };
+        config.section("router", &[("mode", "standalone"), ("id", "QDR")]);
+        config
+    }
+
+    /// Adds an entity.
+    pub fn section(&mut self, name: &str, attributes: &[(&str, &str)]) -> &mut Self {
+        writeln!(self.text, "{name} {{").unwrap();
+        for (key, value) in attributes {
+            writeln!(self.text, "    {key}: {value}").unwrap();
+        }
+        self.text.push_str("}\n");
+        self
+    }
+
+    /// Adds an AMQP listener for clients on 127.0.0.1, without authentication unless `attributes` say otherwise;
+    /// returns its port.
+    pub fn listener(&mut self, attributes: &[(&str, &str)]) -> u16 {
+        let port = free_port();
+        let port_text = port.to_string();
+        let mut all = vec![("host", "127.0.0.1"), ("port", port_text.as_str())];
+        for default in [("saslMechanisms", "ANONYMOUS"), ("authenticatePeer", "no"), ("idleTimeoutSeconds", "240")] {
+            if !attributes.iter().any(|(key, _)| *key == default.0) {
+                all.push(default);
+            }
+        }
+        all.extend_from_slice(attributes);
+        self.section("listener", &all);
+        self.amqp.push(port);
+        port
+    }
+
+    /// Adds a TCP listener on 127.0.0.1 for `address`; returns its port.
+    pub fn tcp_listener(&mut self, address: &str, attributes: &[(&str, &str)]) -> u16 {
+        let port = free_port();
+        let text = port.to_string();
+        let mut all = vec![("address", address), ("port", text.as_str())];
+        if !attributes.iter().any(|(key, _)| *key == "host") {
+            all.push(("host", "127.0.0.1"));
+        }
+        all.extend_from_slice(attributes);
+        self.section("tcpListener", &all);
+        port
+    }
+
+    /// Adds a TCP connector for `address` to a server on 127.0.0.1.
+    pub fn tcp_connector(&mut self, address: &str, port: u16, attributes: &[(&str, &str)]) -> &mut Self {
+        let text = port.to_string();
+        let mut all = vec![("address", address), ("port", text.as_str())];
+        if !attributes.iter().any(|(key, _)| *key == "host") {
+            all.push(("host", "127.0.0.1"));
+        }
+        all.extend_from_slice(attributes);
+        self.section("tcpConnector", &all)
+    }
+
+    /// The directory of the configuration file; it is removed with the router.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the router and waits until it is ready and its AMQP listeners accept connections.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start(self) -> Router {
+        let file = self.dir.path().join("router.conf");
+        std::fs::write(&file, &self.text).unwrap();
+        let mut command = match foreign_router() {
+            Some(path) => Command::new(path),
+            None => {
+                let mut command = Command::new(spanway());
+                command.arg("skrouterd");
+                command
+            }
+        };
+        command.current_dir(self.dir.path()).arg("-c").arg(&file);
+        let mut process = Process::start("router", self.dir.path(), &mut command);
+        process.wait_output("Operational, ", PATIENCE);
+        for port in &self.amqp {
+            // A probe as the reference's users make it: connect and close without a byte.
+            wait_for("an AMQP listener", PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", *port)).ok());
+        }
+        Router { process, port: self.amqp.first().copied().unwrap_or(0), dir: self.dir }
+    }
+}
+
+/// A running router. Dropping it kills it.
+#[derive(Debug)]
+pub struct Router {
+    /// The process, for signals and memory.
+    pub process: Process,
+    /// The port of its first AMQP listener.
+    pub port: u16,
+    dir: TempDir,
+}
+
+impl Router {
+    /// A standalone router with one AMQP listener for clients.
+    pub fn plain() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A standalone router with one AMQP listener for clients, and what `extend` adds.
+    pub fn with(extend: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new();
+        config.listener(&[]);
+        extend(&mut config);
+        config.start()
+    }
+
+    /// A directory for files of the test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// SIGTERM; returns how it ended.
+    pub fn stop(mut self) -> ExitStatus {
+        self.process.terminate(PATIENCE)
+    }
+
+    /// Checks that the router is still alive and answers a connection.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn assert_alive(&mut self) {
+        assert_eq!(self.process.exit_status(), None, "the router ended");
+        let mut peer = crate::raw::Peer::connect(self.port);
+        peer.open("alive");
+        peer.close();
+    }
+}
