@@ -89,7 +89,10 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// A mandatory field is null or absent.
-    #[error("{composite} has no {}, which is mandatory (AMQP 1.0 §{section})", Dashed(field))]
+    #[error(
+        "{composite} has no {}, which is mandatory (AMQP 1.0 §{section})",
+        Dashed(field)
+    )]
     MissingField {
         /// The composite type, such as `attach`.
         composite: &'static str,
@@ -106,7 +109,7 @@ pub enum DecodeError {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        source: Box<DecodeError>,
+        source: Box<Self>,
     },
     /// A value in a position where the composite type has no field.
     #[error("{composite} has a value beyond its last field at byte {at} (AMQP 1.0 §1.4)")]
@@ -156,7 +159,9 @@ impl DecodeError {
         match self {
             Self::MissingField { .. } => condition::INVALID_FIELD,
             Self::Field { source, .. } => match **source {
-                Self::InvalidValue { .. } | Self::UnexpectedType { .. } | Self::Count { .. } => condition::INVALID_FIELD,
+                Self::InvalidValue { .. } | Self::UnexpectedType { .. } | Self::Count { .. } => {
+                    condition::INVALID_FIELD
+                }
                 _ => condition::DECODE_ERROR,
             },
             _ => condition::DECODE_ERROR,

@@ -126,13 +126,21 @@ impl SaslFrame {
         let mut reader = Reader::new(&own);
         let at = reader.pos();
         let frame = match reader.descriptor(code_of)? {
-            Some(SaslMechanisms::CODE) => Self::Mechanisms(SaslMechanisms::decode_fields(&mut reader)?),
+            Some(SaslMechanisms::CODE) => {
+                Self::Mechanisms(SaslMechanisms::decode_fields(&mut reader)?)
+            }
             Some(SaslInit::CODE) => Self::Init(SaslInit::decode_fields(&mut reader)?),
-            Some(SaslChallenge::CODE) => Self::Challenge(SaslChallenge::decode_fields(&mut reader)?),
+            Some(SaslChallenge::CODE) => {
+                Self::Challenge(SaslChallenge::decode_fields(&mut reader)?)
+            }
             Some(SaslResponse::CODE) => Self::Response(SaslResponse::decode_fields(&mut reader)?),
             Some(SaslOutcome::CODE) => Self::Outcome(SaslOutcome::decode_fields(&mut reader)?),
             Some(other) => {
-                return Err(DecodeError::UnexpectedDescriptor { descriptor: format!("0x{other:x}"), at, expected: "a SASL frame" });
+                return Err(DecodeError::UnexpectedDescriptor {
+                    descriptor: format!("0x{other:x}"),
+                    at,
+                    expected: "a SASL frame",
+                });
             }
             None => return Err(unknown_descriptor(&reader, "a SASL frame")),
         };

@@ -35,9 +35,9 @@ pub enum Value {
     Binary(Bytes),
     String(Str),
     Symbol(Symbol),
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Entries in the order of the wire; the specification leaves open what equal keys mean.
-    Map(Vec<(Value, Value)>),
+    Map(Vec<(Self, Self)>),
     Array(Array),
     Described(Box<Described>),
 }
@@ -119,7 +119,10 @@ impl Value {
 
     /// The value of a key of a map, given as text whether it is a symbol or a string.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.as_map()?.iter().find(|(k, _)| k.as_str() == Some(key)).map(|(_, value)| value)
+        self.as_map()?
+            .iter()
+            .find(|(k, _)| k.as_str() == Some(key))
+            .map(|(_, value)| value)
     }
 
     /// True if this is null.

@@ -1,7 +1,5 @@
 //! Restricted types (§1.5): primitives that allow certain values only.
 
-
-
 macro_rules! restricted {
     ($(
         $(#[$meta:meta])*
