@@ -10,6 +10,9 @@ mod tests;
 /// How much one read takes at most. A plain relay with 256 KiB reads needs 0.32 CPU-s per GB instead of 0.36 with 64 KiB (November 2026).
 pub const READ_BLOCK: usize = 256 * 1024;
 
+/// Size of a block: larger than a read by a usual frame, so that a prefix does not need a block of its own.
+const BLOCK_SIZE: usize = READ_BLOCK + 64 * 1024;
+
 /// Blocks of which content is still referred to, kept so that they can be used again instead of being returned to the allocator.
 const MAX_RETIRED: usize = 8;
 
@@ -26,6 +29,8 @@ thread_local! {
 pub struct ReadBlock {
     current: BytesMut,
     retired: VecDeque<BytesMut>,
+    /// Of the current block, as a whole.
+    size: usize,
     allocated: u64,
 }
 
@@ -42,6 +47,7 @@ impl ReadBlock {
         Self {
             current: BytesMut::new(),
             retired: VecDeque::new(),
+            size: 0,
             allocated: 0,
         }
     }
@@ -51,7 +57,10 @@ impl ReadBlock {
     pub fn writable(&mut self, prefix: &[u8]) -> &mut BytesMut {
         self.current.clear();
         let room = READ_BLOCK + prefix.len();
-        if !self.current.try_reclaim(room) {
+        // Back to the front if nobody refers to the block, which keeps small reads in the same cache lines; else what is left of it.
+        if !(self.size >= room && self.current.try_reclaim(self.size))
+            && !self.current.try_reclaim(room)
+        {
             self.replace(room);
         }
         self.current.extend_from_slice(prefix);
@@ -72,26 +81,25 @@ impl ReadBlock {
 
     /// Somebody still refers to the current block: set it aside and take one whose content was dropped meanwhile, or a new one.
     fn replace(&mut self, room: usize) {
+        let wanted = room.max(BLOCK_SIZE);
         let free = self
             .retired
             .iter_mut()
-            .position(|block| block.try_reclaim(room));
-        let next = free
-            .and_then(|index| self.retired.remove(index))
-            .unwrap_or_else(|| {
-                self.allocated += 1;
-                // Larger than a read by a usual frame, so that a prefix does not need a block of its own.
-                BytesMut::with_capacity(room.max(READ_BLOCK + 64 * 1024))
-            });
+            .position(|block| block.try_reclaim(wanted));
+        let next = free.and_then(|index| self.retired.remove(index));
+        let next = next.unwrap_or_else(|| {
+            self.allocated += 1;
+            BytesMut::with_capacity(wanted)
+        });
+        let old_size = std::mem::replace(&mut self.size, next.capacity());
         let old = std::mem::replace(&mut self.current, next);
-        // An unshared block is here only because it is too small.
-        if old.capacity() == 0 && self.allocated <= 1 {
-            return;
+        // Larger ones were for the prefix of one connection; an empty one is where we began.
+        if old_size == BLOCK_SIZE {
+            if self.retired.len() == MAX_RETIRED {
+                self.retired.pop_front();
+            }
+            self.retired.push_back(old);
         }
-        if self.retired.len() == MAX_RETIRED {
-            self.retired.pop_front();
-        }
-        self.retired.push_back(old);
     }
 }
 

@@ -5,6 +5,7 @@
 //! the credit that receivers grant, not here.
 
 use crate::sync::{Arc, Mutex};
+
 use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
