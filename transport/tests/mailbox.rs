@@ -52,7 +52,9 @@ fn buffers_travel_between_the_sides() {
 #[test]
 fn what_was_sent_is_received_before_the_end() {
     let (tx, mut rx) = mailbox();
-    tx.clone().push(1).unwrap();
+    let other = tx.clone();
+    other.push(1).unwrap();
+    drop(other);
     drop(tx);
     let mut got = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());

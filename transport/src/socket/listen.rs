@@ -278,7 +278,7 @@ fn open_group(addrs: &[SocketAddr], options: &ListenOptions) -> Result<ListenerG
             addr.set_port(bound.first().map_or(0, SocketAddr::port));
         }
         let fail = |source| ListenError::Bind { addr, source };
-        match bind_all(addr, group) {
+        match bind_all(addr, group, options.family) {
             Ok((sockets, actual)) => {
                 for (set, socket) in sets.iter_mut().zip(sockets) {
                     set.push(socket);
@@ -317,8 +317,12 @@ fn open_group(addrs: &[SocketAddr], options: &ListenOptions) -> Result<ListenerG
 
 /// Binds `group` sockets to one address. The first is bound before it agrees to share, so that a socket of anybody else's is a conflict
 /// even if that one would share: `SO_REUSEPORT` alone would silently split the connections between two programs.
-fn bind_all(addr: SocketAddr, group: usize) -> io::Result<(Vec<Socket>, SocketAddr)> {
-    let first = new_socket(addr)?;
+fn bind_all(
+    addr: SocketAddr,
+    group: usize,
+    family: Family,
+) -> io::Result<(Vec<Socket>, SocketAddr)> {
+    let first = new_socket(addr, family)?;
     first.bind(&addr.into())?;
     let actual = first
         .local_addr()?
@@ -330,7 +334,7 @@ fn bind_all(addr: SocketAddr, group: usize) -> io::Result<(Vec<Socket>, SocketAd
             socket.set_reuse_port(true)?;
         }
         for _ in 1..group {
-            let socket = new_socket(addr)?;
+            let socket = new_socket(addr, family)?;
             socket.set_reuse_port(true)?;
             socket.bind(&actual.into())?;
             sockets.push(socket);
@@ -339,14 +343,14 @@ fn bind_all(addr: SocketAddr, group: usize) -> io::Result<(Vec<Socket>, SocketAd
     Ok((sockets, actual))
 }
 
-fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
+fn new_socket(addr: SocketAddr, family: Family) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // Connections of an earlier run in TIME_WAIT are no reason to refuse.
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
-        // Dual stack for "all addresses" only: [::] with IPv4, and a certain address as it is.
-        socket.set_only_v6(!addr.ip().is_unspecified())?;
+        // Dual stack where all addresses of both families are meant; else IPv4 is left to others.
+        socket.set_only_v6(family == Family::V6 || !addr.ip().is_unspecified())?;
     }
     Ok(socket)
 }
