@@ -129,7 +129,7 @@ fn list_item(item: Node, sections: &mut Vec<Section>, findings: &mut Vec<Finding
                 let (_, value) = entries.remove(at);
                 if let Some(name) = key_text(&value, findings) {
                     let attributes = Node {
-                        position: position.clone(),
+                        position,
                         content: Content::Map(entries),
                     };
                     section(

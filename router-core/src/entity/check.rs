@@ -539,7 +539,9 @@ pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> 
         let default = attribute
             .default
             .and_then(|default| attribute.ty.convert(default.into()).ok());
-        if entity.get(attribute.name) != default.as_ref() {
+        let value = entity.get(attribute.name);
+        // A number that is 0 asks for what is done anyway; Skupper's controller always writes `ordinal: 0`.
+        if value != default.as_ref() && value != Some(&Value::Integer(0)) {
             warnings.push(Problem::of(
                 attribute.name,
                 Stage::Create,

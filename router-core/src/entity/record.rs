@@ -196,12 +196,12 @@ impl Entity {
         self.kind
     }
 
-    /// The name it was given, or its identity; empty before [`Self::identify`].
+    /// The name it was given, or its identity; empty before it is part of a configuration or a store.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its identity; empty before [`Self::identify`].
+    /// Its identity; empty before it is part of a configuration or a store.
     pub fn identity(&self) -> &str {
         &self.identity
     }

@@ -129,12 +129,10 @@ pub(crate) struct Shortened<'a>(pub(crate) &'a str);
 impl fmt::Display for Shortened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LIMIT: usize = 60;
-        let mut shown = 0;
-        for character in self.0.chars() {
+        for (shown, character) in self.0.chars().enumerate() {
             if shown == LIMIT {
                 return f.write_str("...");
             }
-            shown += 1;
             if character.is_control() {
                 write!(f, "{}", character.escape_default())?;
             } else {
