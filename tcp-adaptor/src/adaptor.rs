@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use router_core::{Core, ServerInfo, ServerKey};
+use router_core::{ServerInfo, ServerKey};
 use slab::Slab;
 use tokio::sync::Notify;
 use transport::PlainStream;
@@ -14,6 +14,7 @@ use transport::worker::{Task, spawn};
 
 use crate::config::{ConnectorConfig, ListenerAddressConfig, ListenerConfig, MultiAddressStrategy};
 use crate::connector::Connector;
+use crate::directory::Directory;
 use crate::error::CommandError;
 use crate::flow::{self, Choice, FlowInfo};
 use crate::group::Group;
@@ -32,10 +33,9 @@ const ADDRESS: &str = "listenerAddress";
 /// TCP listeners and connectors of one worker.
 ///
 /// Control runs every command on every worker of the [`Group`], the first one included, in the same order. Methods must be called on
-/// the worker's thread, inside its runtime, and not while [`Core`] is borrowed.
-#[derive(Debug)]
+/// the worker's thread, inside its runtime, and not while the core behind the [`Directory`] is borrowed.
 pub struct TcpAdaptor {
-    core: Rc<RefCell<Core>>,
+    core: Rc<dyn Directory>,
     group: Group,
     index: usize,
     state: RefCell<State>,
@@ -77,7 +77,7 @@ pub(crate) struct Entry {
 
 impl TcpAdaptor {
     /// The adaptor of worker `index` of the group. `seed` decides the choice among weighted addresses; give each worker another.
-    pub fn new(core: Rc<RefCell<Core>>, group: &Group, index: usize, seed: u64) -> Rc<Self> {
+    pub fn new(core: Rc<dyn Directory>, group: &Group, index: usize, seed: u64) -> Rc<Self> {
         let adaptor = Rc::new(Self {
             core,
             group: group.clone(),
@@ -101,24 +101,24 @@ impl TcpAdaptor {
         if config.strategy == MultiAddressStrategy::None && config.address.is_empty() {
             return Err(CommandError::NoAddress { name: config.name });
         }
-        let listener = {
-            let mut state = self.state.borrow_mut();
-            if state.listeners.contains_key(&config.name) {
-                return Err(CommandError::Exists {
-                    kind: LISTENER,
-                    name: config.name,
-                });
-            }
-            let listener = Rc::new(Listener::new(config));
-            state
-                .listeners
-                .insert(listener.config.name.clone(), Rc::clone(&listener));
-            listener
-        };
-        if listener.config.strategy == MultiAddressStrategy::None {
-            let address = listener.config.address.clone();
-            self.add_target(&listener, None, &address, 1);
+        if self.state.borrow().listeners.contains_key(&config.name) {
+            return Err(CommandError::Exists {
+                kind: LISTENER,
+                name: config.name,
+            });
         }
+        let listener = Rc::new(Listener::new(config));
+        let config = &listener.config;
+        if config.strategy == MultiAddressStrategy::None
+            && !self.add_target(&listener, None, &config.address, 1)
+        {
+            return Err(bad_address(LISTENER, &config.name, &config.address));
+        }
+        let name = config.name.clone();
+        self.state
+            .borrow_mut()
+            .listeners
+            .insert(name, Rc::clone(&listener));
         self.claim(&listener);
         self.refresh();
         Ok(())
@@ -195,12 +195,14 @@ impl TcpAdaptor {
             }
             Rc::clone(listener)
         };
-        self.add_target(
+        if !self.add_target(
             &listener,
             Some(config.name.clone()),
             &config.address,
             config.value,
-        );
+        ) {
+            return Err(bad_address(ADDRESS, &config.name, &config.address));
+        }
         self.refresh();
         Ok(())
     }
@@ -234,14 +236,14 @@ impl TcpAdaptor {
                 });
             }
             let token = state.token();
-            let key = self.core.borrow_mut().add_server(
-                &config.address,
-                ServerInfo {
-                    open: config.open.clone(),
-                    weight: config.weight.max(1),
-                    token,
-                },
-            );
+            let info = ServerInfo {
+                open: config.open.clone(),
+                weight: config.weight.max(1),
+                token,
+            };
+            let Some(key) = self.core.add_server(&config.address, info) else {
+                return Err(bad_address(CONNECTOR, &config.name, &config.address));
+            };
             let connector = Rc::new(Connector::new(config, key));
             state.servers.insert(token, Rc::clone(&connector));
             state
@@ -271,7 +273,7 @@ impl TcpAdaptor {
                 .retain(|_, other| !Rc::ptr_eq(other, &connector));
             connector
         };
-        self.core.borrow_mut().remove_server(connector.key);
+        self.core.remove_server(connector.key);
         if drop_flows {
             self.abort_flows(|info| {
                 info.connector
@@ -288,7 +290,7 @@ impl TcpAdaptor {
     /// the core otherwise (consumers that come and go, messages from other workers) calls this afterwards. Cheap when nothing changed.
     pub fn refresh(self: &Rc<Self>) {
         loop {
-            let change = self.core.borrow_mut().poll_reachability();
+            let change = self.core.poll_reachability();
             let Some(change) = change else {
                 return;
             };
@@ -393,14 +395,22 @@ impl TcpAdaptor {
         }
     }
 
-    fn add_target(&self, listener: &Rc<Listener>, name: Option<String>, address: &str, value: u64) {
-        let token = {
-            let mut state = self.state.borrow_mut();
-            let token = state.token();
-            state.watches.insert(token, Rc::clone(listener));
-            token
+    /// False if the address is no address.
+    fn add_target(
+        &self,
+        listener: &Rc<Listener>,
+        name: Option<String>,
+        address: &str,
+        value: u64,
+    ) -> bool {
+        let token = self.state.borrow_mut().token();
+        let Some(watch) = self.core.watch(address, token) else {
+            return false;
         };
-        let watch = self.core.borrow_mut().watch(address, token);
+        self.state
+            .borrow_mut()
+            .watches
+            .insert(token, Rc::clone(listener));
         listener.targets.borrow_mut().push(Target {
             name,
             address: address.into(),
@@ -409,15 +419,16 @@ impl TcpAdaptor {
             token,
             reachable: false,
         });
+        true
     }
 
     fn remove_target(&self, target: &Target) {
-        self.core.borrow_mut().unwatch(target.watch);
+        self.core.unwatch(target.watch);
         self.state.borrow_mut().watches.remove(&target.token);
     }
 
     pub(crate) fn server_closed(&self, key: ServerKey) {
-        self.core.borrow_mut().server_closed(key);
+        self.core.server_closed(key);
     }
 
     /// Starts the flow of an accepted client.
@@ -456,7 +467,7 @@ impl TcpAdaptor {
     ) -> Option<(ServerKey, Option<Rc<Connector>>)> {
         loop {
             let address = listener.choose(&choice.exhausted, &mut self.dice.borrow_mut())?;
-            let pick = self.core.borrow_mut().pick_server(&address, &choice.tried);
+            let pick = self.core.pick_server(&address, &choice.tried);
             if let Some(pick) = pick {
                 choice.tried.push(pick.key);
                 return Some((
@@ -524,6 +535,25 @@ impl TcpAdaptor {
                 task.abort();
             }
         }
+    }
+}
+
+impl std::fmt::Debug for TcpAdaptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TcpAdaptor")
+            .field("group", &self.group)
+            .field("index", &self.index)
+            .field("state", &self.state)
+            .field("flows", &self.open_flows())
+            .finish_non_exhaustive()
+    }
+}
+
+fn bad_address(kind: &'static str, name: &str, address: &str) -> CommandError {
+    CommandError::BadAddress {
+        kind,
+        name: name.to_owned(),
+        address: address.to_owned(),
     }
 }
 

@@ -44,6 +44,16 @@ pub enum CommandError {
         /// The listener.
         name: String,
     },
+    /// The address is none.
+    #[error("{kind} `{name}`: `{address}` is not an address")]
+    BadAddress {
+        /// `tcpListener`, `tcpConnector` or `listenerAddress`.
+        kind: &'static str,
+        /// The name of the entity.
+        name: String,
+        /// What was given as its address.
+        address: String,
+    },
     /// The value of a `listenerAddress` has to be positive.
     #[error("listenerAddress `{name}` needs a value above 0")]
     BadValue {

@@ -287,3 +287,6 @@ fn pending_error(stream: &Stream) -> Option<StreamError> {
         Err(error) => Some(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 mod adaptor;
 mod config;
 mod connector;
+mod directory;
 mod error;
 mod flow;
 mod greeting;
@@ -26,6 +27,7 @@ pub use adaptor::TcpAdaptor;
 pub use config::{
     ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerConfig, MultiAddressStrategy,
 };
+pub use directory::Directory;
 pub use error::CommandError;
 pub use group::Group;
 pub use stats::{ConnectorStatus, ListenerStatus, OperStatus, Snapshot, Totals};
