@@ -1,16 +1,43 @@
 //! The forwarding core of one worker.
+//!
+//! Every public method takes what happened and answers through the [`Egress`]. The state is in slabs; what belongs together refers to
+//! each other by keys with generations, so that nothing dangles when a link or a connection goes.
 
-use std::{sync::Arc, time::Instant};
-
-use crate::{
-    ConnInfo, ConnKey, Counters, InKey, InletKey, OutKey, OutletKey, Policy, Reachability, Refusal, ServerInfo, ServerKey, ServerPick,
-    Terminus, Treatment, WatchKey, WorkerBatch, WorkerId,
-    address::AddressConfig,
-    egress::{DeliveryState, Egress, LinkRef, Payload, Transfer},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use crate::{
+    ConnKey, Counters, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
+    address::{AddressConfig, AddressTable, NameGenerator, Syntax},
+    delivery::{Content, Delivery, Waiting},
+    distribution::Candidates,
+    egress::{DeliveryState, Egress},
+    inlet::Inlet,
+    outlet::Outlet,
+    server::{Server, Watch},
+};
+use slots::{Key, Slots};
+
+mod anonymous;
+mod attach;
+mod finish;
+mod flow;
+mod forward;
 pub(crate) mod keys;
+mod multicast;
+mod peers;
+mod servers;
+mod settle;
 pub(crate) mod slots;
+mod stalls;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+mod workers;
 
 /// What all cores of a router have in common.
 #[derive(Clone, Debug)]
@@ -19,13 +46,37 @@ pub struct CoreConfig {
     pub router_id: Arc<str>,
     /// Treatment of addresses that no configuration matches.
     pub default_distribution: Treatment,
-    /// Configured addresses.
+    /// Configured addresses. Those with bad patterns are left out: check them first.
     pub addresses: Vec<AddressConfig>,
-    /// Asked at connection, attach and route.
+    /// Asked at connection, attach and route. Without one, everything is allowed.
     pub policy: Option<Arc<dyn Policy>>,
-    /// How long a sender may stall in the middle of a delivery that has begun to arrive at a consumer. The check is coarse: between
-    /// this and one and a half times this.
-    pub stall_limit: std::time::Duration,
+    /// How long a sender may stall in the middle of a delivery before it is aborted and the link detached. The check is coarse: up to
+    /// a quarter more. Default 60 s.
+    pub stall_limit: Duration,
+    /// How many presettled copies a consumer of a multicast address may be behind before it misses the oldest. Default 250.
+    pub multicast_queue: usize,
+    /// How many bytes of one multicast delivery that is still arriving a consumer may be behind the fastest before its copy is
+    /// aborted. Default 1 MiB.
+    pub multicast_lag: usize,
+    /// Memory for deliveries that wait though their sender has gone. Beyond it they are dropped when their sender goes. Default 32 MiB
+    /// a worker.
+    pub orphans: usize,
+}
+
+impl CoreConfig {
+    /// With the defaults.
+    pub fn new(router_id: impl Into<Arc<str>>) -> Self {
+        Self {
+            router_id: router_id.into(),
+            default_distribution: Treatment::Balanced,
+            addresses: Vec::new(),
+            policy: None,
+            stall_limit: Duration::from_secs(60),
+            multicast_queue: 250,
+            multicast_lag: 1 << 20,
+            orphans: 32 << 20,
+        }
+    }
 }
 
 /// What an inlet is attached to.
@@ -61,129 +112,224 @@ pub struct OutletAttached {
 }
 
 /// One worker's core. See `docs/ARCHITECTURE.md`, "The way of a delivery".
+///
+/// Calls, in the order of a link's life: [`connection_opened`](Self::connection_opened), [`attach_inlet`](Self::attach_inlet) or
+/// [`attach_outlet`](Self::attach_outlet), then [`transfer`](Self::transfer), [`outcome`](Self::outcome),
+/// [`sender_state`](Self::sender_state), [`credit`](Self::credit), [`inlet_drained`](Self::inlet_drained), and the detach. After each batch
+/// of calls [`end_batch`](Self::end_batch). Unknown and stale keys are ignored.
 #[derive(Debug)]
 pub struct Core {
+    worker: u16,
+    workers: u16,
+    syntax: Syntax,
+    table: AddressTable,
+    names: NameGenerator,
+    policy: Option<Arc<dyn Policy>>,
+    multicast_queue: usize,
+    multicast_lag: usize,
+    orphan_limit: usize,
+    conns: Slots<Conn>,
+    inlets: Slots<Inlet>,
+    outlets: Slots<Outlet>,
+    addresses: Slots<Address>,
+    deliveries: Slots<Delivery>,
+    remotes: Slots<Remote>,
+    servers: Slots<Server>,
+    watches: Slots<Watch>,
+    /// Addresses by lookup key. An ordered map needs no random seed to withstand chosen names.
+    by_name: BTreeMap<Arc<str>, Key>,
+    peers: Vec<Peer>,
+    /// Inlets that may be granted credit.
+    dirty: Vec<Key>,
+    reachability: VecDeque<Reachability>,
+    /// Order of arrival of deliveries.
+    seq: u64,
     counters: Counters,
+    /// Empty contents, to be used again.
+    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
+    spare: Vec<Box<Content>>,
+    /// Memory of deliveries whose inlet is gone.
+    orphaned: usize,
+    stalls: stalls::Stalls,
+    /// For lookup keys.
+    name: String,
 }
 
-#[expect(unused_variables, clippy::missing_const_for_fn, reason = "signatures first, for those who write against them")]
+/// A connection.
+#[derive(Debug)]
+struct Conn {
+    /// The policy's number for it.
+    group: u64,
+    link_capacity: Option<u32>,
+    inlets: Vec<Key>,
+    outlets: Vec<Key>,
+    /// Outlets whose last send was short.
+    blocked: Vec<Key>,
+}
+
+/// An address that somebody uses.
+#[derive(Debug)]
+struct Address {
+    name: Arc<str>,
+    treatment: Treatment,
+    priority: Option<u8>,
+    candidates: Candidates,
+    inlets: Vec<Key>,
+    waiting: Waiting,
+    /// Other workers that have outlets.
+    peers: Vec<AddressPeer>,
+    /// Other workers that want to borrow credit.
+    wanters: Vec<Wanter>,
+    /// Credit of local outlets that is lent.
+    lent: u32,
+    /// It was asked for.
+    recalled: bool,
+    /// Which outlet lends next.
+    next_loan: usize,
+    /// Whose turn it is when both this worker and others want credit.
+    others_first: bool,
+    /// Producers were told that there is somebody.
+    open: bool,
+    servers: Vec<Key>,
+    next_server: usize,
+    watches: Vec<Key>,
+    reachable: bool,
+}
+
+#[derive(Debug)]
+struct AddressPeer {
+    worker: u16,
+    /// Its key of the address.
+    address: u64,
+    outlets: u32,
+    want: Want,
+}
+
+/// What we asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Want {
+    Nothing,
+    Some,
+    Urgently,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wanter {
+    worker: u16,
+    urgent: bool,
+}
+
+/// An outlet of another worker.
+#[derive(Debug)]
+struct Remote {
+    worker: u16,
+    /// Its key there.
+    outlet: u64,
+    address: Key,
+    /// Position among the candidates of the address.
+    at: u32,
+    /// Credit that we may use, and what it was after the last loan.
+    lent: u32,
+    lent_most: u32,
+    /// Deliveries of ours that are not settled there, and those of others as of the last loan.
+    outstanding: u32,
+    others: u32,
+}
+
+/// Another worker.
+#[derive(Debug, Default)]
+struct Peer {
+    /// Our keys of its outlets, by the index of its keys.
+    outlets: Vec<Key>,
+    /// Our keys of its deliveries, by the index of its keys.
+    deliveries: Vec<Key>,
+}
+
 impl Core {
     /// A core. `seed` decides the names of dynamic addresses and must be unpredictable outside of tests; give each worker
-    /// the same seed. `now` is any recent time.
+    /// the same seed. `workers` is their number. `now` is any recent time.
     pub fn new(config: CoreConfig, worker: WorkerId, workers: u16, seed: [u8; 32], now: Instant) -> Self {
-        Self { counters: Counters::default() }
+        let mut table = AddressTable::new(config.default_distribution);
+        for address in &config.addresses {
+            // Patterns were checked when the configuration was read.
+            let _ = table.add(address);
+        }
+        Self {
+            worker: worker.0,
+            workers: workers.max(1),
+            syntax: Syntax::new(config.router_id, None, false),
+            table,
+            names: NameGenerator::new(&seed, worker.0),
+            policy: config.policy,
+            multicast_queue: config.multicast_queue.max(1),
+            multicast_lag: config.multicast_lag,
+            orphan_limit: config.orphans,
+            conns: Slots::default(),
+            inlets: Slots::default(),
+            outlets: Slots::default(),
+            addresses: Slots::default(),
+            deliveries: Slots::default(),
+            remotes: Slots::default(),
+            servers: Slots::default(),
+            watches: Slots::default(),
+            by_name: BTreeMap::new(),
+            peers: (0..workers.max(1)).map(|_| Peer::default()).collect(),
+            dirty: Vec::new(),
+            reachability: VecDeque::new(),
+            seq: 0,
+            counters: Counters::default(),
+            spare: Vec::new(),
+            orphaned: 0,
+            stalls: stalls::Stalls::new(config.stall_limit, now),
+            name: String::new(),
+        }
     }
-
-    /// A connection was opened (authenticated, and its open received).
-    ///
-    /// # Errors
-    /// If the policy refuses it.
-    pub fn connection_opened(&mut self, info: &ConnInfo) -> Result<ConnKey, Refusal> {
-        Ok(ConnKey::NONE)
-    }
-
-    /// A connection is gone, and with it its links.
-    pub fn connection_closed(&mut self, conn: ConnKey, eg: &mut impl Egress) {}
-
-    /// A client attached a link on which it sends. Credit is granted through `eg`, perhaps in this call: so answer the attach first
-    /// or queue what `grant` does behind the answer.
-    ///
-    /// # Errors
-    /// If the address is unavailable or the policy refuses it: refuse the attach with the refusal's condition.
-    pub fn attach_inlet(&mut self, conn: ConnKey, link: LinkRef, request: &InletRequest<'_>, eg: &mut impl Egress) -> Result<InletAttached, Refusal> {
-        Err(Refusal::NotFound("Node not found"))
-    }
-
-    /// A client attached a link on which it receives.
-    ///
-    /// # Errors
-    /// As [`attach_inlet`](Self::attach_inlet); and if there is no source address.
-    pub fn attach_outlet(&mut self, conn: ConnKey, link: LinkRef, request: &OutletRequest<'_>, eg: &mut impl Egress) -> Result<OutletAttached, Refusal> {
-        Err(Refusal::NotFound("Node not found"))
-    }
-
-    /// The inlet is gone, closed or lost. What it began to send and did not finish is aborted downstream.
-    pub fn detach_inlet(&mut self, key: InletKey, eg: &mut impl Egress) {}
-
-    /// The outlet is gone, closed or lost. What it did not settle is `modified` for its senders.
-    pub fn detach_outlet(&mut self, key: OutletKey, eg: &mut impl Egress) {}
-
-    /// A frame of a delivery arrived. Answers, for the first frame of an unsettled delivery, the key to keep as its token; `None` if
-    /// the delivery is settled already (the core may have called [`Egress::settle_in`] in this very call).
-    pub fn transfer(&mut self, key: InletKey, transfer: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
-        None
-    }
-
-    /// The receiver of a delivery gave a state, or settled it, or both.
-    pub fn outcome(&mut self, key: OutKey, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {}
-
-    /// The sender of a delivery gave a state, or settled it, or both.
-    pub fn sender_state(&mut self, key: InKey, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {}
-
-    /// The receiver's credit is now `credit` deliveries, those subtracted that were sent already. `drain`: it wants what is there and
-    /// then an answer ([`Egress::drained_out`]).
-    pub fn credit(&mut self, key: OutletKey, credit: u32, drain: bool, eg: &mut impl Egress) {}
-
-    /// The sender answered a drain: it has `remaining` credits (usually 0).
-    pub fn inlet_drained(&mut self, key: InletKey, remaining: u32, eg: &mut impl Egress) {}
-
-    /// After short sends: a window or the output of this connection has room again.
-    pub fn writable(&mut self, conn: ConnKey, eg: &mut impl Egress) {}
-
-    /// Messages from another worker.
-    pub fn worker_batch(&mut self, from: WorkerId, batch: WorkerBatch, eg: &mut impl Egress) {}
 
     /// To be called after each batch of other calls, before connections are written: grants credit that was collected.
-    pub fn end_batch(&mut self, eg: &mut impl Egress) {}
+    pub fn end_batch(&mut self, eg: &mut impl Egress) {
+        self.grant_collected(eg);
+    }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. May be in the past. Changes with every call.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.stalls.poll()
     }
-
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Instant, eg: &mut impl Egress) {}
 
     /// What this worker counted.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            connections: self.conns.len() as u64,
+            inlets: self.inlets.len() as u64,
+            outlets: self.outlets.len() as u64,
+            addresses: self.addresses.len() as u64,
+            deliveries_held: self.deliveries.len() as u64,
+            ..self.counters
+        }
     }
 
-    /// Adds an address configuration. A configuration with the same pattern is replaced. Do so in each worker.
-    pub fn add_address(&mut self, config: &AddressConfig) {}
-
-    /// Removes the address configuration with this pattern (a prefix counts as its pattern). True if there was one.
-    pub fn remove_address(&mut self, pattern: &str) -> bool {
-        false
+    /// A connection is gone, and with it its links.
+    pub fn connection_closed(&mut self, conn: ConnKey, eg: &mut impl Egress) {
+        while let Some(key) = self.conns.get(conn.0).and_then(|c| c.inlets.last().copied()) {
+            self.detach_inlet(InletKey(key), eg);
+        }
+        while let Some(key) = self.conns.get(conn.0).and_then(|c| c.outlets.last().copied()) {
+            self.detach_outlet(OutletKey(key), eg);
+        }
+        if let Some(conn) = self.conns.remove(conn.0)
+            && let Some(policy) = &self.policy
+        {
+            policy.connection_closed(conn.group);
+        }
     }
+}
 
-    /// Adds a server of an address. Do so in each worker, with the same counter.
-    pub fn add_server(&mut self, address: &str, info: ServerInfo) -> ServerKey {
-        ServerKey::NONE
-    }
-
-    /// Removes a server. Its connections stay counted until they are closed.
-    pub fn remove_server(&mut self, key: ServerKey) {}
-
-    /// Chooses a server, none of `exclude`, and counts one connection more for it.
-    pub fn pick_server(&mut self, address: &str, exclude: &[ServerKey]) -> Option<ServerPick> {
-        None
-    }
-
-    /// A connection to a server was closed, or could not be opened. Harmless when the server was removed.
-    pub fn server_closed(&mut self, key: ServerKey) {}
-
-    /// Tells whether the address can be reached, now and from now on, through [`poll_reachability`](Self::poll_reachability).
-    /// Servers and AMQP consumers of all workers count.
-    pub fn watch(&mut self, address: &str, token: u64) -> WatchKey {
-        WatchKey::NONE
-    }
-
-    /// Ends a watch.
-    pub fn unwatch(&mut self, key: WatchKey) {}
-
-    /// The next change of reachability. Poll until `None` after calls of this core.
-    pub fn poll_reachability(&mut self) -> Option<Reachability> {
-        None
+/// Counts what a sender was told.
+fn count(counters: &mut Counters, state: Option<&DeliveryState>) {
+    match state {
+        Some(DeliveryState::Accepted) => counters.accepted += 1,
+        Some(DeliveryState::Rejected(_)) => counters.rejected += 1,
+        Some(DeliveryState::Released) => counters.released += 1,
+        Some(DeliveryState::Modified { .. }) => counters.modified += 1,
+        _ => counters.settled_otherwise += 1,
     }
 }

@@ -3,12 +3,12 @@
 //! `Core` calls an [`Egress`] that is passed to each of its methods; an `Egress` never calls back (decision 0003).
 //! Nothing here assumes that a link is an AMQP link: a [`LinkRef`] is whatever the adaptor makes of its two numbers.
 
-pub use amqp_proto::{DeliveryState, Error};
-pub use provisional::{End, Payload, SendHead, Sent};
+pub use amqp_proto::{
+    DeliveryState, Error,
+    connection::{End, Payload, SendHead, Sent},
+};
 
 use crate::worker_batch::{WorkerId, WorkerMsg};
-
-mod provisional;
 
 /// A link of an adaptor, in the adaptor's own numbers. `Core` only keeps it and hands it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

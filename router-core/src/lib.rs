@@ -4,8 +4,12 @@
 pub mod address;
 pub mod core;
 pub mod counters;
+mod credit;
+mod delivery;
 pub mod distribution;
 pub mod egress;
+mod inlet;
+mod outlet;
 pub mod policy;
 pub mod server;
 pub mod worker_batch;

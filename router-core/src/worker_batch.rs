@@ -1,8 +1,10 @@
 //! What the cores of workers tell each other.
 
-use crate::egress::{DeliveryState, End, Payload};
-use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::egress::{DeliveryState, End, Payload};
 
 /// Number of a worker, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,18 +14,18 @@ pub struct WorkerId(pub u16);
 #[derive(Debug)]
 pub struct WorkerMsg<'a> {
     pub(crate) msg: Msg,
-    pub(crate) payload: Option<Payload<'a>>,
+    pub(crate) payload: Payload<'a>,
 }
 
-/// Payloads below this size are copied into the batch; larger ones go by reference (`COPY_LIMIT` of the engine).
-const COPY_LIMIT: usize = 2048;
+/// Payloads below this size are copied into the batch; larger ones go by reference.
+pub(crate) const COPY_LIMIT: usize = 2048;
 
-/// Messages for one worker, in order. What one worker sends to another must be handled in the order in which it was posted.
+/// Messages for one worker, in order. What one worker posts to another must be handled in the order in which it was posted, once.
 #[derive(Debug, Default)]
 pub struct WorkerBatch {
-    pub(crate) msgs: Vec<Msg>,
-    bytes: BytesMut,
-    blocks: Vec<Bytes>,
+    pub(crate) msgs: Vec<(Msg, Place)>,
+    pub(crate) bytes: BytesMut,
+    pub(crate) blocks: Vec<Bytes>,
 }
 
 /// Where the payload of a message is.
@@ -38,41 +40,81 @@ pub(crate) enum Place {
     Block(u32),
 }
 
-/// Messages. Keys (`u64`) are raw keys of the worker that the name says: `mine` of the sender, `yours` of the receiver.
+/// Messages. Numbers are raw keys: `mine` of the worker that posts, `yours` of the one that reads.
 #[derive(Clone, Debug)]
 pub(crate) enum Msg {
-    /// An outlet of mine can take deliveries for this address; `address` is my key of it.
+    /// An outlet of mine can take deliveries for the address `name`, which is `address` to me.
     OutletUp { outlet: u64, address: u64, name: Arc<str> },
     /// It went away. What was lent from it is void.
     OutletDown { outlet: u64 },
-    /// Lend me credit of outlets of this address of yours; `mine` is my key of it. `urgent`: something waits.
+    /// Lend me credit of outlets of this address of yours. `urgent`: something waits.
     Want { address: u64, urgent: bool },
-    /// You may send `credit` deliveries more to my outlet, which has `outstanding` unsettled ones.
+    /// You may send `credit` deliveries more to my outlet, which has `outstanding` deliveries that are not settled.
     Lend { outlet: u64, credit: u32, outstanding: u32 },
     /// Give back what you have not used of my outlet.
     Recall { outlet: u64 },
-    /// There it is. Everything I sent with it came before this.
+    /// There it is. Everything that was sent with the rest came before this.
     Returned { outlet: u64, credit: u32 },
-    /// A delivery for one of your outlets (unicast), or for all of an address of yours (`outlet` is 0).
-    Deliver(Box<Deliver>),
-    /// More of it.
-    More { mine: u64, place: Place, end: End },
-    /// Its sender said something.
+    /// A delivery, with the payload.
+    Deliver(Deliver),
+    /// More of it, with the payload.
+    More { mine: u64, end: End },
+    /// Its sender has said something.
     SenderState { mine: u64, state: Option<DeliveryState>, settled: bool },
-    /// Your delivery's receiver said something; `mine` is my key of it.
-    Settle { yours: u64, mine: u64, state: Option<DeliveryState>, settled: bool },
+    /// The receiver of your delivery has said something, or it is over.
+    Settle { yours: u64, state: Option<DeliveryState>, settled: bool },
     /// So many bytes of your delivery were passed on.
-    Consumed { yours: u64, bytes: u32 },
-    /// Your delivery came back: its outlet went away before a byte was sent. `at` says how much of the content is in it; what was
-    /// posted later comes back as [`Msg::BouncedMore`].
-    Bounced { place: Place },
+    Consumed { yours: u64, bytes: usize },
+    /// The outlet of your delivery went away before the first byte was sent. Ask for it with `GiveBack`, and post no more of it.
+    Unsent { yours: u64 },
+    /// Give it back: nothing more of it will come.
+    GiveBack { mine: u64 },
+    /// There it is.
+    Bounced(Box<Bounced>),
 }
 
 /// A delivery on its way to another worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Deliver {
+    /// 0: settled and complete, the sender does not want to hear of it unless it bounces.
     pub(crate) mine: u64,
-    pub(crate) outlet: u64,
+    /// My key of the address, should it bounce.
+    pub(crate) address: u64,
+    /// One of your outlets, for which I have credit; or, a copy, all of one of your addresses.
+    pub(crate) target: DeliverTo,
+    pub(crate) settled: bool,
+    pub(crate) second: bool,
+    /// I count the bytes as held until you say that they were passed on.
+    pub(crate) report: bool,
+    pub(crate) message_format: u32,
+    pub(crate) seq: u64,
+    pub(crate) end: End,
+}
+
+/// Whom a delivery from another worker is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DeliverTo {
+    Outlet(u64),
+    Address(u64),
+}
+
+/// A delivery that comes back.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounced {
+    pub(crate) yours: u64,
+    pub(crate) deliver: Deliver,
+    pub(crate) content: Vec<Bytes>,
+    pub(crate) end: End,
+}
+
+impl<'a> WorkerMsg<'a> {
+    pub(crate) fn bare(msg: Msg) -> WorkerMsg<'static> {
+        WorkerMsg { msg, payload: Payload::empty() }
+    }
+
+    pub(crate) const fn with(msg: Msg, payload: Payload<'a>) -> Self {
+        Self { msg, payload }
+    }
 }
 
 impl WorkerBatch {
@@ -86,9 +128,23 @@ impl WorkerBatch {
         self.msgs.len()
     }
 
-    /// Adds a message.
+    /// Bytes of content, copied or by reference.
+    pub fn content_len(&self) -> usize {
+        self.bytes.len() + self.blocks.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Adds a message. Small payloads are copied, large ones referred to.
     pub fn push(&mut self, msg: WorkerMsg<'_>) {
-        let _ = (msg.payload.map(|p| p.len() < COPY_LIMIT), &self.bytes, &self.blocks);
-        self.msgs.push(msg.msg);
+        let place = if msg.payload.is_empty() {
+            Place::Nowhere
+        } else if msg.payload.len() < COPY_LIMIT && self.bytes.len() < u32::MAX as usize / 2 {
+            let start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(msg.payload.as_slice());
+            Place::Copied { start, end: self.bytes.len() as u32 }
+        } else {
+            self.blocks.push(msg.payload.to_bytes());
+            Place::Block(self.blocks.len() as u32 - 1)
+        };
+        self.msgs.push((msg.msg, place));
     }
 }

@@ -81,6 +81,19 @@ impl<T> Slots<T> {
         if slot.generation == key.generation { slot.value.as_mut() } else { None }
     }
 
+    /// Whatever is in this slot.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<(Key, &T)> {
+        let slot = self.slots.get(index as usize)?;
+        Some((Key { index, generation: slot.generation }, slot.value.as_ref()?))
+    }
+
+    /// Whatever is in this slot.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.slots.get_mut(index as usize)?.value.as_mut()
+    }
+
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.get(key).is_some()
     }

@@ -1,0 +1,124 @@
+//! Deliveries that say themselves where they go.
+
+use amqp_proto::{
+    condition,
+    message::{HeadCursor, MAX_HEAD, Progress},
+};
+use bytes::Bytes;
+
+use super::{Core, forward::Arrival};
+use crate::{
+    InKey, Refusal, Treatment,
+    core::slots::Key,
+    delivery::From,
+    egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
+    inlet::Pending,
+};
+
+/// Where an anonymous delivery goes, as far as its beginning tells.
+enum Route {
+    To(Key),
+    Refused(DeliveryState),
+    NeedMore(HeadCursor),
+}
+
+pub(super) fn not_found() -> DeliveryState {
+    DeliveryState::rejected(Some(&Error::new(condition::NOT_FOUND, "Node not found")))
+}
+
+impl Core {
+    /// The first frame of an anonymous delivery.
+    pub(super) fn first_anonymous(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        match self.route_of(key, HeadCursor::new(MAX_HEAD), payload.as_slice(), t.end != End::More) {
+            Route::To(address) => self.admit(key, address, t, payload, eg),
+            Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
+            Route::NeedMore(cursor) => {
+                let inlet = self.inlets.get_mut(key)?;
+                // What is here is bounded by `MAX_HEAD` and one frame, so it is not counted as held.
+                inlet.pending = Some(Box::new(Pending { cursor, bytes: payload.as_slice().to_vec(), first: *t }));
+                None
+            }
+        }
+    }
+
+    /// The next frame of one whose address was not in the first.
+    pub(super) fn more_anonymous(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        let mut pending = self.inlets.get_mut(key)?.pending.take()?;
+        if t.end == End::Aborted {
+            self.counters.aborted += 1;
+            self.give_back(key);
+            return None;
+        }
+        pending.bytes.extend_from_slice(payload.as_slice());
+        let first = Transfer { end: t.end, settled: pending.first.settled || t.settled, ..pending.first };
+        match self.route_of(key, pending.cursor, &pending.bytes, t.end != End::More) {
+            Route::To(address) => {
+                let block = Bytes::from(pending.bytes);
+                self.admit(key, address, &first, &Payload::new(&block), eg)
+            }
+            Route::Refused(state) => self.refuse_anonymous(key, &first, &state, eg),
+            Route::NeedMore(cursor) => {
+                pending.cursor = cursor;
+                pending.first = first;
+                self.inlets.get_mut(key)?.pending = Some(pending);
+                None
+            }
+        }
+    }
+
+    fn refuse_anonymous(&mut self, key: Key, t: &Transfer, state: &DeliveryState, eg: &mut impl Egress) -> Option<InKey> {
+        self.seq += 1;
+        let arrival = Arrival {
+            from: From::Inlet { inlet: key, id: t.delivery_id },
+            settled: t.settled,
+            second: t.rcv_second,
+            message_format: t.message_format,
+            report: false,
+            seq: self.seq,
+        };
+        let d = self.refuse(&arrival, t.end, Some(state), eg);
+        if t.end == End::More {
+            self.arriving(key, d);
+        }
+        self.answer(d)
+    }
+
+    /// Reads `to` of the message and finds its address.
+    fn route_of(&mut self, inlet: Key, mut cursor: HeadCursor, message: &[u8], complete: bool) -> Route {
+        match cursor.advance(message, complete) {
+            Ok(Progress::NeedMore) => return Route::NeedMore(cursor),
+            Ok(Progress::Done) => {}
+            Err(error) => return Route::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
+        }
+        let to = match cursor.head().read_properties(message).to() {
+            Ok(Some(to)) => to,
+            Ok(None) => return precondition("the message has no `to` and the link has no target address"),
+            Err(error) => return Route::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
+        };
+        if let Some(policy) = &self.policy {
+            let group = self.inlets.get(inlet).and_then(|inlet| self.conns.get(inlet.conn)).map_or(0, |conn| conn.group);
+            if let Err(refusal) = policy.route(group, to) {
+                return Route::Refused(refused(&refusal));
+            }
+        }
+        let mut name = std::mem::take(&mut self.name);
+        let route = match self.syntax.key(to, &mut name) {
+            None => precondition("`to` of the message is empty"),
+            Some(_) => match self.by_name.get(name.as_str()) {
+                Some(address) => Route::To(*address),
+                None if self.treatment_of(&name, false).0 == Treatment::Unavailable => Route::Refused(not_found()),
+                None => Route::Refused(DeliveryState::Released),
+            },
+        };
+        self.name = name;
+        route
+    }
+}
+
+fn precondition(why: &'static str) -> Route {
+    Route::Refused(DeliveryState::rejected(Some(&Error::new(condition::PRECONDITION_FAILED, why))))
+}
+
+fn refused(refusal: &Refusal) -> DeliveryState {
+    DeliveryState::rejected(Some(&Error::new(refusal.condition(), refusal.to_string())))
+}

@@ -1,0 +1,295 @@
+//! Connections and links come and go.
+
+use super::{Conn, Core};
+use crate::{
+    ConnInfo, ConnKey, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey, OutletRequest, Refusal, Terminus,
+    Treatment,
+    address::Syntax,
+    core::slots::Key,
+    credit::Capacity,
+    delivery::{NIL, To},
+    distribution::Candidate,
+    egress::{DeliveryState, Egress, End, LinkRef},
+    inlet::Inlet,
+    outlet::Outlet,
+    worker_batch::Msg,
+};
+
+const NOT_FOUND: Refusal = Refusal::NotFound("Node not found");
+
+impl Core {
+    /// A connection was opened (authenticated, and its open received).
+    ///
+    /// # Errors
+    /// If the policy refuses it.
+    pub fn connection_opened(&mut self, info: &ConnInfo) -> Result<ConnKey, Refusal> {
+        let group = match &self.policy {
+            None => 0,
+            Some(policy) => policy.connection(info).inspect_err(|_| self.counters.connections_denied += 1)?,
+        };
+        self.counters.connections_opened += 1;
+        let conn =
+            Conn { group, link_capacity: info.link_capacity, inlets: Vec::new(), outlets: Vec::new(), blocked: Vec::new() };
+        Ok(ConnKey(self.conns.insert(conn)))
+    }
+
+    /// A client attached a link on which it sends. Credit comes with the next [`end_batch`](Core::end_batch).
+    ///
+    /// # Errors
+    /// If the address is unavailable or the policy refuses it: refuse the attach with the refusal's condition.
+    pub fn attach_inlet(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        request: &InletRequest<'_>,
+        eg: &mut impl Egress,
+    ) -> Result<InletAttached, Refusal> {
+        let (address, dynamic) = self
+            .terminus(conn, Direction::In, request.target)
+            .inspect_err(|_| self.counters.links_denied += 1)?;
+        let Some(owner) = self.conns.get_mut(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
+        let capacity = Capacity::new(owner.link_capacity);
+        let conn_at = owner.inlets.len() as u32;
+        let key = self.inlets.insert(Inlet {
+            link,
+            conn: conn.0,
+            conn_at,
+            address_at: 0,
+            address,
+            capacity,
+            issued: 0,
+            open: 0,
+            granting: false,
+            dirty: false,
+            draining: false,
+            current: Key::NONE,
+            pending: None,
+            waiting: 0,
+            floor: 9,
+            held: 0,
+            progress: false,
+            strikes: 0,
+            seconds: Vec::new(),
+        });
+        owner.inlets.push(key);
+        let mut granting = address.is_none();
+        if let Some(address) = address.and_then(|a| self.addresses.get_mut(a)) {
+            granting = address.open;
+            address.inlets.push(key);
+            let at = address.inlets.len() as u32 - 1;
+            if let Some(inlet) = self.inlets.get_mut(key) {
+                inlet.address_at = at;
+            }
+        }
+        if granting {
+            self.start_granting(key);
+        }
+        if let Some(address) = address {
+            self.want(address, false, eg);
+        }
+        Ok(InletAttached { key: InletKey(key), dynamic })
+    }
+
+    /// A client attached a link on which it receives.
+    ///
+    /// # Errors
+    /// As [`attach_inlet`](Self::attach_inlet); and if there is no source address.
+    pub fn attach_outlet(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        request: &OutletRequest<'_>,
+        eg: &mut impl Egress,
+    ) -> Result<OutletAttached, Refusal> {
+        let (address, dynamic) = self
+            .terminus(conn, Direction::Out, request.source)
+            .inspect_err(|_| self.counters.links_denied += 1)?;
+        let gone = Refusal::Invalid("the connection is gone");
+        let Some(address_key) = address else { return Err(gone) };
+        let (Some(owner), Some(address)) = (self.conns.get_mut(conn.0), self.addresses.get_mut(address_key)) else {
+            return Err(gone);
+        };
+        let key = self.outlets.insert(Outlet {
+            link,
+            conn: conn.0,
+            address: address_key,
+            conn_at: owner.outlets.len() as u32,
+            address_at: address.candidates.len() as u32,
+            credit: 0,
+            lent: 0,
+            reserved: 0,
+            lenders: Vec::new(),
+            drain: false,
+            blocked: false,
+            current: Key::NONE,
+            first: NIL,
+            outstanding: 0,
+            queue: std::collections::VecDeque::new(),
+            queued: 0,
+        });
+        owner.outlets.push(key);
+        address.candidates.push(Candidate::Local(key));
+        let name = address.name.clone();
+        self.tell_all(|| Msg::OutletUp { outlet: key.to_raw(), address: address_key.to_raw(), name: name.clone() }, eg);
+        self.destinations_changed(address_key, eg);
+        Ok(OutletAttached { key: OutletKey(key), dynamic })
+    }
+
+    /// Finds or makes up the address of a new link.
+    fn terminus(&mut self, conn: ConnKey, direction: Direction, terminus: Terminus<'_>) -> Result<(Option<Key>, Option<String>), Refusal> {
+        let Some(owner) = self.conns.get(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
+        if let Some(policy) = &self.policy {
+            policy.attach(owner.group, direction, terminus)?;
+        }
+        let dynamic = match (terminus, direction) {
+            (Terminus::Anonymous, Direction::In) => return Ok((None, None)),
+            (Terminus::Anonymous, Direction::Out) => return Err(Refusal::Invalid("a receiver needs a source address")),
+            (Terminus::Address(_), _) => None,
+            (Terminus::Dynamic, Direction::Out) => Some(self.syntax.dynamic_source(&self.names.discriminator())),
+            (Terminus::Dynamic, Direction::In) => Some(Syntax::dynamic_target(&self.names.discriminator())),
+        };
+        let text = match (terminus, &dynamic) {
+            (Terminus::Address(text), _) => text,
+            (_, Some(made)) => made,
+            _ => return Err(NOT_FOUND),
+        };
+        let mut name = std::mem::take(&mut self.name);
+        let class = self.syntax.key(text, &mut name);
+        let result = match class {
+            None => Err(NOT_FOUND),
+            Some(_) if self.treatment_of(&name, dynamic.is_some()).0 == Treatment::Unavailable => Err(NOT_FOUND),
+            Some(_) => Ok(self.address(&name, dynamic.is_some())),
+        };
+        self.name = name;
+        Ok((Some(result?), dynamic))
+    }
+
+    /// The inlet is gone, closed or lost. What it began to send and did not finish is aborted downstream; what is complete goes its way.
+    pub fn detach_inlet(&mut self, key: InletKey, eg: &mut impl Egress) {
+        let key = key.0;
+        self.abandon_current(key, eg);
+        let Some(inlet) = self.inlets.get_mut(key) else { return };
+        for second in std::mem::take(&mut inlet.seconds) {
+            self.on_sender_state(second, None, true, eg);
+        }
+        let Some(inlet) = self.inlets.remove(key) else { return };
+        if let Some(conn) = self.conns.get_mut(inlet.conn) {
+            conn.inlets.swap_remove(inlet.conn_at as usize);
+            if let Some(moved) = conn.inlets.get(inlet.conn_at as usize).and_then(|k| self.inlets.get_mut(*k)) {
+                moved.conn_at = inlet.conn_at;
+            }
+        }
+        if let Some(address_key) = inlet.address
+            && let Some(address) = self.addresses.get_mut(address_key)
+        {
+            address.inlets.swap_remove(inlet.address_at as usize);
+            if let Some(moved) = address.inlets.get(inlet.address_at as usize).and_then(|k| self.inlets.get_mut(*k)) {
+                moved.address_at = inlet.address_at;
+            }
+            if address.inlets.is_empty() {
+                self.return_all(address_key, eg);
+            }
+            self.forget_address(address_key);
+        }
+        self.orphaned += inlet.held;
+        if self.orphaned > self.orphan_limit {
+            self.drop_orphans(key, eg);
+        }
+    }
+
+    /// The outlet is gone, closed or lost. What it did not settle is `modified` for its senders, what it was not sent goes elsewhere.
+    pub fn detach_outlet(&mut self, key: OutletKey, eg: &mut impl Egress) {
+        let key = key.0;
+        let Some(outlet) = self.outlets.get_mut(key) else { return };
+        let address_key = outlet.address;
+        let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
+        let queue = std::mem::take(&mut outlet.queue);
+        let mut listed = Vec::with_capacity(outlet.outstanding as usize);
+        let mut next = outlet.first;
+        while let Some((d, delivery)) = self.deliveries.at(next) {
+            listed.push(d);
+            next = delivery.next;
+        }
+        self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, eg);
+        if let Some(address) = self.addresses.get_mut(address_key) {
+            address.lent = address.lent.saturating_sub(lent);
+            let moved = address.candidates.remove(at);
+            self.candidate_moved(moved, at);
+        }
+        for d in listed {
+            self.lost_by_outlet(d, eg);
+        }
+        for d in queue {
+            if self.deliveries.get(d).is_some_and(|d| d.to == To::Queued { outlet: key }) {
+                self.unsent_by_outlet(d, eg);
+            }
+        }
+        self.outlets.remove(key);
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.outlets.swap_remove(conn_at as usize);
+            if let Some(moved) = conn.outlets.get(conn_at as usize).and_then(|k| self.outlets.get_mut(*k)) {
+                moved.conn_at = conn_at;
+            }
+        }
+        self.destinations_changed(address_key, eg);
+        self.forget_address(address_key);
+    }
+
+    /// A candidate took the position of one that was removed.
+    pub(super) fn candidate_moved(&mut self, moved: Option<Candidate>, at: u32) {
+        match moved {
+            Some(Candidate::Local(key)) => {
+                if let Some(outlet) = self.outlets.get_mut(key) {
+                    outlet.address_at = at;
+                }
+            }
+            Some(Candidate::Remote(key)) => {
+                if let Some(remote) = self.remotes.get_mut(key) {
+                    remote.at = at;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// What was sent, or partly sent, to an outlet that is gone.
+    fn lost_by_outlet(&mut self, d: Key, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.flags |= crate::delivery::OUT_SETTLED;
+        if delivery.has(crate::delivery::PRESETTLED) && !delivery.has(crate::delivery::SENT) {
+            self.counters.dropped_presettled += 1;
+        }
+        self.unlist(d);
+        self.decide(d, Some(&DeliveryState::modified(true, false)), eg);
+    }
+
+    /// Deliveries that an inlet left behind, when they take too much memory.
+    fn drop_orphans(&mut self, inlet: Key, eg: &mut impl Egress) {
+        let left = |d: &crate::delivery::Delivery| matches!(d.from, crate::delivery::From::Inlet { inlet: i, .. } if i == inlet);
+        let keys: Vec<Key> = self.deliveries.iter().filter(|(_, d)| left(d)).map(|(key, _)| key).collect();
+        for d in keys {
+            match self.deliveries.get(d).map(|d| d.to) {
+                Some(To::Waiting) => {
+                    self.leave_waiting(d);
+                    self.dropped(d, eg);
+                }
+                Some(To::Fan) => self.drop_queued_copies(d, eg),
+                _ => {}
+            }
+        }
+    }
+
+    /// The delivery that an inlet has not finished is aborted, as its sender would.
+    pub(super) fn abandon_current(&mut self, inlet_key: Key, eg: &mut impl Egress) {
+        let Some(inlet) = self.inlets.get_mut(inlet_key) else { return };
+        if inlet.pending.take().is_some() {
+            inlet.open = inlet.open.saturating_sub(1);
+            self.counters.aborted += 1;
+        }
+        let current = std::mem::replace(&mut inlet.current, Key::NONE);
+        if !current.is_none() {
+            self.stalls.arrived();
+            self.arrive(current, &crate::egress::Payload::empty(), End::Aborted, eg);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Deliveries come in and go out: the path of every message.
+
+use super::{Core, Want};
+use crate::{
+    InKey, InletKey, Treatment,
+    core::slots::Key,
+    delivery::{AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, PRESETTLED, REPORT, SECOND, SENT, STARTED, To, WAITS},
+    distribution::Candidate,
+    egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
+};
+
+/// What the first frame of a delivery says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) from: From,
+    pub(super) settled: bool,
+    pub(super) second: bool,
+    pub(super) message_format: u32,
+    /// Its origin on another worker counts bytes.
+    pub(super) report: bool,
+    pub(super) seq: u64,
+}
+
+impl Arrival {
+    #[inline]
+    pub(super) const fn record(&self, address: Key, end: End) -> Delivery {
+        let mut flags = if self.settled { PRESETTLED | IN_SETTLED | HEAD_SETTLED } else { 0 };
+        if self.second {
+            flags |= SECOND;
+        }
+        if self.report {
+            flags |= REPORT;
+        }
+        if matches!(self.from, From::Inlet { .. }) {
+            flags |= CREDIT;
+        }
+        Delivery::new(self.from, address, flags, self.message_format, self.seq, end)
+    }
+}
+
+impl Core {
+    /// A frame of a delivery arrived. Answers, for the first frame of an unsettled delivery, the key to keep as its token; `None` if
+    /// the delivery is settled already (the core may have called [`Egress::settle_in`] in this very call). An anonymous delivery
+    /// whose first frame does not say yet where it goes gets its key with a later frame.
+    pub fn transfer(&mut self, key: InletKey, transfer: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        let key = key.0;
+        let inlet = self.inlets.get_mut(key)?;
+        self.counters.bytes_in += payload.len() as u64;
+        inlet.progress = true;
+        if !transfer.first {
+            return self.transfer_more(key, transfer, payload, eg);
+        }
+        if !inlet.current.is_none() || inlet.pending.is_some() {
+            // The engine does not let this happen; if it does, the old one cannot be finished any more.
+            self.abandon_current(key, eg);
+        }
+        let inlet = self.inlets.get_mut(key)?;
+        self.counters.deliveries_in += 1;
+        self.counters.presettled += u64::from(transfer.settled);
+        inlet.issued = inlet.issued.saturating_sub(1);
+        inlet.open += 1;
+        if transfer.end == End::Aborted {
+            self.counters.aborted += 1;
+            self.give_back(key);
+            return None;
+        }
+        match inlet.address {
+            Some(address) => self.admit(key, address, transfer, payload, eg),
+            None => self.first_anonymous(key, transfer, payload, eg),
+        }
+    }
+
+    /// A delivery begins, and it is known where it goes.
+    #[inline]
+    pub(super) fn admit(&mut self, key: Key, address: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        self.seq += 1;
+        let arrival = Arrival {
+            from: From::Inlet { inlet: key, id: t.delivery_id },
+            settled: t.settled,
+            second: t.rcv_second,
+            message_format: t.message_format,
+            report: false,
+            seq: self.seq,
+        };
+        let d = self.route(address, &arrival, payload, t.end, eg);
+        if t.end == End::More {
+            self.arriving(key, d);
+        }
+        self.answer(d)
+    }
+
+    /// The delivery has not arrived completely.
+    pub(super) fn arriving(&mut self, inlet: Key, d: Option<Key>) {
+        if let (Some(inlet), Some(d)) = (self.inlets.get_mut(inlet), d) {
+            inlet.current = d;
+            inlet.strikes = 0;
+            self.stalls.arriving();
+        }
+    }
+
+    /// The key for the sender's engine, if the delivery is not settled.
+    #[inline]
+    pub(super) fn answer(&self, d: Option<Key>) -> Option<InKey> {
+        let d = d?;
+        self.deliveries.get(d).filter(|delivery| !delivery.has(IN_SETTLED)).map(|_| InKey(d))
+    }
+
+    fn transfer_more(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        let inlet = self.inlets.get_mut(key)?;
+        if inlet.pending.is_some() {
+            return self.more_anonymous(key, t, payload, eg);
+        }
+        let d = inlet.current;
+        if d.is_none() {
+            return None;
+        }
+        if t.end != End::More {
+            inlet.current = Key::NONE;
+            self.stalls.arrived();
+        }
+        if t.settled && t.end != End::Aborted {
+            // §2.7.5: settled on a later frame counts for the delivery.
+            self.on_sender_state(d, None, true, eg);
+        }
+        self.arrive(d, payload, t.end, eg);
+        None
+    }
+
+    /// Finds an outlet for a delivery of which the first part is here, or makes it wait. Answers its record, if it needs one.
+    #[inline]
+    pub(super) fn route(&mut self, address: Key, arrival: &Arrival, payload: &Payload<'_>, end: End, eg: &mut impl Egress) -> Option<Key> {
+        let Some(a) = self.addresses.get(address) else {
+            return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
+        };
+        match a.treatment {
+            Treatment::Multicast => return self.fan_out(address, arrival, payload, end, eg),
+            Treatment::Unavailable => {
+                let rejected = super::anonymous::not_found();
+                return self.refuse(arrival, end, Some(&rejected), eg);
+            }
+            Treatment::Closest | Treatment::Balanced => {}
+        }
+        if a.waiting.len() > 0 {
+            return self.wait(address, Key::NONE, arrival, payload, end, eg);
+        }
+        // A presettled delivery that goes out at once needs no record.
+        let bare = arrival.settled && end == End::Complete;
+        let d = if bare { Key::NONE } else { self.deliveries.insert(arrival.record(address, end)) };
+        let head = SendHead {
+            message_format: arrival.message_format,
+            settled: arrival.settled,
+            token: if arrival.settled { 0 } else { d.to_raw() },
+        };
+        loop {
+            match self.select(address) {
+                Some(Candidate::Local(o)) => {
+                    let Some(outlet) = self.outlets.get(o) else { break };
+                    let sent = eg.send(outlet.link, &head, payload, end);
+                    if sent.started {
+                        return self.started(o, d, address, arrival, payload, end, sent, eg);
+                    }
+                    self.block(o);
+                }
+                Some(Candidate::Remote(remote)) => return self.lend_out(remote, d, address, arrival, payload, end, eg),
+                None => break,
+            }
+        }
+        self.wait(address, d, arrival, payload, end, eg)
+    }
+
+    /// The outlet whose turn it is.
+    #[inline]
+    pub(super) fn select(&mut self, address: Key) -> Option<Candidate> {
+        let a = self.addresses.get_mut(address)?;
+        if a.treatment == Treatment::Closest {
+            return a.candidates.round_robin();
+        }
+        let (outlets, remotes) = (&self.outlets, &self.remotes);
+        a.candidates.least(|candidate| match candidate {
+            Candidate::Local(key) => outlets.get(key).map_or(u32::MAX, |o| o.outstanding),
+            Candidate::Remote(key) => remotes.get(key).map_or(u32::MAX, |r| r.outstanding.saturating_add(r.others)),
+        })
+    }
+
+    /// The first part of a delivery went to an outlet.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "all of it is at hand, and nothing of it is worth storing")]
+    pub(super) fn started(
+        &mut self,
+        o: Key,
+        d: Key,
+        address: Key,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        end: End,
+        sent: Sent,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
+        let outlet = self.outlets.get_mut(o)?;
+        outlet.credit = outlet.credit.saturating_sub(1);
+        self.counters.bytes_out += sent.taken as u64;
+        if sent.done && end == End::Complete {
+            let dry = outlet.free() == 0;
+            self.counters.deliveries_out += 1;
+            if dry {
+                self.refresh(o);
+            }
+            if d.is_none() {
+                if let From::Inlet { inlet, .. } = arrival.from {
+                    self.give_back(inlet);
+                }
+                return None;
+            }
+            let delivery = self.deliveries.get_mut(d)?;
+            delivery.to = To::Outlet { outlet: o, id: sent.delivery_id };
+            delivery.flags |= STARTED | SENT;
+            if arrival.settled || sent.settled {
+                delivery.flags |= OUT_SETTLED;
+                if arrival.report {
+                    self.report(arrival.from, payload.len(), eg);
+                }
+                self.tell_sender(d, Some(&DeliveryState::Accepted), eg);
+                self.retire(d, eg);
+                return Some(d);
+            }
+            if arrival.report {
+                self.report(arrival.from, payload.len(), eg);
+            }
+            self.list(d, o);
+            return Some(d);
+        }
+        let d = if d.is_none() { self.deliveries.insert(arrival.record(address, end)) } else { d };
+        let delivery = self.deliveries.get_mut(d)?;
+        delivery.to = To::Outlet { outlet: o, id: sent.delivery_id };
+        delivery.flags |= STARTED;
+        if sent.settled && !arrival.settled {
+            delivery.flags |= AUTO | OUT_SETTLED;
+        }
+        outlet.current = d;
+        self.list(d, o);
+        if arrival.report {
+            self.report(arrival.from, sent.taken, eg);
+        }
+        let rest = payload.skip(sent.taken);
+        if !sent.done {
+            self.store(d, &rest, eg);
+            self.block(o);
+        } else {
+            self.refresh(o);
+        }
+        Some(d)
+    }
+
+    /// More of a delivery arrives, or its end.
+    pub(super) fn arrive(&mut self, d: Key, payload: &Payload<'_>, end: End, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if delivery.arrived() {
+            return;
+        }
+        delivery.ended = end;
+        if end == End::Aborted {
+            return self.aborted_by_sender(d, eg);
+        }
+        match delivery.to {
+            To::Outlet { outlet, .. } => self.feed(d, outlet, payload, end, eg),
+            To::Worker { worker, .. } => self.post_more(d, worker, payload, end, eg),
+            To::Fan => self.fan_more(d, payload, end, eg),
+            To::Waiting | To::Queued { .. } | To::Returning { .. } => self.store(d, payload, eg),
+            To::Parked { .. } => self.store_parked(d, payload),
+            To::Nowhere => {
+                let (from, report) = (delivery.from, delivery.has(REPORT));
+                if report {
+                    self.report(from, payload.len(), eg);
+                }
+                self.retire(d, eg);
+            }
+        }
+    }
+
+    /// A part for the outlet that has the delivery already.
+    fn feed(&mut self, d: Key, o: Key, payload: &Payload<'_>, end: End, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let Some(outlet) = self.outlets.get(o) else { return };
+        if outlet.blocked || delivery.content.as_ref().is_some_and(|c| !c.is_empty()) {
+            return self.store(d, payload, eg);
+        }
+        let settled = delivery.has(HEAD_SETTLED);
+        let head = SendHead { message_format: delivery.message_format, settled, token: if settled { 0 } else { d.to_raw() } };
+        let sent = eg.send(outlet.link, &head, payload, end);
+        self.counters.bytes_out += sent.taken as u64;
+        let (from, report) = (delivery.from, delivery.has(REPORT));
+        if report {
+            self.report(from, sent.taken, eg);
+        }
+        if !sent.done {
+            self.store(d, &payload.skip(sent.taken), eg);
+            self.block(o);
+        } else if end == End::Complete {
+            self.all_sent(d, o, eg);
+            self.flush(o, eg);
+        }
+    }
+
+    /// The last byte of a delivery went out.
+    pub(super) fn all_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
+        self.counters.deliveries_out += 1;
+        if let Some(outlet) = self.outlets.get_mut(o) {
+            outlet.current = Key::NONE;
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.flags |= SENT;
+        if delivery.has(HEAD_SETTLED) {
+            delivery.flags |= OUT_SETTLED;
+        } else if delivery.has(IN_SETTLED) && !delivery.has(OUT_SETTLED) {
+            // Its sender settled it while it was on its way.
+            delivery.flags |= OUT_SETTLED;
+            self.settle_receiver(d, None, true, eg);
+        }
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        if delivery.has(OUT_SETTLED) {
+            let auto = delivery.has(AUTO);
+            self.unlist(d);
+            if auto || self.deliveries.get(d).is_some_and(|d| matches!(d.from, From::Copy { .. })) {
+                self.tell_sender(d, Some(&DeliveryState::Accepted), eg);
+            }
+        }
+        self.retire(d, eg);
+    }
+
+    /// Nobody can take the delivery. What is still to come of it will be dropped.
+    pub(super) fn refuse(&mut self, arrival: &Arrival, end: End, state: Option<&DeliveryState>, eg: &mut impl Egress) -> Option<Key> {
+        self.counters.dropped_presettled += u64::from(arrival.settled);
+        let mut record = arrival.record(Key::NONE, end);
+        record.to = To::Nowhere;
+        record.flags |= OUT_SETTLED;
+        let d = self.deliveries.insert(record);
+        self.tell_sender(d, state, eg);
+        self.retire(d, eg);
+        self.deliveries.contains(d).then_some(d)
+    }
+
+    /// Makes a delivery wait at its address until an outlet can take it.
+    pub(super) fn wait(
+        &mut self,
+        address: Key,
+        d: Key,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
+        let Some(a) = self.addresses.get(address).filter(|a| a.open) else {
+            if !d.is_none() {
+                self.deliveries.remove(d);
+            }
+            return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
+        };
+        let priority = a.priority.unwrap_or_else(|| header_priority(payload));
+        let d = if d.is_none() { self.deliveries.insert(arrival.record(address, end)) } else { d };
+        self.counters.waited += 1;
+        self.store(d, payload, eg);
+        self.enqueue(d, address, priority);
+        self.demand(address, eg);
+        Some(d)
+    }
+
+    /// Puts a delivery among those that wait, in order.
+    pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.to = To::Waiting;
+        delivery.flags |= WAITS;
+        if let From::Inlet { inlet, .. } = delivery.from
+            && let Some(inlet) = self.inlets.get_mut(inlet)
+        {
+            inlet.waiting += 1;
+            inlet.capacity.waited();
+            // What a sender sent later must not overtake what it sent before.
+            priority = priority.min(inlet.floor);
+            inlet.floor = priority;
+        }
+        delivery.priority = priority;
+        let seq = delivery.seq;
+        let Some(a) = self.addresses.get_mut(address) else { return };
+        let deliveries = &self.deliveries;
+        a.waiting.insert(priority, seq, d, |key| deliveries.get(key).is_some_and(|d| d.to == To::Waiting));
+    }
+
+    /// The delivery that has waited longest at the highest priority.
+    pub(super) fn front_waiting(&mut self, address: Key) -> Option<Key> {
+        let deliveries = &self.deliveries;
+        let a = self.addresses.get_mut(address)?;
+        a.waiting.front(|key| deliveries.get(key).is_some_and(|d| d.to == To::Waiting))
+    }
+
+    /// Takes a delivery out of those that wait. The caller gives it another place at once.
+    pub(super) fn leave_waiting(&mut self, d: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.to == To::Waiting) else { return };
+        delivery.to = To::Nowhere;
+        self.left_waiting(d);
+    }
+
+    /// It does not wait any more.
+    pub(super) fn left_waiting(&mut self, d: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.has(WAITS)) else { return };
+        delivery.flags &= !WAITS;
+        if let Some(a) = self.addresses.get_mut(delivery.address) {
+            a.waiting.took();
+            a.waiting.trim();
+        }
+        if let From::Inlet { inlet, .. } = delivery.from
+            && let Some(inlet) = self.inlets.get_mut(inlet)
+        {
+            inlet.waiting = inlet.waiting.saturating_sub(1);
+            if inlet.waiting == 0 {
+                inlet.floor = 9;
+            }
+        }
+    }
+
+    /// Something waits at this address and nothing is ready: asks for credit that is elsewhere.
+    pub(super) fn demand(&mut self, address: Key, eg: &mut impl Egress) {
+        let Some(a) = self.addresses.get(address) else { return };
+        if a.lent > 0 {
+            self.recall_for(address, eg);
+        }
+        if self.addresses.get(address).is_some_and(|a| a.peers.iter().any(|p| p.want != Want::Urgently)) {
+            self.want(address, true, eg);
+        }
+    }
+}
+
+/// The priority in the header of a message, 4 if it has none or is not understood (§3.2.1).
+fn header_priority(payload: &Payload<'_>) -> u8 {
+    let bytes = payload.as_slice();
+    let mut cursor = amqp_proto::message::HeadCursor::new(amqp_proto::message::MAX_HEAD);
+    // Whether all of the head is here does not matter; the header comes first.
+    let _ = cursor.advance(bytes, false);
+    cursor.head().read_header(bytes).map_or(4, |header| header.priority).min(9)
+}

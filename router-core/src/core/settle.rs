@@ -1,0 +1,298 @@
+//! States and settlement travel back and forth.
+
+use super::{Core, count};
+use crate::{
+    InKey, OutKey,
+    core::slots::Key,
+    delivery::{CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, To},
+    egress::{DeliveryState, Egress, End, Payload},
+    worker_batch::{Msg, WorkerMsg},
+    WorkerId,
+};
+
+impl Core {
+    /// The receiver of a delivery gave a state, or settled it, or both.
+    #[inline]
+    pub fn outcome(&mut self, key: OutKey, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        self.on_outcome(key.0, state, settled, eg);
+    }
+
+    /// The sender of a delivery gave a state, or settled it, or both.
+    pub fn sender_state(&mut self, key: InKey, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        self.on_sender_state(key.0, state, settled, eg);
+    }
+
+    pub(super) fn on_outcome(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if matches!(delivery.to, To::Nowhere | To::Waiting | To::Fan) {
+            return;
+        }
+        let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
+        if let From::Copy { .. } = delivery.from {
+            return self.copy_outcome(d, state, settled, terminal, eg);
+        }
+        if !terminal {
+            return self.pass_state(d, state, eg);
+        }
+        if delivery.has(IN_SETTLED) {
+            return self.receiver_done(d, settled, eg);
+        }
+        if delivery.has(SECOND) && !settled {
+            // The sender settles first; then we tell the receiver.
+            return self.tell_sender_unsettled(d, state, eg);
+        }
+        // Settled on both sides at once. (If the sender settles second, only toward the receiver; see `tell_sender`.)
+        self.tell_sender(d, state, eg);
+        self.receiver_done(d, settled, eg);
+    }
+
+    /// The receiver has no more to say; `settled`: nor has it to hear anything.
+    fn receiver_done(&mut self, d: Key, settled: bool, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.flags |= OUT_SETTLED;
+        if !settled {
+            self.settle_receiver(d, None, true, eg);
+        }
+        // While it is partly sent its outlet still has to know it.
+        if self.deliveries.get(d).is_some_and(|d| d.has(SENT)) {
+            self.unlist(d);
+        }
+        self.remote_done(d, eg);
+        self.retire(d, eg);
+    }
+
+    /// A state that ends nothing goes on to the sender as it is.
+    fn pass_state(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get(d).filter(|d| !d.has(IN_SETTLED)) else { return };
+        match delivery.from {
+            From::Inlet { inlet, id } => {
+                if let Some(inlet) = self.inlets.get(inlet) {
+                    eg.settle_in(inlet.link, id, state, false);
+                }
+            }
+            From::Worker { worker, key } => {
+                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: false };
+                eg.post(WorkerId(worker), WorkerMsg::bare(msg));
+            }
+            From::Copy { .. } => {}
+        }
+    }
+
+    /// The outcome, for a sender that settles second.
+    fn tell_sender_unsettled(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        match delivery.from {
+            From::Inlet { .. } => self.tell_sender(d, state, eg),
+            _ => self.pass_state(d, state, eg),
+        }
+    }
+
+    /// Tells the sender the outcome, once.
+    pub(super) fn tell_sender(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if let From::Copy { parent } = delivery.from {
+            return self.copy_done(d, parent, state, eg);
+        }
+        if delivery.flags & (IN_SETTLED | OUTCOME_SENT) != 0 {
+            return;
+        }
+        match delivery.from {
+            From::Inlet { inlet: key, id } => {
+                let Some(inlet) = self.inlets.get_mut(key) else {
+                    delivery.flags |= IN_SETTLED;
+                    return;
+                };
+                count(&mut self.counters, state);
+                if delivery.has(SECOND) {
+                    delivery.flags |= OUTCOME_SENT;
+                    let (seconds, deliveries) = (&mut inlet.seconds, &self.deliveries);
+                    if seconds.len() > 16 && seconds.len() > 2 * inlet.open as usize {
+                        seconds.retain(|second| deliveries.contains(*second));
+                    }
+                    seconds.push(d);
+                    eg.settle_in(inlet.link, id, state, false);
+                } else {
+                    delivery.flags |= IN_SETTLED;
+                    eg.settle_in(inlet.link, id, state, true);
+                }
+            }
+            From::Worker { worker, key } => {
+                delivery.flags |= IN_SETTLED;
+                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: true };
+                eg.post(WorkerId(worker), WorkerMsg::bare(msg));
+            }
+            From::Copy { .. } => {}
+        }
+    }
+
+    pub(super) fn on_sender_state(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if delivery.has(IN_SETTLED) {
+            return;
+        }
+        if delivery.to == To::Fan {
+            return self.fan_sender_state(d, state, settled, eg);
+        }
+        if settled {
+            if !delivery.has(OUTCOME_SENT) {
+                delivery.flags |= PRESETTLED;
+            }
+            delivery.flags |= IN_SETTLED;
+        }
+        let partly_sent = matches!(delivery.to, To::Outlet { .. }) && !delivery.has(SENT);
+        // While it is partly sent only states go on; the settlement follows the last frame.
+        let tell = settled && !partly_sent;
+        if (state.is_some() || tell) && !delivery.has(OUT_SETTLED) {
+            self.settle_receiver(d, state, tell, eg);
+        }
+        if !settled {
+            return;
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        match delivery.to {
+            To::Outlet { .. } if delivery.has(SENT) => {
+                // The receiver was told that it is settled, so it will not answer.
+                delivery.flags |= OUT_SETTLED;
+                self.unlist(d);
+            }
+            To::Worker { .. } if delivery.arrived() && delivery.has(OUTCOME_SENT) => {
+                delivery.flags |= OUT_SETTLED;
+                self.remote_done(d, eg);
+            }
+            _ => {}
+        }
+        self.retire(d, eg);
+    }
+
+    /// A state, or the settlement, for the receiver.
+    pub(super) fn settle_receiver(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        match delivery.to {
+            To::Outlet { outlet, id } => {
+                if let Some(outlet) = self.outlets.get(outlet) {
+                    eg.settle_out(outlet.link, id, state, settled);
+                }
+            }
+            To::Worker { worker, .. } | To::Returning { worker } => {
+                let msg = Msg::SenderState { mine: d.to_raw(), state: state.map(DeliveryState::detached), settled };
+                eg.post(WorkerId(worker), WorkerMsg::bare(msg));
+            }
+            _ => {}
+        }
+    }
+
+    /// The fate of a delivery is decided without, or after, a receiver: its sender is told, its content dropped.
+    pub(super) fn decide(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        self.unlist(d);
+        self.drop_content(d, eg);
+        if let Some(delivery) = self.deliveries.get_mut(d) {
+            delivery.to = To::Nowhere;
+        }
+        self.tell_sender(d, state, eg);
+        self.retire(d, eg);
+    }
+
+    /// Gives back the credit and forgets the delivery, as soon as each may be.
+    #[inline]
+    pub(super) fn retire(&mut self, d: Key, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let gone = delivery.has(SENT) || delivery.to == To::Nowhere;
+        if !delivery.has(IN_SETTLED) || !delivery.arrived() || !gone {
+            return;
+        }
+        let from = delivery.from;
+        if delivery.has(CREDIT) {
+            delivery.flags &= !CREDIT;
+            if let From::Inlet { inlet, .. } = from {
+                self.give_back(inlet);
+            }
+        }
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        if !delivery.has(OUT_SETTLED) {
+            return;
+        }
+        if let From::Worker { worker, key } = from
+            && delivery.has(PRESETTLED)
+            && key != 0
+        {
+            let msg = Msg::Settle { yours: key, state: None, settled: true };
+            eg.post(WorkerId(worker), WorkerMsg::bare(msg));
+        }
+        self.remove(d, eg);
+    }
+
+    /// Forgets a delivery, whatever its state.
+    pub(super) fn remove(&mut self, d: Key, eg: &mut impl Egress) {
+        self.drop_content(d, eg);
+        self.unlist(d);
+        self.deliveries.remove(d);
+    }
+
+    /// The sender aborted it, or is gone before it was complete. What an aborted delivery had is settled (§2.7.5).
+    pub(super) fn aborted_by_sender(&mut self, d: Key, eg: &mut impl Egress) {
+        self.counters.aborted += 1;
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.flags |= IN_SETTLED;
+        let to = delivery.to;
+        if to == To::Fan {
+            return self.abort_copies(d, eg);
+        }
+        self.drop_content(d, eg);
+        match to {
+            To::Outlet { outlet, .. } => return self.flush(outlet, eg),
+            To::Waiting => self.leave_waiting(d),
+            To::Queued { outlet } => self.leave_queue(d, outlet),
+            To::Worker { worker, .. } | To::Returning { worker } => {
+                let msg = Msg::More { mine: d.to_raw(), end: End::Aborted };
+                eg.post(WorkerId(worker), WorkerMsg::with(msg, Payload::empty()));
+                self.remote_done(d, eg);
+            }
+            To::Parked { .. } | To::Nowhere | To::Fan => {}
+        }
+        if let Some(delivery) = self.deliveries.get_mut(d) {
+            delivery.to = To::Nowhere;
+            delivery.flags |= OUT_SETTLED;
+        }
+        self.retire(d, eg);
+    }
+
+    /// Puts a delivery into the list of its outlet.
+    #[inline]
+    pub(super) fn list(&mut self, d: Key, o: Key) {
+        let Some(outlet) = self.outlets.get_mut(o) else { return };
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let first = std::mem::replace(&mut outlet.first, d.index);
+        outlet.outstanding += 1;
+        delivery.next = first;
+        delivery.prev = NIL;
+        delivery.flags |= LISTED;
+        if let Some(first) = self.deliveries.at_mut(first) {
+            first.prev = d.index;
+        }
+    }
+
+    /// Takes it out.
+    #[inline]
+    pub(super) fn unlist(&mut self, d: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if !delivery.has(LISTED) {
+            return;
+        }
+        delivery.flags &= !LISTED;
+        let (next, prev, to) = (delivery.next, delivery.prev, delivery.to);
+        if let Some(next) = self.deliveries.at_mut(next) {
+            next.prev = prev;
+        }
+        if let Some(prev) = self.deliveries.at_mut(prev) {
+            prev.next = next;
+        }
+        if let To::Outlet { outlet, .. } = to
+            && let Some(outlet) = self.outlets.get_mut(outlet)
+        {
+            outlet.outstanding = outlet.outstanding.saturating_sub(1);
+            if outlet.first == d.index {
+                outlet.first = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The addresses that this worker knows, and what happens when they win or lose their destinations.
+
+use std::sync::Arc;
+
+use super::{Address, Core};
+use crate::{
+    AddressConfig, Treatment,
+    address::Class,
+    core::slots::Key,
+    delivery::Waiting,
+    distribution::Candidates,
+    egress::{DeliveryState, Egress},
+    server::reachability_event,
+};
+
+impl Core {
+    /// Treatment and priority of an address that has this lookup key.
+    pub(super) fn treatment_of(&self, name: &str, dynamic: bool) -> (Treatment, Option<u8>) {
+        match Class::of_key(name) {
+            _ if dynamic => (Treatment::Balanced, None),
+            Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
+            Class::Topological => (Treatment::Multicast, None),
+            _ => (Treatment::Balanced, None),
+        }
+    }
+
+    /// The address with this lookup key; made if there is none.
+    pub(super) fn address(&mut self, name: &str, dynamic: bool) -> Key {
+        if let Some(key) = self.by_name.get(name) {
+            return *key;
+        }
+        let (treatment, priority) = self.treatment_of(name, dynamic);
+        let name: Arc<str> = name.into();
+        let key = self.addresses.insert(Address {
+            name: name.clone(),
+            treatment,
+            priority,
+            candidates: Candidates::default(),
+            inlets: Vec::new(),
+            waiting: Waiting::default(),
+            peers: Vec::new(),
+            wanters: Vec::new(),
+            lent: 0,
+            recalled: false,
+            next_loan: 0,
+            others_first: false,
+            open: false,
+            servers: Vec::new(),
+            next_server: 0,
+            watches: Vec::new(),
+            reachable: false,
+        });
+        self.by_name.insert(name, key);
+        key
+    }
+
+    /// Forgets the address if nobody needs it any more.
+    pub(super) fn forget_address(&mut self, key: Key) {
+        let Some(a) = self.addresses.get(key) else { return };
+        let used = a.candidates.len() > 0 || !a.inlets.is_empty() || a.waiting.len() > 0 || !a.servers.is_empty() || !a.watches.is_empty();
+        if !used && let Some(address) = self.addresses.remove(key) {
+            self.by_name.remove(&*address.name);
+        }
+    }
+
+    /// Outlets or servers of the address came or went.
+    pub(super) fn destinations_changed(&mut self, key: Key, eg: &mut impl Egress) {
+        let Some(address) = self.addresses.get_mut(key) else { return };
+        let open = address.candidates.len() > 0 && address.treatment != Treatment::Unavailable;
+        let was_open = std::mem::replace(&mut address.open, open);
+        let reachable = open || (!address.servers.is_empty() && address.treatment != Treatment::Unavailable);
+        if std::mem::replace(&mut address.reachable, reachable) != reachable {
+            for watch in &address.watches {
+                self.reachability.extend(reachability_event(&self.watches, *watch, reachable));
+            }
+        }
+        if open == was_open {
+            return;
+        }
+        let inlets = address.inlets.clone();
+        if open {
+            inlets.into_iter().for_each(|inlet| self.start_granting(inlet));
+            return;
+        }
+        while let Some(d) = self.front_waiting(key) {
+            self.leave_waiting(d);
+            self.dropped(d, eg);
+        }
+        for inlet in inlets {
+            self.withdraw(inlet, eg);
+        }
+    }
+
+    /// Nobody takes the delivery: released, or dropped if it was presettled.
+    pub(super) fn dropped(&mut self, d: Key, eg: &mut impl Egress) {
+        if self.deliveries.get(d).is_some_and(|d| d.has(crate::delivery::PRESETTLED)) {
+            self.counters.dropped_presettled += 1;
+        }
+        if let Some(delivery) = self.deliveries.get_mut(d) {
+            delivery.set(crate::delivery::OUT_SETTLED);
+        }
+        self.decide(d, Some(&DeliveryState::Released), eg);
+    }
+
+    /// Adds an address configuration, or replaces the one with the same pattern. Links that are there stay, and are treated anew. Do so in
+    /// each worker.
+    ///
+    /// # Errors
+    /// If the pattern is bad.
+    pub fn add_address(&mut self, config: &AddressConfig, eg: &mut impl Egress) -> Result<(), crate::address::PatternError> {
+        self.table.add(config)?;
+        self.reconfigure(eg);
+        Ok(())
+    }
+
+    /// Removes the address configuration with this pattern (a prefix counts as its pattern). True if there was one. Do so in each worker.
+    pub fn remove_address(&mut self, pattern: &str, eg: &mut impl Egress) -> bool {
+        let removed = self.table.remove(pattern);
+        if removed {
+            self.reconfigure(eg);
+        }
+        removed
+    }
+
+    fn reconfigure(&mut self, eg: &mut impl Egress) {
+        for key in self.addresses.keys() {
+            let Some(name) = self.addresses.get(key).map(|a| a.name.clone()) else { continue };
+            // Dynamic targets are mobile, but nobody configures them.
+            let (treatment, priority) = self.treatment_of(&name, name.starts_with("M_$temp."));
+            if let Some(address) = self.addresses.get_mut(key) {
+                (address.treatment, address.priority) = (treatment, priority);
+            }
+            self.destinations_changed(key, eg);
+            self.pump(key, eg);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A link on which deliveries come in.
+
+use amqp_proto::message::HeadCursor;
+
+use crate::{core::slots::Key, credit::Capacity, egress::{LinkRef, Transfer}};
+
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    pub(crate) link: LinkRef,
+    pub(crate) conn: Key,
+    /// Position in the lists of the connection and of the address.
+    pub(crate) conn_at: u32,
+    pub(crate) address_at: u32,
+    /// None: anonymous.
+    pub(crate) address: Option<Key>,
+    pub(crate) capacity: Capacity,
+    /// Credit that the sender has.
+    pub(crate) issued: u32,
+    /// Deliveries that have not given their credit back.
+    pub(crate) open: u32,
+    /// There is somebody to send to.
+    pub(crate) granting: bool,
+    /// In the list of inlets to be granted credit.
+    pub(crate) dirty: bool,
+    /// A drain was asked for and not answered.
+    pub(crate) draining: bool,
+    /// The delivery that is arriving.
+    pub(crate) current: Key,
+    /// The beginning of an anonymous delivery that does not say yet where it goes.
+    pub(crate) pending: Option<Box<Pending>>,
+    /// Deliveries that wait at an address, and the lowest priority among them: later ones must not overtake.
+    pub(crate) waiting: u32,
+    pub(crate) floor: u8,
+    /// Memory held for it.
+    pub(crate) held: usize,
+    /// A frame came since the last look at stalled senders; and how many looks ago one did.
+    pub(crate) progress: bool,
+    pub(crate) strikes: u8,
+    /// Deliveries whose outcome was told and that the sender has to settle first.
+    pub(crate) seconds: Vec<Key>,
+}
+
+/// The first frames of an anonymous delivery.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) cursor: HeadCursor,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) first: Transfer,
+}
