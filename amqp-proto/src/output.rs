@@ -150,20 +150,29 @@ impl Output {
 
     /// Queues a payload: copied below [`COPY_LIMIT`], by reference from there on.
     pub(crate) fn push_payload(&mut self, block: &Bytes, start: usize, end: usize) {
-        let Some(bytes) = block.get(start..end) else { return };
+        let Some(bytes) = block.get(start..end) else {
+            return;
+        };
         if bytes.len() < COPY_LIMIT {
             return self.push(bytes);
         }
         let gap = std::mem::take(&mut self.tail);
         self.referenced += bytes.len();
         self.queued = self.queued.wrapping_add(bytes.len() as u32);
-        self.refs.push_back(Ref { gap, bytes: block.slice(start..end) });
+        self.refs.push_back(Ref {
+            gap,
+            bytes: block.slice(start..end),
+        });
     }
 
     /// Lets `write` append to the buffer of copied bytes; whatever it appended is queued.
     ///
     /// `write` gets the buffer with what is in it already and must only append.
-    pub(crate) fn append<R>(&mut self, expected: usize, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub(crate) fn append<R>(
+        &mut self,
+        expected: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
         self.reclaim(expected);
         let before = self.buf.len();
         let result = write(&mut self.buf);

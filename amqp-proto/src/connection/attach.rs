@@ -11,32 +11,69 @@ use crate::{
 };
 
 impl Connection {
-    pub(super) fn on_attach(&mut self, channel: u16, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
-        let Some(index) = self.session_on(channel, "attach")? else { return Ok(None) };
+    pub(super) fn on_attach(
+        &mut self,
+        channel: u16,
+        attach: Box<Attach>,
+    ) -> Result<Option<Event>, Fault> {
+        let Some(index) = self.session_on(channel, "attach")? else {
+            return Ok(None);
+        };
         let handle_max = self.limits.links.saturating_sub(1);
         if attach.handle > handle_max {
             return Err(Fault::connection(
                 condition::CONNECTION_FRAMING_ERROR,
-                format_args!("attach.handle {} is above the handle-max of {handle_max}", attach.handle),
+                format_args!(
+                    "attach.handle {} is above the handle-max of {handle_max}",
+                    attach.handle
+                ),
             ));
         }
-        if self.sessions.get(index).is_some_and(|s| s.handles.get(attach.handle).is_some()) {
-            return Err(Fault::session(index, condition::SESSION_HANDLE_IN_USE, format_args!("attach on handle {}, which is in use", attach.handle)));
+        if self
+            .sessions
+            .get(index)
+            .is_some_and(|s| s.handles.get(attach.handle).is_some())
+        {
+            return Err(Fault::session(
+                index,
+                condition::SESSION_HANDLE_IN_USE,
+                format_args!("attach on handle {}, which is in use", attach.handle),
+            ));
         }
         if attach.role == Role::Sender && attach.initial_delivery_count.is_none() {
-            return Err(Fault::session(index, condition::INVALID_FIELD, "attach of a sender has no initial-delivery-count"));
+            return Err(Fault::session(
+                index,
+                condition::INVALID_FIELD,
+                "attach of a sender has no initial-delivery-count",
+            ));
         }
         let role = attach.role.other();
-        let found = self.names.find(role, attach.name.as_bytes(), |i| self.links.get(i).is_some_and(|l| l.role == role && l.name == attach.name));
+        let found = self.names.find(role, attach.name.as_bytes(), |i| {
+            self.links
+                .get(i)
+                .is_some_and(|l| l.role == role && l.name == attach.name)
+        });
         match found {
-            Some(li) if self.links.get(li).is_some_and(|l| l.peer_handle.is_none()) => self.on_attach_answer(index, li, attach),
+            Some(li) if self.links.get(li).is_some_and(|l| l.peer_handle.is_none()) => {
+                self.on_attach_answer(index, li, attach)
+            }
             Some(li) => {
                 // §2.6.1: whoever attaches the name last has the link.
                 let id = self.link_id(li);
                 let user = self.links.get(li).map_or(0, |l| l.user);
-                let error = Error::new(condition::LINK_STOLEN, format!("link {} was attached again", attach.name));
+                let error = Error::new(
+                    condition::LINK_STOLEN,
+                    format!("link {} was attached again", attach.name),
+                );
                 self.detach_index(li, true, Some(error.clone()));
-                let stolen = Event::Detached { link: id, role, user, closed: true, by: super::Initiator::Local, error: Some(Box::new(error)) };
+                let stolen = Event::Detached {
+                    link: id,
+                    role,
+                    user,
+                    closed: true,
+                    by: super::Initiator::Local,
+                    error: Some(Box::new(error)),
+                };
                 let attached = self.new_peer_link(index, attach)?;
                 self.pending.extend(attached);
                 Ok(Some(stolen))
@@ -45,8 +82,15 @@ impl Connection {
         }
     }
 
-    fn on_attach_answer(&mut self, session: usize, index: usize, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
-        let Some(link) = self.links.get_mut(index) else { return Ok(None) };
+    fn on_attach_answer(
+        &mut self,
+        session: usize,
+        index: usize,
+        attach: Box<Attach>,
+    ) -> Result<Option<Event>, Fault> {
+        let Some(link) = self.links.get_mut(index) else {
+            return Ok(None);
+        };
         if usize::from(link.session) != session {
             return Err(Fault::session(
                 session,
@@ -57,7 +101,8 @@ impl Connection {
         if link.state == LinkState::DetachSent {
             // The owner changed its mind; the peer's detach follows.
             link.peer_handle = Some(attach.handle);
-            self.names.remove(attach.role.other(), attach.name.as_bytes(), index);
+            self.names
+                .remove(attach.role.other(), attach.name.as_bytes(), index);
             if let Some(session) = self.sessions.get_mut(session) {
                 session.handles.insert(attach.handle, index);
             }
@@ -65,16 +110,26 @@ impl Connection {
         }
         link.state = LinkState::Attached;
         self.adopt(session, index, &attach);
-        Ok(Some(self.attached_event(session, index, attach, true, false)))
+        Ok(Some(
+            self.attached_event(session, index, attach, true, false),
+        ))
     }
 
-    fn new_peer_link(&mut self, session: usize, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
+    fn new_peer_link(
+        &mut self,
+        session: usize,
+        attach: Box<Attach>,
+    ) -> Result<Option<Event>, Fault> {
         let role = attach.role.other();
         let resumed = self.names.resume(role, attach.name.as_bytes());
         let index = match self.new_link(session, attach.name.detached(), role) {
             Ok(index) => index,
             Err(CommandError::NoHandle) => {
-                return Err(Fault::session(session, condition::RESOURCE_LIMIT_EXCEEDED, "no handle is left below the peer's handle-max"));
+                return Err(Fault::session(
+                    session,
+                    condition::RESOURCE_LIMIT_EXCEEDED,
+                    "no handle is left below the peer's handle-max",
+                ));
             }
             Err(_) => {
                 return Err(Fault::session(
@@ -85,12 +140,16 @@ impl Connection {
             }
         };
         self.adopt(session, index, &attach);
-        Ok(Some(self.attached_event(session, index, attach, false, resumed)))
+        Ok(Some(
+            self.attached_event(session, index, attach, false, resumed),
+        ))
     }
 
     /// Takes over what the peer's attach says.
     fn adopt(&mut self, session: usize, index: usize, attach: &Attach) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
         link.peer_handle = Some(attach.handle);
         if link.role == Role::Receiver {
             link.delivery_count = attach.initial_delivery_count.unwrap_or(0);
@@ -103,22 +162,49 @@ impl Connection {
         }
     }
 
-    fn attached_event(&self, session: usize, index: usize, attach: Box<Attach>, answer: bool, resumed: bool) -> Event {
+    fn attached_event(
+        &self,
+        session: usize,
+        index: usize,
+        attach: Box<Attach>,
+        answer: bool,
+        resumed: bool,
+    ) -> Event {
         let user = self.links.get(index).map_or(0, |l| l.user);
         let (link, session) = (self.link_id(index), self.session_id(session));
-        Event::Attached(Box::new(Attached { link, session, user, attach: *attach, answer, resumed }))
+        Event::Attached(Box::new(Attached {
+            link,
+            session,
+            user,
+            attach: *attach,
+            answer,
+            resumed,
+        }))
     }
 
-    fn new_link(&mut self, session: usize, name: crate::Str, role: Role) -> Result<usize, CommandError> {
+    fn new_link(
+        &mut self,
+        session: usize,
+        name: crate::Str,
+        role: Role,
+    ) -> Result<usize, CommandError> {
         if self.links.len() >= (self.limits.links as usize).min(super::id::MAX_LINKS) {
             return Err(CommandError::TooManyLinks);
         }
-        let handle = self.sessions.get_mut(session).and_then(|s| s.take_handle()).ok_or(CommandError::NoHandle)?;
+        let handle = self
+            .sessions
+            .get_mut(session)
+            .and_then(|s| s.take_handle())
+            .ok_or(CommandError::NoHandle)?;
         self.generation = self.generation.wrapping_add(1);
         let mut link = Link::new(name.clone(), role, session as u16, self.generation);
         link.handle = handle;
         if role == Role::Sender {
             link.delivery_count = self.first_id;
+        }
+        if self.links.capacity() == 0 {
+            // Most connections have a link or two; a slab would begin with four.
+            self.links.reserve_exact(1);
         }
         let index = self.links.insert(link);
         self.names.insert(role, name.as_bytes(), index);
@@ -130,13 +216,28 @@ impl Connection {
     ///
     /// # Errors
     /// If the session is gone, the name is in use, or there may be no more links.
-    pub fn attach(&mut self, session: SessionId, attach: Attach, user: u64) -> Result<LinkId, CommandError> {
-        let ended = self.session(session).is_none_or(|s| s.state == SessionState::EndSent);
+    pub fn attach(
+        &mut self,
+        session: SessionId,
+        attach: Attach,
+        user: u64,
+    ) -> Result<LinkId, CommandError> {
+        let ended = self
+            .session(session)
+            .is_none_or(|s| s.state == SessionState::EndSent);
         if ended {
             return Err(CommandError::NoSession);
         }
         let role = attach.role;
-        if self.names.find(role, attach.name.as_bytes(), |i| self.links.get(i).is_some_and(|l| l.role == role && l.name == attach.name)).is_some() {
+        if self
+            .names
+            .find(role, attach.name.as_bytes(), |i| {
+                self.links
+                    .get(i)
+                    .is_some_and(|l| l.role == role && l.name == attach.name)
+            })
+            .is_some()
+        {
             return Err(CommandError::NameInUse);
         }
         let index = self.new_link(usize::from(session.index), attach.name.clone(), role)?;
@@ -162,7 +263,10 @@ impl Connection {
 
     /// Refuses a link that the peer attached (§2.6.3): answers without our terminus and closes it with `error`.
     pub fn refuse_attach(&mut self, link: LinkId, error: Error) {
-        if self.link(link).is_some_and(|l| l.state == LinkState::AttachReceived) {
+        if self
+            .link(link)
+            .is_some_and(|l| l.state == LinkState::AttachReceived)
+        {
             self.detach_index(link.index(), true, Some(error));
         }
     }
@@ -176,7 +280,9 @@ impl Connection {
     }
 
     fn write_attach(&mut self, index: usize, mut attach: Attach) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
         attach.name = link.name.clone();
         attach.handle = link.handle;
         attach.role = link.role;
@@ -202,11 +308,20 @@ impl Connection {
         self.write_attach(index, Attach::default());
     }
 
-    pub(super) fn on_detach(&mut self, channel: u16, detach: Detach, now: Instant) -> Result<Option<Event>, Fault> {
-        let Some(session) = self.session_on(channel, "detach")? else { return Ok(None) };
+    pub(super) fn on_detach(
+        &mut self,
+        channel: u16,
+        detach: Detach,
+        now: Instant,
+    ) -> Result<Option<Event>, Fault> {
+        let Some(session) = self.session_on(channel, "detach")? else {
+            return Ok(None);
+        };
         let index = self.attached_link(session, detach.handle, "detach")?;
         self.spend_cycle("links attached and detached", now)?;
-        let Some(link) = self.links.get(index) else { return Ok(None) };
+        let Some(link) = self.links.get(index) else {
+            return Ok(None);
+        };
         if link.state == LinkState::DetachSent {
             self.remove_link(index);
             return Ok(None);
@@ -215,20 +330,33 @@ impl Connection {
         self.detach_index(index, detach.closed, None);
         self.remove_link(index);
         let error = detach.error.map(Box::new);
-        Ok(Some(Event::Detached { link: id, role, user, closed: detach.closed, by: super::Initiator::Peer, error }))
+        Ok(Some(Event::Detached {
+            link: id,
+            role,
+            user,
+            closed: detach.closed,
+            by: super::Initiator::Peer,
+            error,
+        }))
     }
 
     /// Forgets the unsettled deliveries of a link.
     pub(super) fn forget_deliveries(&mut self, index: usize) {
         self.release_index(index, usize::MAX);
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
         let unsettled = std::mem::take(&mut link.unsettled);
         link.partial = false;
         link.dirty = false;
         link.credit = 0;
         let role = link.role;
         if let Some(session) = self.sessions.get_mut(usize::from(link.session)) {
-            let ring = if role == Role::Sender { &mut session.outgoing } else { &mut session.incoming };
+            let ring = if role == Role::Sender {
+                &mut session.outgoing
+            } else {
+                &mut session.incoming
+            };
             ring.forget(index as u32, unsettled);
         }
     }

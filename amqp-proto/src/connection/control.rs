@@ -18,18 +18,28 @@ const MIN_PEER_IDLE: Duration = Duration::from_millis(100);
 pub(super) const OUTGOING_WINDOW: u32 = i32::MAX as u32;
 
 impl Connection {
-    pub(super) fn on_open(&mut self, channel: u16, open: Box<Open>) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_open(
+        &mut self,
+        channel: u16,
+        open: Box<Open>,
+    ) -> Result<Option<Event>, Fault> {
         if self.open.received {
             return Err(Fault::connection(condition::ILLEGAL_STATE, "second open"));
         }
         if channel != 0 {
-            return Err(Fault::connection(condition::NOT_ALLOWED, format_args!("open on channel {channel} and not on 0 (AMQP 1.0 §2.4.1)")));
+            return Err(Fault::connection(
+                condition::NOT_ALLOWED,
+                format_args!("open on channel {channel} and not on 0 (AMQP 1.0 §2.4.1)"),
+            ));
         }
         self.open.received = true;
         if open.max_frame_size < MIN_MAX_FRAME_SIZE {
             return Err(Fault::connection(
                 condition::INVALID_FIELD,
-                format_args!("open.max-frame-size is {}, less than {MIN_MAX_FRAME_SIZE}", open.max_frame_size),
+                format_args!(
+                    "open.max-frame-size is {}, less than {MIN_MAX_FRAME_SIZE}",
+                    open.max_frame_size
+                ),
             ));
         }
         self.peer_max_frame_size = open.max_frame_size.min(OUR_MAX_FRAME_SIZE);
@@ -39,7 +49,11 @@ impl Connection {
             if idle < MIN_PEER_IDLE {
                 return Err(Fault::connection(
                     condition::INVALID_FIELD,
-                    format_args!("open.idle-time-out of {} ms is shorter than {} ms", idle.as_millis(), MIN_PEER_IDLE.as_millis()),
+                    format_args!(
+                        "open.idle-time-out of {} ms is shorter than {} ms",
+                        idle.as_millis(),
+                        MIN_PEER_IDLE.as_millis()
+                    ),
                 ));
             }
             self.timers.peer_idle(idle);
@@ -51,27 +65,41 @@ impl Connection {
     pub(super) fn on_close(&mut self, close: Close) -> Event {
         if self.open.close_sent {
             let error = self.handshake_error();
-            return self.finish(Closed { by: Initiator::Local, error });
+            return self.finish(Closed {
+                by: Initiator::Local,
+                error,
+            });
         }
         self.write_pending();
         self.send_open();
         self.open.close_sent = true;
         self.write_cold(0, &Close { error: None });
-        self.finish(Closed { by: Initiator::Peer, error: close.error })
+        self.finish(Closed {
+            by: Initiator::Peer,
+            error: close.error,
+        })
     }
 
     pub(super) fn on_begin(&mut self, channel: u16, begin: &Begin) -> Result<Option<Event>, Fault> {
         if self.channels.get(u32::from(channel)).is_some() {
-            return Err(Fault::connection(condition::ILLEGAL_STATE, format_args!("begin on channel {channel}, which has a session")));
+            return Err(Fault::connection(
+                condition::ILLEGAL_STATE,
+                format_args!("begin on channel {channel}, which has a session"),
+            ));
         }
         let (index, by) = match begin.remote_channel {
             Some(ours) => {
                 let index = usize::from(ours);
-                let waits = self.sessions.get(index).is_some_and(|s| s.peer_channel.is_none());
+                let waits = self
+                    .sessions
+                    .get(index)
+                    .is_some_and(|s| s.peer_channel.is_none());
                 if !waits {
                     return Err(Fault::connection(
                         condition::ILLEGAL_STATE,
-                        format_args!("begin answers channel {ours}, on which no begin waits for an answer"),
+                        format_args!(
+                            "begin answers channel {ours}, on which no begin waits for an answer"
+                        ),
                     ));
                 }
                 (index, Initiator::Local)
@@ -80,13 +108,18 @@ impl Connection {
                 let Some(index) = self.new_session() else {
                     return Err(Fault::connection(
                         condition::RESOURCE_LIMIT_EXCEEDED,
-                        format_args!("no channel is left below the peer's channel-max of {}", self.peer_channel_max),
+                        format_args!(
+                            "no channel is left below the peer's channel-max of {}",
+                            self.peer_channel_max
+                        ),
                     ));
                 };
                 (index, Initiator::Peer)
             }
         };
-        let Some(session) = self.sessions.get_mut(index) else { return Ok(None) };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return Ok(None);
+        };
         let window = session.incoming_window();
         session.peer_channel = Some(channel);
         session.window = begin.incoming_window;
@@ -97,27 +130,44 @@ impl Connection {
         if by == Initiator::Peer {
             self.write_begin(index, Some(channel));
         }
-        let Some(session) = self.sessions.get_mut(index) else { return Ok(None) };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return Ok(None);
+        };
         if session.state == SessionState::EndSent {
             return Ok(None);
         }
         session.state = SessionState::Mapped;
-        Ok(Some(Event::SessionBegun { session: self.session_id(index), by }))
+        Ok(Some(Event::SessionBegun {
+            session: self.session_id(index),
+            by,
+        }))
     }
 
     /// A session on the first free channel; `None` if both sides' channel-max leave none.
     pub(super) fn new_session(&mut self) -> Option<usize> {
         let index = self.sessions.vacant_key();
-        if index > usize::from(self.channel_max) || (self.open.received && index > usize::from(self.peer_channel_max)) {
+        if index > usize::from(self.channel_max)
+            || (self.open.received && index > usize::from(self.peer_channel_max))
+        {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
-        let session = Session::new(self.generation as u16, self.first_id, self.max_frame_size, &self.limits);
+        let session = Session::new(
+            self.generation as u16,
+            self.first_id,
+            self.max_frame_size,
+            &self.limits,
+        );
+        if self.sessions.capacity() == 0 {
+            self.sessions.reserve_exact(1);
+        }
         Some(self.sessions.insert(session))
     }
 
     pub(super) fn write_begin(&mut self, index: usize, answer_to: Option<u16>) {
-        let Some(session) = self.sessions.get(index) else { return };
+        let Some(session) = self.sessions.get(index) else {
+            return;
+        };
         let begin = Begin {
             remote_channel: answer_to,
             next_outgoing_id: session.next_outgoing_id,
@@ -129,9 +179,16 @@ impl Connection {
         self.write_cold(index as u16, &begin);
     }
 
-    pub(super) fn on_end(&mut self, channel: u16, end: End, now: Instant) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_end(
+        &mut self,
+        channel: u16,
+        end: End,
+        now: Instant,
+    ) -> Result<Option<Event>, Fault> {
         let live = self.session_on(channel, "end")?;
-        let Some(index) = self.channels.get(u32::from(channel)) else { return Ok(None) };
+        let Some(index) = self.channels.get(u32::from(channel)) else {
+            return Ok(None);
+        };
         self.spend_cycle("sessions begun and ended", now)?;
         if live.is_none() {
             // The answer to our end.
@@ -143,7 +200,11 @@ impl Connection {
         self.write_cold(index as u16, &End { error: None });
         self.lose_links(id, Initiator::Peer, end.error.as_ref());
         self.remove_session(index, channel);
-        self.pending.push_back(Event::SessionEnded { session: id, by: Initiator::Peer, error: end.error.map(Box::new) });
+        self.pending.push_back(Event::SessionEnded {
+            session: id,
+            by: Initiator::Peer,
+            error: end.error.map(Box::new),
+        });
         Ok(self.pending.pop_front())
     }
 
@@ -157,13 +218,24 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_flow(&mut self, channel: u16, flow: Flow, now: Instant) -> Result<Option<Event>, Fault> {
-        let Some(index) = self.session_on(channel, "flow")? else { return Ok(None) };
+    pub(super) fn on_flow(
+        &mut self,
+        channel: u16,
+        flow: Flow,
+        now: Instant,
+    ) -> Result<Option<Event>, Fault> {
+        let Some(index) = self.session_on(channel, "flow")? else {
+            return Ok(None);
+        };
         let changed = self.on_session_flow(index, &flow)?;
         match flow.handle {
             None => {
                 if flow.link_credit.is_some() || flow.delivery_count.is_some() {
-                    return Err(Fault::session(index, condition::INVALID_FIELD, "flow has link-credit or delivery-count but no handle"));
+                    return Err(Fault::session(
+                        index,
+                        condition::INVALID_FIELD,
+                        "flow has link-credit or delivery-count but no handle",
+                    ));
                 }
                 if flow.echo || !changed {
                     self.spend_idle("flows that change nothing", now)?;
@@ -188,14 +260,19 @@ impl Connection {
 
     /// §2.5.6. True if the frame changed anything.
     fn on_session_flow(&mut self, index: usize, flow: &Flow) -> Result<bool, Fault> {
-        let Some(session) = self.sessions.get_mut(index) else { return Ok(false) };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return Ok(false);
+        };
         let seen = flow.next_incoming_id.unwrap_or(session.initial_outgoing_id);
         let in_flight = ahead(session.next_outgoing_id, seen);
         if in_flight < 0 {
             return Err(Fault::session(
                 index,
                 condition::INVALID_FIELD,
-                format_args!("flow.next-incoming-id {seen} is beyond our next transfer {}", session.next_outgoing_id),
+                format_args!(
+                    "flow.next-incoming-id {seen} is beyond our next transfer {}",
+                    session.next_outgoing_id
+                ),
             ));
         }
         let window = flow.incoming_window.saturating_sub(in_flight as u32);
@@ -218,10 +295,17 @@ impl Connection {
     }
 
     /// §2.6.7.
-    fn on_link_flow(&mut self, index: usize, handle: u32, flow: &Flow) -> Result<Option<Event>, Fault> {
+    fn on_link_flow(
+        &mut self,
+        index: usize,
+        handle: u32,
+        flow: &Flow,
+    ) -> Result<Option<Event>, Fault> {
         let li = self.attached_link(index, handle, "flow")?;
         let id = self.link_id(li);
-        let Some(link) = self.links.get_mut(li) else { return Ok(None) };
+        let Some(link) = self.links.get_mut(li) else {
+            return Ok(None);
+        };
         if link.state == crate::link::LinkState::DetachSent {
             return self.errant(index, li);
         }
@@ -239,7 +323,12 @@ impl Connection {
             if before == (link.credit, link.drain) && !flow.drain {
                 None
             } else {
-                Some(Event::Credit { link: id, user, credit: link.credit, drain: link.drain })
+                Some(Event::Credit {
+                    link: id,
+                    user,
+                    credit: link.credit,
+                    drain: link.drain,
+                })
             }
         } else {
             let mut event = None;
@@ -251,14 +340,25 @@ impl Connection {
                         return Err(Fault::link(
                             li,
                             condition::LINK_TRANSFER_LIMIT_EXCEEDED,
-                            format_args!("flow.delivery-count {count} is {} beyond the credit given", returned - link.credit),
+                            format_args!(
+                                "flow.delivery-count {count} is {} beyond the credit given",
+                                returned - link.credit
+                            ),
                         ));
                     }
                     link.delivery_count = count;
                     link.credit -= returned;
-                    event = Some(Event::Drained { link: id, user, returned });
+                    event = Some(Event::Drained {
+                        link: id,
+                        user,
+                        returned,
+                    });
                 } else if link.drain && link.credit == 0 {
-                    event = Some(Event::Drained { link: id, user, returned: 0 });
+                    event = Some(Event::Drained {
+                        link: id,
+                        user,
+                        returned: 0,
+                    });
                 }
                 if event.is_some() && link.credit == 0 {
                     link.drain = false;
@@ -266,7 +366,11 @@ impl Connection {
             }
             if let Some(available) = flow.available.filter(|a| *a != link.available) {
                 link.available = available;
-                event = event.or(Some(Event::Available { link: id, user, available }));
+                event = event.or(Some(Event::Available {
+                    link: id,
+                    user,
+                    available,
+                }));
             }
             event
         };
@@ -277,17 +381,31 @@ impl Connection {
     }
 
     /// Index of the link with a handle of the peer.
-    pub(super) fn attached_link(&self, session: usize, handle: u32, what: &'static str) -> Result<usize, Fault> {
-        self.sessions.get(session).and_then(|s| s.handles.get(handle)).ok_or_else(|| {
-            Fault::session(session, condition::SESSION_UNATTACHED_HANDLE, format_args!("{what} for handle {handle}, which is not attached"))
-        })
+    pub(super) fn attached_link(
+        &self,
+        session: usize,
+        handle: u32,
+        what: &'static str,
+    ) -> Result<usize, Fault> {
+        self.sessions
+            .get(session)
+            .and_then(|s| s.handles.get(handle))
+            .ok_or_else(|| {
+                Fault::session(
+                    session,
+                    condition::SESSION_UNATTACHED_HANDLE,
+                    format_args!("{what} for handle {handle}, which is not attached"),
+                )
+            })
     }
 
     /// Discards a frame for a link that we have detached, of which some may be on their way, but not without end.
     pub(super) fn errant(&mut self, session: usize, index: usize) -> Result<Option<Event>, Fault> {
         /// More frames than any window of ours allows to be on their way, twice.
         const ON_THEIR_WAY: u32 = 2 * 4096;
-        let Some(link) = self.links.get_mut(index) else { return Ok(None) };
+        let Some(link) = self.links.get_mut(index) else {
+            return Ok(None);
+        };
         link.errant += 1;
         if link.errant > ON_THEIR_WAY {
             let name = link.name.clone();

@@ -21,14 +21,21 @@ impl Connection {
         size: usize,
         now: Instant,
     ) -> Result<Option<Event>, Fault> {
-        let Some(index) = self.session_on(channel, "transfer")? else { return Ok(None) };
-        let Some(session) = self.sessions.get_mut(index) else { return Ok(None) };
+        let Some(index) = self.session_on(channel, "transfer")? else {
+            return Ok(None);
+        };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return Ok(None);
+        };
         // §2.5.6
         if !session.receive_frame(size as u32) {
             return Err(Fault::session(
                 index,
                 condition::SESSION_WINDOW_VIOLATION,
-                format_args!("transfer {} is beyond the incoming window", session.next_incoming_id),
+                format_args!(
+                    "transfer {} is beyond the incoming window",
+                    session.next_incoming_id
+                ),
             ));
         }
         if session.is_low() && !session.dirty {
@@ -39,10 +46,15 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::SESSION_UNATTACHED_HANDLE,
-                format_args!("transfer for handle {}, which is not attached", transfer.handle),
+                format_args!(
+                    "transfer for handle {}, which is not attached",
+                    transfer.handle
+                ),
             ));
         };
-        let Some(link) = self.links.get_mut(li) else { return Ok(None) };
+        let Some(link) = self.links.get_mut(li) else {
+            return Ok(None);
+        };
         if link.state == LinkState::DetachSent {
             if transfer.delivery_id.is_some() && transfer.delivery_id == session.expected_delivery {
                 session.expected_delivery = session.expected_delivery.map(|id| id.wrapping_add(1));
@@ -50,17 +62,32 @@ impl Connection {
             return self.errant(index, li);
         }
         if link.role != Role::Receiver {
-            return Err(Fault::session(index, condition::NOT_ALLOWED, format_args!("transfer on link {}, of which the peer is the receiver", link.name)));
+            return Err(Fault::session(
+                index,
+                condition::NOT_ALLOWED,
+                format_args!(
+                    "transfer on link {}, of which the peer is the receiver",
+                    link.name
+                ),
+            ));
         }
         let first = !link.partial;
         let settled_now = transfer.settled == Some(true);
         if first {
-            let (Some(id), Some(delivery_tag)) = (transfer.delivery_id, &transfer.delivery_tag) else {
-                let missing = if transfer.delivery_id.is_none() { "delivery-id" } else { "delivery-tag" };
+            let (Some(id), Some(delivery_tag)) = (transfer.delivery_id, &transfer.delivery_tag)
+            else {
+                let missing = if transfer.delivery_id.is_none() {
+                    "delivery-id"
+                } else {
+                    "delivery-tag"
+                };
                 return Err(Fault::session(
                     index,
                     condition::INVALID_FIELD,
-                    format_args!("the first transfer of a delivery on link {} has no {missing}", link.name),
+                    format_args!(
+                        "the first transfer of a delivery on link {} has no {missing}",
+                        link.name
+                    ),
                 ));
             };
             // §2.6.12: delivery-ids are consecutive in the session.
@@ -89,7 +116,9 @@ impl Connection {
                     return Err(Fault::link(
                         li,
                         condition::INVALID_FIELD,
-                        format_args!("delivery {id} has rcv-settle-mode second on a link that negotiated first"),
+                        format_args!(
+                            "delivery {id} has rcv-settle-mode second on a link that negotiated first"
+                        ),
                     ));
                 }
                 Some(ReceiverSettleMode::Second) => true,
@@ -109,10 +138,21 @@ impl Connection {
             }
             if !settled_now && !link.ignored {
                 if session.incoming.has_old() && session.incoming.too_old(id).is_some() {
-                    return Err(Fault::session(index, condition::RESOURCE_LIMIT_EXCEEDED, "a delivery was left unsettled for 2^31 deliveries"));
+                    return Err(Fault::session(
+                        index,
+                        condition::RESOURCE_LIMIT_EXCEEDED,
+                        "a delivery was left unsettled for 2^31 deliveries",
+                    ));
                 }
                 link.unsettled += 1;
-                session.incoming.insert(id, Slot { token: 0, link: li as u32, flags: 0 });
+                session.incoming.insert(
+                    id,
+                    Slot {
+                        token: 0,
+                        link: li as u32,
+                        flags: 0,
+                    },
+                );
             }
             self.stats.deliveries_in += 1;
         } else {
@@ -126,14 +166,28 @@ impl Connection {
                 return Err(Fault::link(
                     li,
                     condition::NOT_ALLOWED,
-                    format_args!("transfer of delivery {id} before the end of delivery {} on link {}", link.delivery_id, link.name),
+                    format_args!(
+                        "transfer of delivery {id} before the end of delivery {} on link {}",
+                        link.delivery_id, link.name
+                    ),
                 ));
             }
             if transfer.delivery_tag.is_some_and(|t| t != link.tag) {
-                return Err(Fault::link(li, condition::INVALID_FIELD, format_args!("delivery {} changes its delivery-tag", link.delivery_id)));
+                return Err(Fault::link(
+                    li,
+                    condition::INVALID_FIELD,
+                    format_args!("delivery {} changes its delivery-tag", link.delivery_id),
+                ));
             }
-            if transfer.message_format.is_some_and(|f| f != link.message_format) {
-                return Err(Fault::link(li, condition::INVALID_FIELD, format_args!("delivery {} changes its message-format", link.delivery_id)));
+            if transfer
+                .message_format
+                .is_some_and(|f| f != link.message_format)
+            {
+                return Err(Fault::link(
+                    li,
+                    condition::INVALID_FIELD,
+                    format_args!("delivery {} changes its message-format", link.delivery_id),
+                ));
             }
             link.settled |= settled_now;
         }
@@ -146,7 +200,10 @@ impl Connection {
             return Err(Fault::link(
                 li,
                 condition::LINK_MESSAGE_SIZE_EXCEEDED,
-                format_args!("delivery {id} is larger than the max-message-size of {} bytes", link.max_message_size),
+                format_args!(
+                    "delivery {id} is larger than the max-message-size of {} bytes",
+                    link.max_message_size
+                ),
             ));
         }
         // §2.8.2
@@ -159,7 +216,10 @@ impl Connection {
             return Err(Fault::link(
                 li,
                 condition::INVALID_FIELD,
-                format_args!("delivery {id} is{} settled on a link that negotiated otherwise", if link.settled { "" } else { " not" }),
+                format_args!(
+                    "delivery {id} is{} settled on a link that negotiated otherwise",
+                    if link.settled { "" } else { " not" }
+                ),
             ));
         }
         if done {
@@ -171,7 +231,10 @@ impl Connection {
             self.dirty_links.push(li as u32);
         }
         // An aborted delivery is settled too (§2.7.5).
-        if (link.settled || transfer.aborted) && !(first && settled_now) && session.incoming.take(id).is_some() {
+        if (link.settled || transfer.aborted)
+            && !(first && settled_now)
+            && session.incoming.take(id).is_some()
+        {
             link.unsettled -= 1;
         }
         let event = Transfer {

@@ -43,19 +43,25 @@ impl Connection {
     }
 
     fn write_runs(&mut self, index: usize) {
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         if session.runs.is_empty() || session.state == SessionState::EndSent {
             return;
         }
         for frame in session.runs.take().into_iter().flatten() {
             self.stats.frames_out += 1;
-            self.output.append(64, |out| write_disposition(out, index as u16, &frame));
+            self.output
+                .append(64, |out| write_disposition(out, index as u16, &frame));
         }
     }
 
     fn session_flow(&mut self, index: usize, anyway: bool) -> Option<Flow> {
         let (max_frame_size, limits) = (self.max_frame_size, self.limits);
-        let session = self.sessions.get_mut(index).filter(|s| s.state != SessionState::EndSent)?;
+        let session = self
+            .sessions
+            .get_mut(index)
+            .filter(|s| s.state != SessionState::EndSent)?;
         if !session.extend_window(max_frame_size, &limits, anyway) {
             return None;
         }
@@ -70,7 +76,9 @@ impl Connection {
     }
 
     fn write_session_flow(&mut self, index: usize) {
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         session.dirty = false;
         let echo = session.echo;
         if !echo && !session.is_low() {
@@ -78,12 +86,15 @@ impl Connection {
         }
         if let Some(flow) = self.session_flow(index, echo) {
             self.stats.frames_out += 1;
-            self.output.append(64, |out| write_flow(out, index as u16, &flow));
+            self.output
+                .append(64, |out| write_flow(out, index as u16, &flow));
         }
     }
 
     fn write_link_flow(&mut self, index: usize) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
         if !link.dirty {
             return;
         }
@@ -97,18 +108,39 @@ impl Connection {
         link.urgent = false;
         link.credit = link.credit.saturating_add(std::mem::take(&mut link.grant));
         let session = usize::from(link.session);
-        let (handle, delivery_count, credit, drain, role) = (link.handle, link.delivery_count, link.credit, link.drain, link.role);
-        let available = if role == Role::Sender { Some(link.available) } else { None };
-        let Some(flow) = self.session_flow(session, true) else { return };
-        let flow = Flow { handle: Some(handle), delivery_count: Some(delivery_count), link_credit: Some(credit), available, drain, ..flow };
+        let (handle, delivery_count, credit, drain, role) = (
+            link.handle,
+            link.delivery_count,
+            link.credit,
+            link.drain,
+            link.role,
+        );
+        let available = if role == Role::Sender {
+            Some(link.available)
+        } else {
+            None
+        };
+        let Some(flow) = self.session_flow(session, true) else {
+            return;
+        };
+        let flow = Flow {
+            handle: Some(handle),
+            delivery_count: Some(delivery_count),
+            link_credit: Some(credit),
+            available,
+            drain,
+            ..flow
+        };
         self.stats.frames_out += 1;
-        self.output.append(64, |out| write_flow(out, session as u16, &flow));
+        self.output
+            .append(64, |out| write_flow(out, session as u16, &flow));
     }
 
     /// Writes a frame that is not part of the traffic.
     pub(super) fn write_cold<T: Encode>(&mut self, channel: u16, frame: &T) {
         self.stats.frames_out += 1;
-        self.output.append(128, |out| write_amqp(out, channel, frame, 0));
+        self.output
+            .append(128, |out| write_amqp(out, channel, frame, 0));
     }
 
     /// As the receiver, lets the sender begin `n` more deliveries. Written by [`Connection::flush`]; a small addition to much credit
@@ -127,7 +159,9 @@ impl Connection {
     /// As the receiver, asks the sender to use its credit at once or give it back, which [`super::Event::Drained`] tells. False if there is
     /// no credit: then nothing is sent, and no event will come.
     pub fn request_drain(&mut self, link: LinkId) -> bool {
-        let Some(l) = self.link_mut(link) else { return false };
+        let Some(l) = self.link_mut(link) else {
+            return false;
+        };
         if l.role != Role::Receiver || (l.credit == 0 && l.grant == 0) {
             return false;
         }
@@ -156,7 +190,9 @@ impl Connection {
 
     /// Counts content of received deliveries that the owner keeps: the session's window is not opened for it.
     pub fn hold(&mut self, link: LinkId, bytes: usize) {
-        let Some(link) = self.link_mut(link) else { return };
+        let Some(link) = self.link_mut(link) else {
+            return;
+        };
         link.held = link.held.saturating_add(bytes);
         let session = usize::from(link.session);
         if let Some(session) = self.sessions.get_mut(session) {
@@ -173,11 +209,15 @@ impl Connection {
     }
 
     pub(super) fn release_index(&mut self, index: usize, bytes: usize) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else {
+            return;
+        };
         let bytes = bytes.min(link.held);
         link.held -= bytes;
         let index = usize::from(link.session);
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         session.held = session.held.saturating_sub(bytes);
         if session.is_low() {
             self.mark_session(index);

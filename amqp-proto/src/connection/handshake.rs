@@ -7,7 +7,10 @@ use crate::{
     Encode, Error, Symbol, condition,
     frame::{FrameHeader, FrameKind, ProtocolId, write_sasl},
     performative::Open,
-    sasl::{SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse, Secret},
+    sasl::{
+        SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse,
+        Secret,
+    },
     sasl_engine::{self, Choice},
 };
 
@@ -62,7 +65,13 @@ pub(super) struct Handshake {
 
 impl Handshake {
     pub(super) fn new(config: Config, side: Side) -> Self {
-        Self { config, side, mechanism: None, hostname: None, authenticated: false }
+        Self {
+            config,
+            side,
+            mechanism: None,
+            hostname: None,
+            authenticated: false,
+        }
     }
 
     fn server(&self) -> Option<&ServerSasl> {
@@ -87,13 +96,21 @@ impl Connection {
     }
 
     /// Input before the first AMQP frame. `Ok(None)` with the position unchanged: more bytes are needed.
-    pub(super) fn handshake_input(&mut self, block: &Bytes, pos: &mut usize) -> Result<Option<Event>, Fault> {
+    pub(super) fn handshake_input(
+        &mut self,
+        block: &Bytes,
+        pos: &mut usize,
+    ) -> Result<Option<Event>, Fault> {
         match self.phase {
             Phase::ServerDecides | Phase::Amqp => Ok(None),
-            Phase::ServerHeader | Phase::ServerAmqpHeader | Phase::ClientSaslHeader | Phase::ClientAmqpHeader => {
-                self.on_header(block, pos)
-            }
-            Phase::ServerInit | Phase::ServerResponse | Phase::ClientMechanisms | Phase::ClientOutcome => self.on_sasl(block, pos),
+            Phase::ServerHeader
+            | Phase::ServerAmqpHeader
+            | Phase::ClientSaslHeader
+            | Phase::ClientAmqpHeader => self.on_header(block, pos),
+            Phase::ServerInit
+            | Phase::ServerResponse
+            | Phase::ClientMechanisms
+            | Phase::ClientOutcome => self.on_sasl(block, pos),
         }
     }
 
@@ -115,7 +132,9 @@ impl Connection {
             (Phase::ServerHeader, ProtocolId::Sasl) if sasl => {
                 let mechanisms = server.map(|s| s.mechanisms.clone()).unwrap_or_default();
                 self.output.push(&ProtocolId::Sasl.header());
-                self.write_sasl(&SaslMechanisms { sasl_server_mechanisms: mechanisms });
+                self.write_sasl(&SaslMechanisms {
+                    sasl_server_mechanisms: mechanisms,
+                });
                 self.phase = Phase::ServerInit;
             }
             (Phase::ServerHeader, ProtocolId::Amqp) if bare => {
@@ -130,7 +149,10 @@ impl Connection {
             (Phase::ClientAmqpHeader, ProtocolId::Amqp) => self.phase = Phase::Amqp,
             (_, id) => {
                 *pos = block.len();
-                return Err(self.refuse_header(&format!("protocol header {id:?} where {} was expected", self.expected_header())));
+                return Err(self.refuse_header(&format!(
+                    "protocol header {id:?} where {} was expected",
+                    self.expected_header()
+                )));
             }
         }
         Ok(None)
@@ -148,7 +170,11 @@ impl Connection {
     /// §2.2: a peer that asks for something else is told what we speak, and disconnected.
     fn refuse_header(&mut self, what: &str) -> Fault {
         if matches!(self.phase, Phase::ServerHeader | Phase::ServerAmqpHeader) {
-            let header = if self.expected_header() == "Sasl" { ProtocolId::Sasl } else { ProtocolId::Amqp };
+            let header = if self.expected_header() == "Sasl" {
+                ProtocolId::Sasl
+            } else {
+                ProtocolId::Amqp
+            };
             self.output.push(&header.header());
         }
         Fault::connection(condition::CONNECTION_FRAMING_ERROR, what)
@@ -156,7 +182,9 @@ impl Connection {
 
     fn on_sasl(&mut self, block: &Bytes, pos: &mut usize) -> Result<Option<Event>, Fault> {
         let rest = block.get(*pos..).unwrap_or_default();
-        let Some(header) = FrameHeader::parse(rest, self.max_frame_size)? else { return Ok(None) };
+        let Some(header) = FrameHeader::parse(rest, self.max_frame_size)? else {
+            return Ok(None);
+        };
         if rest.len() < header.size {
             return Ok(None);
         }
@@ -164,28 +192,47 @@ impl Connection {
         *pos += header.size;
         self.stats.frames_in += 1;
         if header.kind != FrameKind::Sasl {
-            return Err(Fault::connection(condition::CONNECTION_FRAMING_ERROR, "AMQP frame before the end of the SASL exchange"));
+            return Err(Fault::connection(
+                condition::CONNECTION_FRAMING_ERROR,
+                "AMQP frame before the end of the SASL exchange",
+            ));
         }
         let frame = SaslFrame::decode(block, body)?;
         match (self.phase, frame) {
             (Phase::ServerInit, SaslFrame::Init(init)) => self.on_init(init),
-            (Phase::ServerResponse, SaslFrame::Response(response)) => Ok(self.ask_owner(response.response.0)),
-            (Phase::ClientMechanisms, SaslFrame::Mechanisms(offered)) => self.on_mechanisms(&offered),
+            (Phase::ServerResponse, SaslFrame::Response(response)) => {
+                Ok(self.ask_owner(response.response.0))
+            }
+            (Phase::ClientMechanisms, SaslFrame::Mechanisms(offered)) => {
+                self.on_mechanisms(&offered)
+            }
             (Phase::ClientOutcome, SaslFrame::Challenge(_)) => {
                 // None of our mechanisms has more to say than its initial response, which an empty answer repeats.
                 let response = self.client_response();
-                self.write_sasl(&SaslResponse { response: Secret(response) });
+                self.write_sasl(&SaslResponse {
+                    response: Secret(response),
+                });
                 Ok(None)
             }
             (Phase::ClientOutcome, SaslFrame::Outcome(outcome)) => self.on_outcome(outcome.code),
-            (_, frame) => Err(Fault::connection(condition::ILLEGAL_STATE, format_args!("{} is not expected now", sasl_engine::name(&frame)))),
+            (_, frame) => Err(Fault::connection(
+                condition::ILLEGAL_STATE,
+                format_args!("{} is not expected now", sasl_engine::name(&frame)),
+            )),
         }
     }
 
     fn on_init(&mut self, init: SaslInit) -> Result<Option<Event>, Fault> {
-        let offered = self.handshake.as_ref().and_then(|h| h.server()).is_some_and(|s| s.mechanisms.contains(init.mechanism.as_str()));
+        let offered = self
+            .handshake
+            .as_ref()
+            .and_then(|h| h.server())
+            .is_some_and(|s| s.mechanisms.contains(init.mechanism.as_str()));
         if !offered {
-            self.write_sasl(&SaslOutcome { code: SaslCode::Auth, additional_data: None });
+            self.write_sasl(&SaslOutcome {
+                code: SaslCode::Auth,
+                additional_data: None,
+            });
             return Err(Fault::connection(
                 condition::UNAUTHORIZED_ACCESS,
                 format_args!("SASL mechanism {} was not offered", init.mechanism),
@@ -199,7 +246,9 @@ impl Connection {
         match init.initial_response {
             Some(response) => Ok(self.ask_owner(response.0)),
             None if needs_response => {
-                self.write_sasl(&SaslChallenge { challenge: Secret(Bytes::new()) });
+                self.write_sasl(&SaslChallenge {
+                    challenge: Secret(Bytes::new()),
+                });
                 self.phase = Phase::ServerResponse;
                 Ok(None)
             }
@@ -210,15 +259,20 @@ impl Connection {
     fn ask_owner(&mut self, response: Bytes) -> Option<Event> {
         self.phase = Phase::ServerDecides;
         let handshake = self.handshake.as_ref()?;
-        let request =
-            super::SaslResponse { mechanism: handshake.mechanism.clone().unwrap_or_default(), response, hostname: handshake.hostname.clone() };
+        let request = super::SaslResponse {
+            mechanism: handshake.mechanism.clone().unwrap_or_default(),
+            response,
+            hostname: handshake.hostname.clone(),
+        };
         Some(Event::Sasl(Box::new(request)))
     }
 
     /// Server: answers [`Event::Sasl`] with another question to the client. Without such an event nothing happens.
     pub fn sasl_challenge(&mut self, challenge: &[u8]) {
         if self.phase == Phase::ServerDecides {
-            self.write_sasl(&SaslChallenge { challenge: Secret(Bytes::copy_from_slice(challenge)) });
+            self.write_sasl(&SaslChallenge {
+                challenge: Secret(Bytes::copy_from_slice(challenge)),
+            });
             self.phase = Phase::ServerResponse;
         }
     }
@@ -230,13 +284,19 @@ impl Connection {
         if self.phase != Phase::ServerDecides {
             return;
         }
-        self.write_sasl(&SaslOutcome { code, additional_data: None });
+        self.write_sasl(&SaslOutcome {
+            code,
+            additional_data: None,
+        });
         if code == SaslCode::Ok {
             self.phase = Phase::ServerAmqpHeader;
             return;
         }
         let error = Error::new(condition::UNAUTHORIZED_ACCESS, "authentication failed");
-        self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
+        self.finish_later(Closed {
+            by: Initiator::Local,
+            error: Some(error),
+        });
     }
 
     fn client_response(&self) -> Bytes {
@@ -247,13 +307,27 @@ impl Connection {
     }
 
     fn on_mechanisms(&mut self, offered: &SaslMechanisms) -> Result<Option<Event>, Fault> {
-        let Some(handshake) = &self.handshake else { return Ok(None) };
-        let Side::Client(sasl) = &handshake.side else { return Ok(None) };
-        let Choice::Use(mechanism) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0) else {
-            let offered: Vec<&str> = offered.sasl_server_mechanisms.0.iter().map(Symbol::as_str).collect();
+        let Some(handshake) = &self.handshake else {
+            return Ok(None);
+        };
+        let Side::Client(sasl) = &handshake.side else {
+            return Ok(None);
+        };
+        let Choice::Use(mechanism) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0)
+        else {
+            let offered: Vec<&str> = offered
+                .sasl_server_mechanisms
+                .0
+                .iter()
+                .map(Symbol::as_str)
+                .collect();
             return Err(Fault::connection(
                 condition::UNAUTHORIZED_ACCESS,
-                format_args!("the server offers SASL {}, not {}", offered.join(", "), sasl_engine::mechanism(sasl)),
+                format_args!(
+                    "the server offers SASL {}, not {}",
+                    offered.join(", "),
+                    sasl_engine::mechanism(sasl)
+                ),
             ));
         };
         let init = SaslInit {
@@ -293,14 +367,20 @@ impl Connection {
             return;
         }
         self.open.sent = true;
-        let Some(handshake) = &mut self.handshake else { return };
+        let Some(handshake) = &mut self.handshake else {
+            return;
+        };
         let config = &mut handshake.config;
         let open = Open {
             container_id: config.container_id.clone(),
             hostname: config.hostname.clone(),
             max_frame_size: self.max_frame_size,
             channel_max: self.channel_max,
-            idle_time_out: config.idle_timeout.map(|t| u32::try_from((t / 2).as_millis()).unwrap_or(u32::MAX).max(1)),
+            idle_time_out: config.idle_timeout.map(|t| {
+                u32::try_from((t / 2).as_millis())
+                    .unwrap_or(u32::MAX)
+                    .max(1)
+            }),
             offered_capabilities: std::mem::take(&mut config.offered_capabilities),
             desired_capabilities: std::mem::take(&mut config.desired_capabilities),
             properties: config.properties.take(),

@@ -25,7 +25,11 @@ impl Slot {
     /// The engine settles it when the receiver has spoken; the owner believes it settled.
     pub(crate) const AUTO: u32 = 1;
 
-    const VACANT: Self = Self { token: 0, link: u32::MAX, flags: 0 };
+    const VACANT: Self = Self {
+        token: 0,
+        link: u32::MAX,
+        flags: 0,
+    };
 
     fn is_vacant(&self) -> bool {
         self.link == u32::MAX
@@ -68,7 +72,8 @@ impl Ring {
                 while self.pop_old() {}
                 self.base = id;
             } else {
-                self.slots.extend(std::iter::repeat_n(Slot::VACANT, gap as usize));
+                self.slots
+                    .extend(std::iter::repeat_n(Slot::VACANT, gap as usize));
             }
         }
         self.slots.push_back(slot);
@@ -81,7 +86,9 @@ impl Ring {
 
     /// Takes the front slot out of the queue, to `old` if it is in use. False if there is none.
     fn pop_old(&mut self) -> bool {
-        let Some(slot) = self.slots.pop_front() else { return false };
+        let Some(slot) = self.slots.pop_front() else {
+            return false;
+        };
         if !slot.is_vacant() {
             self.live -= 1;
             self.old.get_or_insert_default().insert(self.base, slot);
@@ -146,18 +153,27 @@ impl Ring {
             let found = if first <= last {
                 old.range(first..=last).next()
             } else {
-                old.range(first..).next().or_else(|| old.range((Bound::Unbounded, Bound::Included(last))).next())
+                old.range(first..)
+                    .next()
+                    .or_else(|| old.range((Bound::Unbounded, Bound::Included(last))).next())
             };
             if let Some((id, slot)) = found {
                 return Some((*id, *slot));
             }
         }
         let skip = usize::try_from(ahead(first, self.base)).unwrap_or(0);
-        let end = usize::try_from(ahead(last, self.base)).ok()?.saturating_add(1).min(self.slots.len());
+        let end = usize::try_from(ahead(last, self.base))
+            .ok()?
+            .saturating_add(1)
+            .min(self.slots.len());
         if skip >= end {
             return None;
         }
-        let (at, slot) = self.slots.range(skip..end).enumerate().find(|(_, s)| !s.is_vacant())?;
+        let (at, slot) = self
+            .slots
+            .range(skip..end)
+            .enumerate()
+            .find(|(_, s)| !s.is_vacant())?;
         Some((self.base.wrapping_add((skip + at) as u32), *slot))
     }
 
@@ -177,7 +193,9 @@ impl Ring {
             }
         }
         self.trim();
-        if count > 0 && let Some(old) = &mut self.old {
+        if count > 0
+            && let Some(old) = &mut self.old
+        {
             old.retain(|_, slot| slot.link != link);
             if old.is_empty() {
                 self.old = None;
@@ -195,7 +213,9 @@ impl Ring {
         let found = if first <= last {
             old.range(first..=last).next()
         } else {
-            old.range(first..).next().or_else(|| old.range(..=last).next())
+            old.range(first..)
+                .next()
+                .or_else(|| old.range(..=last).next())
         };
         found.map(|(id, _)| *id)
     }

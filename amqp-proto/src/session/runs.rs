@@ -46,7 +46,13 @@ impl Runs {
 
     /// Adds a delivery. Returns the frame that must be written before, if there is one.
     #[must_use]
-    pub(crate) fn add(&mut self, role: Role, id: u32, state: Option<&DeliveryState>, settled: bool) -> Option<Disposition> {
+    pub(crate) fn add(
+        &mut self,
+        role: Role,
+        id: u32,
+        state: Option<&DeliveryState>,
+        settled: bool,
+    ) -> Option<Disposition> {
         let side = self.side(role);
         if let Some(run) = side
             && run.settled == settled
@@ -61,12 +67,21 @@ impl Runs {
                 return None;
             }
         }
-        side.replace(Run { first: id, last: id, settled, state: state.cloned() }).map(|run| run.into_frame(role))
+        side.replace(Run {
+            first: id,
+            last: id,
+            settled,
+            state: state.cloned(),
+        })
+        .map(|run| run.into_frame(role))
     }
 
     /// Takes what waits.
     pub(crate) fn take(&mut self) -> [Option<Disposition>; 2] {
-        let incoming = self.incoming.take().map(|run| run.into_frame(Role::Receiver));
+        let incoming = self
+            .incoming
+            .take()
+            .map(|run| run.into_frame(Role::Receiver));
         let outgoing = self.outgoing.take().map(|run| run.into_frame(Role::Sender));
         [incoming, outgoing]
     }
