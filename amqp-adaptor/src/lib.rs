@@ -1,1 +1,19 @@
-//! See docs/ARCHITECTURE.md.
+//! AMQP connections of clients, between their sockets and `router-core`. See docs/ARCHITECTURE.md.
+//!
+//! Each worker has one [`AmqpAdaptor`]. It owns the connections of the worker, lets `amqp_proto::Connection` turn their bytes
+//! into events, hands those to the worker's `Core`, and is the `Egress` through which the core answers.
+
+mod attach;
+mod config;
+mod conn;
+mod drive;
+mod egress;
+mod listener;
+mod placement;
+mod worker;
+
+pub use egress::Conns;
+pub use config::{Identity, ListenerConfig, RouterIdentity};
+pub use listener::{AmqpListener, StartError, listen};
+pub use placement::Placement;
+pub use worker::{AmqpAdaptor, ConnectionInfo, Mail, Totals};

@@ -1,9 +1,190 @@
-//! Wires entities to workers and adaptors.
+//! Wires entities to workers and adaptors, and ends them in order.
 
-use crate::start::{Ended, Start};
+mod convert;
+mod entities;
+mod scrape;
+mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use router_core::config::Configuration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use transport::{WorkerHandle, Workers};
+
+use crate::admin;
+use crate::start::{Ended, Start, StartedAs};
+
+use entities::Running;
+use scrape::Scrape;
+
+/// How long connections may take to be closed in order, once nothing is in flight any more.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Runs the router until it is told to end.
 pub(crate) fn run(start: Start) -> anyhow::Result<Ended> {
-    let _ = start;
-    anyhow::bail!("the router is not wired to its adaptors yet")
+    // Control: signals, the admin port, changes of entities. Traffic never runs here.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the control runtime")?;
+    runtime.block_on(control(start))
+}
+
+async fn control(start: Start) -> anyhow::Result<Ended> {
+    // Before anything is announced, so that a signal which follows the readiness line is not missed.
+    let mut signals = Signals::new()?;
+    let configuration = &start.configuration;
+    let workers = Workers::start(worker_count(configuration, start.command)).context("start the workers")?;
+    let running = Running::start(configuration, workers.handles()).await?;
+    let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
+    let (stop_admin, stopped) = tokio::sync::watch::channel(());
+    let mut admin_addresses = Vec::new();
+    for entity in &configuration.admins {
+        let place = format!("{}:{}", entity.host, entity.port.number());
+        for listener in admin::bind(entity).await.with_context(|| format!("open the admin port {place}"))? {
+            admin_addresses.push(listener.local_addr()?);
+            let mut stopped = stopped.clone();
+            let stop = async move {
+                // Ends when the sender is dropped.
+                let _ = stopped.changed().await;
+            };
+            tokio::spawn(admin::serve(listener, Arc::clone(&scrape), stop));
+        }
+    }
+    scrape.set_ready(Ok(()));
+    announce(&start, &running, &admin_addresses, workers.len());
+    let interrupted = signals.wait().await;
+    scrape.set_ready(Err("the router is shutting down".to_owned()));
+    drain(&running, workers.handles(), &start, &mut signals).await;
+    drop(stop_admin);
+    running.stop(workers.handles()).await;
+    workers.stop();
+    tracing::info!(target: "SERVER", "Shut Down");
+    Ok(if interrupted { Ended::Interrupted } else { Ended::Done })
+}
+
+/// One worker per core for `spanway run`; what is configured, or the reference's default, for `skrouterd`.
+fn worker_count(configuration: &Configuration, command: StartedAs) -> usize {
+    let configured = configuration.worker_threads.map(|n| n as usize);
+    let count = configured.unwrap_or_else(|| match command {
+        StartedAs::Run { .. } => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        StartedAs::Skrouterd { .. } => std::thread::available_parallelism().map_or(4, |n| n.get().min(4)),
+    });
+    count.clamp(1, 1024)
+}
+
+fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], workers: usize) {
+    for (name, addresses) in running.listening() {
+        for address in addresses {
+            tracing::info!(target: "SERVER", "Listening on {address} ({name})");
+        }
+    }
+    for address in admin {
+        tracing::info!(target: "HTTP", "Admin port on http://{address}: /livez, /readyz, /metrics");
+    }
+    tracing::info!(
+        target: "SERVER",
+        "Operational, {workers} Threads Running (process ID {})",
+        std::process::id()
+    );
+    if let StartedAs::Run { default_configuration: true } = start.command {
+        hints(running, admin);
+    }
+    start.ready.announce();
+}
+
+/// What to try next, for somebody who started a router without a file.
+fn hints(running: &Running, admin: &[std::net::SocketAddr]) {
+    let mut text = String::from("\nThe router is ready. In other terminals, try:\n\n");
+    if let Some(amqp) = running.listening().next().and_then(|(_, addresses)| addresses.first().copied()) {
+        let url = if amqp.port() == 5672 && amqp.ip().is_loopback() { String::new() } else { format!(" --url amqp://{amqp}") };
+        text.push_str(&format!("  spanway recv greetings{url}\n  spanway send greetings hello{url}\n"));
+    }
+    if let Some(admin) = admin.first() {
+        text.push_str(&format!("  curl http://{admin}/metrics\n"));
+    }
+    text.push_str(
+        "\nTo carry TCP, start it with --tcp-listener web=127.0.0.1:8080 --tcp-connector web=127.0.0.1:80.\nCtrl-C ends it.\n",
+    );
+    eprintln!("{text}");
+}
+
+/// Refuses new work, and lets what is in flight finish: up to the limit, or a second signal.
+async fn drain(running: &Running, workers: &[WorkerHandle], start: &Start, signals: &mut Signals) {
+    let limit = Duration::from_secs(u64::from(start.configuration.router.drain_timeout_seconds));
+    tracing::info!(target: "SERVER", "Draining: at most {} s for what is in flight", limit.as_secs());
+    running.stop_accepting(workers).await;
+    let begun = Instant::now();
+    let drained = async {
+        let flows = workers.iter().map(|w| w.call(move || worker::start_drain(limit)));
+        for flow in flows {
+            let _ = flow.await;
+        }
+        loop {
+            let mut left = 0;
+            for handle in workers {
+                left += handle.call(worker::in_flight).await.unwrap_or(0);
+            }
+            if left == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = drained => tracing::info!(target: "SERVER", "Drained in {} ms", begun.elapsed().as_millis()),
+        () = tokio::time::sleep(limit) => tracing::warn!(target: "SERVER", "Gave up draining after {} s", limit.as_secs()),
+        _ = signals.wait() => tracing::warn!(target: "SERVER", "Signalled again: not waiting for what is in flight"),
+    }
+    close_connections(workers).await;
+}
+
+async fn close_connections(workers: &[WorkerHandle]) {
+    for handle in workers {
+        let _ = handle.call(worker::close_connections).await;
+    }
+    let closed = async {
+        loop {
+            let mut open = 0;
+            for handle in workers {
+                open += handle.call(worker::open_connections).await.unwrap_or(0);
+            }
+            if open == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Those who do not answer are cut.
+    let _ = tokio::time::timeout(CLOSE_LIMIT, closed).await;
+}
+
+/// The signals that end the router.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    hangup: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("watch for signals");
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            quit: of(SignalKind::quit())?,
+            hangup: of(SignalKind::hangup())?,
+            interrupt: of(SignalKind::interrupt())?,
+        })
+    }
+
+    /// True if it was SIGINT.
+    async fn wait(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.quit.recv() => false,
+            _ = self.hangup.recv() => false,
+            _ = self.interrupt.recv() => true,
+        }
+    }
 }

@@ -1,0 +1,56 @@
+//! What a listener decides about its connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use transport::socket::Family;
+use transport::tls::TlsProfile;
+
+/// Who the router is, in every `open`.
+#[derive(Clone, Debug)]
+pub struct RouterIdentity {
+    /// `router.id`: the container-id.
+    pub id: String,
+    /// The program's version, in the open properties.
+    pub version: String,
+}
+
+/// An AMQP listener of role normal.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// Its name, for logs.
+    pub name: String,
+    /// Host to listen on; empty means all addresses.
+    pub host: String,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Restricts the addresses used.
+    pub family: Family,
+    /// TLS, if offered.
+    pub tls: Option<Arc<TlsProfile>>,
+    /// Refuse connections without TLS (`requireSsl`, `requireEncryption`).
+    pub require_tls: bool,
+    /// Refuse connections that do not authenticate (`authenticatePeer`). With TLS a client certificate is asked for.
+    pub authenticate_peer: bool,
+    /// SASL mechanisms to offer, in order; empty means every one that makes sense here.
+    pub sasl_mechanisms: Vec<String>,
+    /// Largest frame accepted, in bytes (`maxFrameSize`).
+    pub max_frame_size: u32,
+    /// Sessions of a connection (`maxSessions`), 1 to 65,536.
+    pub max_sessions: u32,
+    /// Silence after which a connection is closed (`idleTimeoutSeconds`); none for 0.
+    pub idle_timeout: Option<Duration>,
+    /// Time for TLS, SASL and open (`initialHandshakeTimeoutSeconds`); none for 0.
+    pub handshake_timeout: Option<Duration>,
+    /// Credit for each sender (`linkCapacity`); adapts when unset.
+    pub link_capacity: Option<u32>,
+}
+
+/// Who a peer proved to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The SASL mechanism, if the peer used SASL.
+    pub mechanism: Option<String>,
+    /// The user; absent for anonymous peers.
+    pub user: Option<String>,
+}

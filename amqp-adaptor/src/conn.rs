@@ -1,0 +1,65 @@
+//! One connection of a worker: its engine, its socket and what the task needs to know.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use amqp_proto::connection::Connection;
+use bytes::Bytes;
+use router_core::ConnKey;
+use transport::Stream;
+
+use crate::config::{Identity, ListenerConfig};
+
+/// A connection. Its task only waits for the socket; everything else happens in whatever task touches it.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) engine: Connection,
+    pub(crate) stream: Stream,
+    pub(crate) listener: Arc<ListenerConfig>,
+    /// Set once the peer was admitted.
+    pub(crate) key: Option<ConnKey>,
+    /// An incomplete frame at the end of the last read.
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) waker: Option<Waker>,
+    /// On the worker's list of connections to be written.
+    pub(crate) dirty: bool,
+    /// The socket took less than there was: the own task waits until it is writable.
+    pub(crate) wants_write: bool,
+    /// The core was told that there is no room; it wants to know when there is.
+    pub(crate) starved: bool,
+    /// The socket failed or the peer hung up: nothing can be written any more.
+    pub(crate) broken: bool,
+    /// The protocol is over: to be closed once everything was written.
+    pub(crate) ending: bool,
+    /// The own task has a deadline for that.
+    pub(crate) details: Box<Details>,
+}
+
+/// What is needed rarely.
+#[derive(Debug)]
+pub(crate) struct Details {
+    pub(crate) id: u64,
+    pub(crate) peer: Rc<str>,
+    pub(crate) opened: Instant,
+    pub(crate) identity: Identity,
+    pub(crate) container: String,
+    /// When a closing connection is given up although the peer did not take everything.
+    pub(crate) end_by: Option<Instant>,
+}
+
+impl Conn {
+    /// Keeps what is left of a block behind `pos`. A buffer of its own size: an incomplete frame must not pin a read block.
+    pub(crate) fn keep_rest(&mut self, block: &Bytes, pos: usize) {
+        let rest = block.get(pos..).unwrap_or_default();
+        if rest.is_empty() {
+            if self.leftover.capacity() > 0 {
+                self.leftover = Vec::new();
+            }
+        } else {
+            self.leftover.clear();
+            self.leftover.extend_from_slice(rest);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What happens when a socket is readable: everything that was read is processed, then every connection it touched is written.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use amqp_proto::connection::{End, Event, SaslResponse, Transfer};
+use amqp_proto::sasl::SaslCode;
+use amqp_proto::{Error, Open, Role};
+use bytes::Bytes;
+use router_core::{ConnInfo, Core, InKey, InletKey, OutKey, OutletKey};
+use transport::block::with_read_block;
+use transport::{Read, StreamError};
+
+use crate::attach::attach;
+use crate::config::Identity;
+use crate::egress::Conns;
+use crate::worker::Inner;
+
+/// Bytes that a connection may bring before others get their turn.
+const READ_BUDGET: usize = 256 * 1024;
+
+/// How long a connection that is closing may take to read what it was sent.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Removes the connection when its task ends, however it ends.
+pub(crate) struct Guard {
+    pub(crate) inner: Rc<Inner>,
+    pub(crate) id: u32,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.inner.remove(self.id);
+    }
+}
+
+/// Runs the connection until it is over.
+pub(crate) async fn drive(guard: Guard) {
+    std::future::poll_fn(|cx| guard.inner.poll_conn(guard.id, cx)).await;
+}
+
+/// What one turn at a socket brought.
+enum Turn {
+    Read(Bytes, usize),
+    Blocked,
+    Over,
+}
+
+impl Inner {
+    /// One wake-up of a connection's task.
+    fn poll_conn(&self, id: u32, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_write(id, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut budget = READ_BUDGET;
+        loop {
+            match self.read(id, cx) {
+                Turn::Over => return Poll::Ready(()),
+                Turn::Blocked => break,
+                Turn::Read(block, n) => {
+                    self.process(id, &block);
+                    drop(block);
+                    self.write_dirty();
+                    if self.is_over(id) {
+                        return Poll::Ready(());
+                    }
+                    budget = budget.saturating_sub(n);
+                    if budget == 0 {
+                        cx.waker().wake_by_ref();
+                        break;
+                    }
+                }
+            }
+        }
+        // What was processed may have left this connection with something that the socket did not take.
+        self.poll_write(id, cx)
+    }
+
+    /// Remembers the task's waker, and waits for room in the socket if something waits for it.
+    fn poll_write(&self, id: u32, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut state = self.conns.borrow_mut();
+            let Some(conn) = state.get(id) else { return Poll::Ready(()) };
+            if !conn.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                conn.waker = Some(cx.waker().clone());
+            }
+            if conn.is_over() {
+                return Poll::Ready(());
+            }
+            if !conn.wants_write || conn.stream.poll_write_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            conn.wants_write = false;
+            state.touch(id);
+            drop(state);
+            self.write_dirty();
+        }
+    }
+
+    fn is_over(&self, id: u32) -> bool {
+        self.conns.borrow_mut().get(id).is_none_or(|conn| conn.is_over())
+    }
+
+    fn read(&self, id: u32, cx: &mut Context<'_>) -> Turn {
+        let mut state = self.conns.borrow_mut();
+        let Some(conn) = state.get(id) else { return Turn::Over };
+        if conn.stream.poll_read_ready(cx).is_pending() {
+            return Turn::Blocked;
+        }
+        let kept = conn.leftover.len();
+        let outcome = with_read_block(|block| {
+            let buffer = block.writable(&conn.leftover);
+            match conn.stream.try_read(buffer) {
+                Read::Data(n) => Ok((block.take(), n)),
+                other => Err(other),
+            }
+        });
+        match outcome {
+            Ok((block, n)) => {
+                debug_assert_eq!(block.len(), kept + n);
+                Turn::Read(block, n)
+            }
+            // Readiness was spurious: register again, which is what the next read does.
+            Err(Read::Data(_) | Read::Blocked) => match conn.stream.poll_read_ready(cx) {
+                Poll::Pending => Turn::Blocked,
+                Poll::Ready(()) => {
+                    cx.waker().wake_by_ref();
+                    Turn::Blocked
+                }
+            },
+            Err(Read::Eof) => {
+                conn.lost(None);
+                Turn::Over
+            }
+            Err(Read::Failed(error)) => {
+                conn.lost(Some(&error));
+                Turn::Over
+            }
+        }
+    }
+
+    /// Hands everything in `block` to the engine, and what comes out to the core.
+    fn process(&self, id: u32, block: &Bytes) {
+        let now = Instant::now();
+        let mut core = self.core.borrow_mut();
+        let mut state = self.conns.borrow_mut();
+        let conns = &mut *state;
+        let mut pos = 0;
+        loop {
+            let Some(conn) = conns.get(id) else { return };
+            let Some(event) = conn.engine.handle_input(block, &mut pos, now) else { break };
+            match event {
+                Event::Transfer(transfer) => on_transfer(&mut core, conns, id, &transfer, block),
+                event => self.on_event(&mut core, conns, id, event),
+            }
+        }
+        if let Some(conn) = conns.get(id) {
+            conn.keep_rest(block, pos);
+        }
+        // The engine may have something to say of its own.
+        conns.touch(id);
+        core.end_batch(conns);
+    }
+
+    /// Writes every connection that has something, until nobody has: room that came back lets the core send more.
+    pub(crate) fn write_dirty(&self) {
+        let mut core = self.core.borrow_mut();
+        let mut state = self.conns.borrow_mut();
+        let conns = &mut *state;
+        while let Some(id) = conns.next_dirty() {
+            if let Some(key) = conns.write(id) {
+                core.writable(key, conns);
+                core.end_batch(conns);
+            }
+        }
+        self.post(conns);
+        drop(state);
+        drop(core);
+        self.after_batch();
+    }
+
+    pub(crate) fn on_event(&self, core: &mut Core, conns: &mut Conns, id: u32, event: Event) {
+        match event {
+            Event::Transfer(_) => {}
+            Event::Disposition(mut disposition) => {
+                while let Some(disposed) = conns.get(id).and_then(|c| c.engine.next_disposed(&mut disposition)) {
+                    let state = disposition.state.as_ref();
+                    if disposition.outgoing {
+                        core.outcome(OutKey::from_raw(disposed.token), state, disposition.settled, conns);
+                    } else {
+                        core.sender_state(InKey::from_raw(disposed.token), state, disposition.settled, conns);
+                    }
+                }
+            }
+            Event::Credit { user, credit, drain, .. } => core.credit(OutletKey::from_raw(user), credit, drain, conns),
+            Event::SessionWindow { .. } => {
+                if let Some(key) = conns.get(id).and_then(|c| c.key) {
+                    core.writable(key, conns);
+                }
+            }
+            Event::Drained { link, user, .. } => {
+                let remaining = conns.get(id).map_or(0, |c| c.engine.link_credit(link));
+                core.inlet_drained(InletKey::from_raw(user), remaining, conns);
+            }
+            Event::Attached(attached) => {
+                if let Some(key) = conns.get(id).and_then(|c| c.key) {
+                    attach(core, conns, id, key, &attached);
+                }
+            }
+            Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
+            Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
+            Event::Sasl(response) => Self::on_sasl(conns, id, &response),
+            Event::Opened(open) => Self::on_open(core, conns, id, &open),
+            Event::Closed(closed) => {
+                let Some(conn) = conns.get(id) else { return };
+                if let Some(error) = &closed.error {
+                    tracing::info!(target: "SERVER", "[C{}] Connection from {} closed by {:?}: {error}", conn.details.id, conn.details.peer, closed.by);
+                }
+                conn.end(Instant::now() + END_LIMIT);
+                if let Some(key) = conn.key.take() {
+                    core.connection_closed(key, conns);
+                }
+            }
+            // Sessions begin and end inside the engine; their links are reported one by one. `available` is for receivers
+            // that plan their credit, and a client's answers are for clients.
+            Event::SessionBegun { .. } | Event::SessionEnded { .. } | Event::Available { .. } | Event::Authenticated => {}
+        }
+    }
+
+    fn on_sasl(conns: &mut Conns, id: u32, response: &SaslResponse) {
+        let Some(conn) = conns.get(id) else { return };
+        let mechanism = response.mechanism.as_str();
+        let user = match mechanism {
+            "ANONYMOUS" => Some(None),
+            // The certificate was verified in the handshake; without one there is nothing that EXTERNAL could mean.
+            "EXTERNAL" => conn.stream.tls().and_then(transport::tls::TlsStream::peer_user).map(Some),
+            _ => None,
+        };
+        match user {
+            Some(user) => {
+                conn.details.identity = Identity { mechanism: Some(mechanism.to_owned()), user };
+                conn.engine.sasl_outcome(SaslCode::Ok);
+            }
+            None => {
+                tracing::info!(target: "SERVER", "[C{}] Connection from {} refused: SASL {mechanism} failed", conn.details.id, conn.details.peer);
+                conn.engine.sasl_outcome(SaslCode::Auth);
+            }
+        }
+    }
+
+    fn on_open(core: &mut Core, conns: &mut Conns, id: u32, open: &Open) {
+        let Some(conn) = conns.get(id) else { return };
+        conn.details.container = open.container_id.as_str().to_owned();
+        if conn.listener.authenticate_peer && conn.details.identity.user.is_none() {
+            let error = Error::new(amqp_proto::condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");
+            conn.engine.open();
+            conn.engine.close(Some(error));
+            return;
+        }
+        let info = ConnInfo {
+            container: conn.details.container.clone(),
+            user: conn.details.identity.user.clone(),
+            host: conn.details.peer.rsplit_once(':').map(|(host, _)| host.to_owned()),
+            vhost: open.hostname.as_ref().map(|h| h.as_str().to_owned()),
+            link_capacity: conn.listener.link_capacity,
+        };
+        match core.connection_opened(&info) {
+            Ok(key) => {
+                conn.key = Some(key);
+                conn.engine.open();
+            }
+            Err(refusal) => {
+                conn.engine.open();
+                conn.engine.close(Some(Error::new(refusal.condition(), refusal.to_string())));
+            }
+        }
+    }
+}
+
+fn on_transfer(core: &mut Core, conns: &mut Conns, id: u32, transfer: &Transfer, block: &Bytes) {
+    let frame = router_core::Transfer {
+        delivery_id: transfer.delivery_id,
+        first: transfer.first,
+        end: match (transfer.aborted, transfer.more) {
+            (true, _) => End::Aborted,
+            (false, true) => End::More,
+            (false, false) => End::Complete,
+        },
+        settled: transfer.settled,
+        message_format: transfer.message_format,
+        rcv_second: transfer.rcv_second,
+    };
+    let key = core.transfer(InletKey::from_raw(transfer.user), &frame, &transfer.payload(block), conns);
+    if let Some(key) = key
+        && let Some(conn) = conns.get(id)
+    {
+        conn.engine.set_incoming_token(transfer.link, transfer.delivery_id, key.to_raw());
+    }
+}
+
+impl crate::conn::Conn {
+    /// The socket is gone, or the peer hung up.
+    fn lost(&mut self, error: Option<&StreamError>) {
+        self.broken = true;
+        if self.ending {
+            return;
+        }
+        let reason = error.map_or_else(|| "the peer hung up without closing".to_owned(), ToString::to_string);
+        // A probe that connects and leaves is no news.
+        if self.key.is_some() {
+            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {reason}", self.details.id, self.details.peer);
+        }
+    }
+
+    /// The protocol is over: what is queued is still written, until `by`.
+    pub(crate) fn end(&mut self, by: Instant) {
+        self.ending = true;
+        self.details.end_by.get_or_insert(by);
+        crate::egress::wake(self);
+    }
+
+    /// Nothing is left to be done.
+    pub(crate) fn is_over(&self) -> bool {
+        self.broken || (self.ending && self.engine.output().is_empty() && !self.stream.has_pending_output())
+    }
+}

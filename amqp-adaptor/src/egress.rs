@@ -1,0 +1,194 @@
+//! The connections of a worker, as what the core sends to.
+
+use std::io::IoSlice;
+
+use amqp_proto::connection::{End, LinkId, Payload, SendHead, Sent};
+use amqp_proto::{DeliveryState, Error};
+use router_core::{ConnKey, Egress, LinkRef, WorkerBatch, WorkerId, WorkerMsg};
+use slab::Slab;
+use transport::Write;
+
+use crate::conn::Conn;
+
+/// What a connection may have waiting to be written before the core is told that it is full. The socket's own buffer comes on top.
+///
+/// Twice what one read brings, so that a connection which is written once per batch is never found full by the batch itself.
+const OUTPUT_LIMIT: usize = 512 * 1024;
+
+/// Slices of one vectored write. Large payloads take two each (header and payload); with TLS rustls looks through all of them for each record.
+const SLICES: usize = 64;
+
+/// Output buffers that are kept for reuse, each at most 256 KiB.
+const POOLED: usize = 16;
+
+/// All connections of a worker: what a `Core` of that worker sends to.
+#[derive(Debug)]
+pub struct Conns {
+    pub(crate) slab: Slab<Conn>,
+    dirty: Vec<u32>,
+    /// Messages for other workers, by worker.
+    pub(crate) outgoing: Vec<WorkerBatch>,
+    pool: Vec<Vec<u8>>,
+}
+
+impl Conns {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            slab: Slab::new(),
+            dirty: Vec::new(),
+            outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
+            pool: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(&mut self, id: u32) -> Option<&mut Conn> {
+        self.slab.get_mut(id as usize)
+    }
+
+    /// Puts a connection on the list of those to be written at the end of the batch, and gives it a buffer to write into.
+    pub(crate) fn touch(&mut self, id: u32) {
+        let Some(conn) = self.slab.get_mut(id as usize) else { return };
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(id);
+            if !conn.engine.output().has_buffer()
+                && let Some(buffer) = self.pool.pop()
+            {
+                let _ = conn.engine.output_mut().give_buffer(buffer);
+            }
+        }
+    }
+
+    fn touched(&mut self, id: u32) -> Option<&mut Conn> {
+        self.touch(id);
+        self.slab.get_mut(id as usize)
+    }
+
+    pub(crate) fn next_dirty(&mut self) -> Option<u32> {
+        let id = self.dirty.pop()?;
+        if let Some(conn) = self.slab.get_mut(id as usize) {
+            conn.dirty = false;
+        }
+        Some(id)
+    }
+
+    /// Writes what a connection has. Answers its key if the core waits for room in it and there is some now.
+    pub(crate) fn write(&mut self, id: u32) -> Option<ConnKey> {
+        let conn = self.slab.get_mut(id as usize)?;
+        conn.engine.flush();
+        loop {
+            if conn.engine.output().is_empty() && !conn.stream.has_pending_output() {
+                conn.wants_write = false;
+                if let Some(buffer) = conn.engine.output_mut().take_buffer()
+                    && self.pool.len() < POOLED
+                {
+                    self.pool.push(buffer);
+                }
+                if conn.ending {
+                    wake(conn);
+                }
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = conn.engine.output().chunks(&mut slices);
+            let slices = slices.get(..filled).unwrap_or_default();
+            let written = if slices.is_empty() {
+                conn.stream.try_flush()
+            } else {
+                conn.stream.try_write_vectored(slices)
+            };
+            match written {
+                Write::Done(n) => conn.engine.output_mut().advance(n),
+                Write::Blocked => {
+                    conn.wants_write = true;
+                    wake(conn);
+                    break;
+                }
+                Write::Failed(_) => {
+                    // The own task reads the failure from the socket, and cleans up.
+                    conn.wants_write = false;
+                    conn.broken = true;
+                    wake(conn);
+                    return None;
+                }
+            }
+        }
+        if conn.starved && conn.engine.output().len() < OUTPUT_LIMIT / 2 {
+            conn.starved = false;
+            return conn.key;
+        }
+        None
+    }
+}
+
+/// Lets the connection's own task run.
+pub(crate) fn wake(conn: &mut Conn) {
+    if let Some(waker) = &conn.waker {
+        waker.wake_by_ref();
+    }
+}
+
+impl Egress for Conns {
+    fn send(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
+        let Some(conn) = self.touched(outlet.conn) else { return Sent::default() };
+        if conn.engine.output().len() >= OUTPUT_LIMIT && end != End::Aborted {
+            conn.starved = true;
+            return conn.engine.sent_so_far(LinkId::from_u32(outlet.link));
+        }
+        conn.engine.send(LinkId::from_u32(outlet.link), head, payload, end)
+    }
+
+    fn settle_in(&mut self, inlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) {
+        if let Some(conn) = self.touched(inlet.conn) {
+            conn.engine.settle_incoming(LinkId::from_u32(inlet.link), delivery_id, state, settled);
+        }
+    }
+
+    fn settle_out(&mut self, outlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) {
+        if let Some(conn) = self.touched(outlet.conn) {
+            conn.engine.settle_outgoing(LinkId::from_u32(outlet.link), delivery_id, state, settled);
+        }
+    }
+
+    fn grant(&mut self, inlet: LinkRef, credit: u32) {
+        if let Some(conn) = self.touched(inlet.conn) {
+            conn.engine.grant(LinkId::from_u32(inlet.link), credit);
+        }
+    }
+
+    fn drain_in(&mut self, inlet: LinkRef) {
+        if let Some(conn) = self.touched(inlet.conn) {
+            conn.engine.request_drain(LinkId::from_u32(inlet.link));
+        }
+    }
+
+    fn drained_out(&mut self, outlet: LinkRef) {
+        if let Some(conn) = self.touched(outlet.conn) {
+            conn.engine.drained(LinkId::from_u32(outlet.link));
+        }
+    }
+
+    fn detach(&mut self, link: LinkRef, error: Error) {
+        if let Some(conn) = self.touched(link.conn) {
+            conn.engine.detach(LinkId::from_u32(link.link), true, Some(error));
+        }
+    }
+
+    fn hold(&mut self, inlet: LinkRef, bytes: usize) {
+        if let Some(conn) = self.get(inlet.conn) {
+            conn.engine.hold(LinkId::from_u32(inlet.link), bytes);
+        }
+    }
+
+    fn release(&mut self, inlet: LinkRef, bytes: usize) {
+        if let Some(conn) = self.touched(inlet.conn) {
+            conn.engine.release(LinkId::from_u32(inlet.link), bytes);
+        }
+    }
+
+    fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>) {
+        if let Some(batch) = self.outgoing.get_mut(usize::from(worker.0)) {
+            batch.push(msg);
+        }
+    }
+}

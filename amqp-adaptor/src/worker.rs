@@ -1,0 +1,388 @@
+//! A worker's share of the AMQP adaptor.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use amqp_proto::connection::{Config, Connection, ServerSasl, Side};
+use amqp_proto::{Error, Fields, Str, Symbols, Value, condition};
+use router_core::{Core, WorkerBatch, WorkerId};
+use transport::{MailReceiver, MailSender, Stream};
+
+use crate::config::{Identity, ListenerConfig, RouterIdentity};
+use crate::conn::{Conn, Details};
+use crate::drive::{Guard, drive};
+use crate::egress::Conns;
+use crate::placement::Placement;
+
+/// A batch of messages of one worker's core for another's.
+#[derive(Debug)]
+pub struct Mail {
+    /// Whose.
+    pub from: WorkerId,
+    /// What.
+    pub batch: WorkerBatch,
+}
+
+/// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long a connection may stay silent about its close when the router ends.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// The adaptor of the calling worker, for connections that other workers hand over.
+    static CURRENT: RefCell<Weak<Inner>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The AMQP adaptor of one worker. Cheap to clone; stays on its thread.
+#[derive(Clone, Debug)]
+pub struct AmqpAdaptor(pub(crate) Rc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) core: Rc<RefCell<Core>>,
+    pub(crate) conns: RefCell<Conns>,
+    pub(crate) worker: WorkerId,
+    pub(crate) placement: Arc<Placement>,
+    identity: RouterIdentity,
+    mail: Vec<MailSender<Mail>>,
+    after: RefCell<Option<Hook>>,
+    opened: Cell<u64>,
+    closed: Cell<u64>,
+    draining: Cell<bool>,
+}
+
+/// Called after each batch.
+struct Hook(Rc<dyn Fn()>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+/// What a worker's connections add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections ever accepted.
+    pub opened: u64,
+    /// Connections that are gone.
+    pub closed: u64,
+    /// Frames read of open connections.
+    pub frames_in: u64,
+    /// Frames written of open connections.
+    pub frames_out: u64,
+}
+
+/// One open connection, for those who look.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Its number, unique in the router.
+    pub id: u64,
+    /// The peer's address.
+    pub peer: String,
+    /// The peer's container-id; empty before its open.
+    pub container: String,
+    /// Name of the listener.
+    pub listener: String,
+    /// Who the peer is.
+    pub identity: Identity,
+    /// Since when.
+    pub opened: Instant,
+    /// TLS protocol, if any.
+    pub tls: Option<&'static str>,
+}
+
+impl AmqpAdaptor {
+    /// The adaptor of the calling worker.
+    ///
+    /// `mail` has a sender for each worker, the own one included, and `inbox` is what others send to this one.
+    pub fn new(
+        core: Rc<RefCell<Core>>,
+        worker: WorkerId,
+        identity: RouterIdentity,
+        placement: Arc<Placement>,
+        mail: Vec<MailSender<Mail>>,
+        inbox: MailReceiver<Mail>,
+    ) -> Self {
+        let inner = Rc::new(Inner {
+            core,
+            conns: RefCell::new(Conns::new(mail.len())),
+            worker,
+            placement,
+            identity,
+            mail,
+            after: RefCell::new(None),
+            opened: Cell::new(0),
+            closed: Cell::new(0),
+            draining: Cell::new(false),
+        });
+        CURRENT.with_borrow_mut(|current| *current = Rc::downgrade(&inner));
+        transport::worker::spawn("mail", read_mail(Rc::downgrade(&inner), inbox));
+        transport::worker::spawn("timeouts", tick(Rc::downgrade(&inner)));
+        Self(inner)
+    }
+
+    /// Calls `hook` after each batch of work, when everything was handed to the core and nothing is borrowed: for those who
+    /// want to know what changed in the core.
+    pub fn after_batch(&self, hook: impl Fn() + 'static) {
+        *self.0.after.borrow_mut() = Some(Hook(Rc::new(hook)));
+    }
+
+    /// Lets the core do something that has effects on connections. They are written by the next [`flush`](Self::flush).
+    pub fn with_core<R>(&self, f: impl FnOnce(&mut Core, &mut Conns) -> R) -> R {
+        f(&mut self.0.core.borrow_mut(), &mut self.0.conns.borrow_mut())
+    }
+
+    /// Passes on what the core owes after calls that did not come from here.
+    pub fn flush(&self) {
+        {
+            let mut core = self.0.core.borrow_mut();
+            core.end_batch(&mut *self.0.conns.borrow_mut());
+        }
+        self.0.write_dirty();
+    }
+
+    /// What the connections add up to.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let conns = self.0.conns.borrow();
+        let mut totals = Totals { opened: self.0.opened.get(), closed: self.0.closed.get(), ..Totals::default() };
+        for (_, conn) in &conns.slab {
+            let stats = conn.engine.stats();
+            totals.frames_in += stats.frames_in;
+            totals.frames_out += stats.frames_out;
+        }
+        totals
+    }
+
+    /// The open connections.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        let conns = self.0.conns.borrow();
+        conns.slab.iter().map(|(_, conn)| conn.info()).collect()
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.0.conns.borrow().slab.len()
+    }
+
+    /// Closes every connection with `amqp:connection:forced`, as the router ends. Those whose peers do not answer are cut after two seconds.
+    pub fn close_all(&self) {
+        self.0.draining.set(true);
+        let ids: Vec<u32> = self.0.conns.borrow().slab.iter().map(|(id, _)| index(id)).collect();
+        for id in ids {
+            self.close(id, Error::new(condition::CONNECTION_FORCED, "the router is shutting down"));
+        }
+        self.0.write_dirty();
+    }
+
+    fn close(&self, id: u32, error: Error) {
+        let mut core = self.0.core.borrow_mut();
+        let mut conns = self.0.conns.borrow_mut();
+        if let Some(conn) = conns.get(id) {
+            conn.engine.close(Some(error));
+            conn.details.end_by.get_or_insert(Instant::now() + CLOSE_LIMIT);
+            if let Some(key) = conn.key.take() {
+                core.connection_closed(key, &mut *conns);
+            }
+            conns.touch(id);
+        }
+    }
+}
+
+impl Conn {
+    fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.details.id,
+            peer: self.details.peer.to_string(),
+            container: self.details.container.clone(),
+            listener: self.listener.name.clone(),
+            identity: self.details.identity.clone(),
+            opened: self.details.opened,
+            tls: self.stream.tls().map(transport::tls::TlsStream::protocol),
+        }
+    }
+}
+
+impl Inner {
+    /// The adaptor of the calling worker, if there is one.
+    pub(crate) fn current() -> Option<Rc<Self>> {
+        CURRENT.with_borrow(Weak::upgrade)
+    }
+
+    /// Takes over an accepted connection, after its TLS handshake if it has one.
+    pub(crate) fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, listener: Arc<ListenerConfig>) {
+        let now = Instant::now();
+        let id = crate::listener::next_connection_id();
+        let engine = Connection::new(self.engine_config(&listener, id), Side::Server(server_sasl(&listener, &stream)), now);
+        let conn = Conn {
+            engine,
+            stream,
+            listener,
+            key: None,
+            leftover: Vec::new(),
+            waker: None,
+            dirty: false,
+            wants_write: false,
+            starved: false,
+            broken: false,
+            ending: false,
+            details: Box::new(Details {
+                id,
+                peer: peer.into(),
+                opened: now,
+                identity: Identity::default(),
+                container: String::new(),
+                end_by: None,
+            }),
+        };
+        let slot = index(self.conns.borrow_mut().slab.insert(conn));
+        self.opened.set(self.opened.get() + 1);
+        let guard = Guard { inner: Rc::clone(self), id: slot };
+        transport::worker::spawn("amqp connection", drive(guard));
+    }
+
+    fn engine_config(&self, listener: &ListenerConfig, id: u64) -> Config {
+        let properties = [
+            ("product", Value::from("spanway")),
+            ("version", Value::from(self.identity.version.as_str())),
+            ("qd.conn-id", Value::Long(i64::try_from(id).unwrap_or(i64::MAX))),
+        ];
+        Config {
+            container_id: Str::from(self.identity.id.as_str()),
+            max_frame_size: listener.max_frame_size,
+            channel_max: u16::try_from(listener.max_sessions.clamp(1, 65_536) - 1).unwrap_or(u16::MAX),
+            idle_timeout: listener.idle_timeout,
+            handshake_timeout: listener.handshake_timeout,
+            offered_capabilities: Symbols::from_iter(["ANONYMOUS-RELAY"]),
+            properties: Some(Fields::from_entries(properties)),
+            ..Config::default()
+        }
+    }
+
+    /// The connection's task has ended.
+    pub(crate) fn remove(&self, id: u32) {
+        let key = {
+            let mut conns = self.conns.borrow_mut();
+            let Some(conn) = conns.slab.try_remove(id as usize) else { return };
+            conn.key
+        };
+        self.closed.set(self.closed.get() + 1);
+        self.placement.gone(usize::from(self.worker.0));
+        if let Some(key) = key {
+            let mut core = self.core.borrow_mut();
+            let mut conns = self.conns.borrow_mut();
+            core.connection_closed(key, &mut *conns);
+            core.end_batch(&mut *conns);
+        }
+        self.write_dirty();
+        if self.conns.borrow().slab.is_empty() {
+            self.conns.borrow_mut().slab.shrink_to_fit();
+        }
+    }
+
+    /// Sends what the core has for other workers.
+    pub(crate) fn post(&self, conns: &mut Conns) {
+        for (batch, mail) in conns.outgoing.iter_mut().zip(&self.mail) {
+            if !batch.is_empty() {
+                let batch = std::mem::take(batch);
+                // A worker that is gone takes its connections with it.
+                let _ = mail.push(Mail { from: self.worker, batch });
+            }
+        }
+    }
+
+    pub(crate) fn after_batch(&self) {
+        let hook = self.after.borrow().as_ref().map(|hook| Rc::clone(&hook.0));
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    /// Looks at the deadlines of all connections and of the core.
+    fn handle_timeouts(&self, now: Instant) {
+        let ids: Vec<u32> = {
+            let conns = self.conns.borrow();
+            let due = |conn: &Conn| {
+                conn.engine.poll_timeout().is_some_and(|at| at <= now) || conn.details.end_by.is_some_and(|at| at <= now)
+            };
+            conns.slab.iter().filter(|(_, conn)| due(conn)).map(|(id, _)| index(id)).collect()
+        };
+        {
+            let mut core = self.core.borrow_mut();
+            let mut conns = self.conns.borrow_mut();
+            for id in ids {
+                let Some(conn) = conns.get(id) else { continue };
+                if conn.details.end_by.is_some_and(|at| at <= now) {
+                    conn.broken = true;
+                    crate::egress::wake(conn);
+                    continue;
+                }
+                let event = conn.engine.handle_timeout(now);
+                conns.touch(id);
+                if let Some(event) = event {
+                    self.on_event(&mut core, &mut conns, id, event);
+                }
+            }
+            if core.poll_timeout().is_some_and(|at| at <= now) {
+                core.handle_timeout(now, &mut *conns);
+                core.end_batch(&mut *conns);
+            }
+        }
+        self.write_dirty();
+    }
+}
+
+/// Slab indices fit: a worker has fewer connections than descriptors.
+fn index(id: usize) -> u32 {
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
+fn server_sasl(listener: &ListenerConfig, stream: &Stream) -> ServerSasl {
+    let certified = stream.tls().is_some_and(|tls| tls.peer_certificates().is_some());
+    let possible = |name: &str| match name {
+        "EXTERNAL" => certified,
+        "ANONYMOUS" => !listener.authenticate_peer,
+        _ => false,
+    };
+    let wanted: Vec<&str> = if listener.sasl_mechanisms.is_empty() {
+        vec!["EXTERNAL", "ANONYMOUS"]
+    } else {
+        listener.sasl_mechanisms.iter().map(String::as_str).collect()
+    };
+    ServerSasl {
+        mechanisms: wanted.into_iter().filter(|name| possible(name)).collect(),
+        allow_bare: !listener.authenticate_peer,
+    }
+}
+
+async fn read_mail(inner: Weak<Inner>, mut inbox: MailReceiver<Mail>) {
+    let mut mails = Vec::new();
+    while inbox.drain(&mut mails).await.is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        {
+            let mut core = inner.core.borrow_mut();
+            let mut conns = inner.conns.borrow_mut();
+            for mail in mails.drain(..) {
+                core.worker_batch(mail.from, mail.batch, &mut *conns);
+            }
+            core.end_batch(&mut *conns);
+        }
+        inner.write_dirty();
+    }
+}
+
+async fn tick(inner: Weak<Inner>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        inner.handle_timeouts(Instant::now());
+    }
+}

@@ -1,0 +1,185 @@
+//! From entities to what the adaptors understand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use router_core::entity::{
+    AddressEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy, ProxyProtocolAccept, ProxyProtocolSend, Role,
+    SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
+};
+use router_core::{AddressConfig, Treatment};
+use transport::proxy_protocol::Version;
+use transport::socket::{Family, Keepalive};
+use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
+
+/// Loaded TLS profiles by name.
+pub(crate) type Profiles = HashMap<String, Arc<TlsProfile>>;
+
+/// The frame size that 0 stands for.
+const MAX_FRAME_SIZE: u32 = 16_384;
+/// The number of sessions that 0 stands for.
+const MAX_SESSIONS: u32 = 32_768;
+/// Probes of keepalive, as often as the system does by default; the time before the first is configured.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+
+pub(crate) fn treatment(distribution: Distribution) -> Treatment {
+    match distribution {
+        Distribution::Multicast => Treatment::Multicast,
+        Distribution::Closest => Treatment::Closest,
+        Distribution::Balanced => Treatment::Balanced,
+        Distribution::Unavailable => Treatment::Unavailable,
+    }
+}
+
+pub(crate) fn address(entity: &AddressEntity) -> anyhow::Result<AddressConfig> {
+    let distribution = treatment(entity.distribution);
+    let mut config = match (&entity.prefix, &entity.pattern) {
+        (Some(prefix), None) => AddressConfig::prefix(prefix, distribution),
+        (None, Some(pattern)) => AddressConfig { pattern: pattern.clone(), distribution, priority: None },
+        _ => bail!("address {}: set either prefix or pattern", entity.name),
+    };
+    config.priority = entity.priority.map(|p| u8::try_from(p.clamp(0, 9)).unwrap_or(9));
+    Ok(config)
+}
+
+pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Arc<TlsProfile>> {
+    let profile = TlsProfile::load(&SslProfileSettings {
+        name: entity.name.clone(),
+        ca_cert_file: entity.ca_cert_file.clone(),
+        cert_file: entity.cert_file.clone(),
+        private_key_file: entity.private_key_file.clone(),
+        password: entity.password.as_ref().map(|p| p.expose().to_owned()),
+        ciphers: entity.ciphers.clone(),
+        protocols: entity.protocols.clone(),
+        uid_format: entity.uid_format.clone(),
+    })
+    .with_context(|| format!("sslProfile {}", entity.name))?;
+    for warning in profile.warnings() {
+        tracing::warn!(target: "CONN_MGR", "sslProfile {}: {warning}", entity.name);
+    }
+    Ok(profile)
+}
+
+fn find_profile(profiles: &Profiles, name: Option<&str>) -> anyhow::Result<Option<Arc<TlsProfile>>> {
+    let Some(name) = name else { return Ok(None) };
+    profiles.get(name).cloned().map(Some).ok_or_else(|| anyhow!("there is no sslProfile named {name}"))
+}
+
+fn family(family: Option<SocketAddressFamily>) -> Family {
+    match family {
+        None => Family::Any,
+        Some(SocketAddressFamily::V4) => Family::V4,
+        Some(SocketAddressFamily::V6) => Family::V6,
+    }
+}
+
+fn seconds(value: u32) -> Option<Duration> {
+    (value > 0).then(|| Duration::from_secs(u64::from(value)))
+}
+
+fn keepalive(value: u32) -> Option<Keepalive> {
+    seconds(value).map(|idle| Keepalive { idle, interval: KEEPALIVE_INTERVAL, probes: KEEPALIVE_PROBES })
+}
+
+/// A value of an attribute for which 0 means `default`.
+fn or_default(value: i64, default: u32) -> u32 {
+    u32::try_from(value).ok().filter(|v| *v > 0).unwrap_or(default)
+}
+
+pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
+    if entity.role != Role::Normal {
+        bail!("listener {}: role {} comes with networks of routers, which this version does not have yet", entity.name, entity.role.as_str());
+    }
+    if entity.http || entity.http_root_dir.is_some() {
+        bail!("listener {}: http listeners are not in this version yet; probes and metrics are on the admin port", entity.name);
+    }
+    let tls = find_profile(profiles, entity.ssl_profile.as_deref())?;
+    Ok(amqp_adaptor::ListenerConfig {
+        name: entity.name.clone(),
+        host: entity.host.clone(),
+        port: entity.port.number(),
+        family: family(entity.socket_address_family),
+        require_tls: entity.require_ssl || entity.require_encryption,
+        tls,
+        authenticate_peer: entity.authenticate_peer,
+        sasl_mechanisms: entity.sasl_mechanisms.iter().flat_map(|m| m.split_whitespace()).map(str::to_owned).collect(),
+        max_frame_size: or_default(entity.max_frame_size, MAX_FRAME_SIZE),
+        max_sessions: or_default(entity.max_sessions, MAX_SESSIONS),
+        idle_timeout: seconds(entity.idle_timeout_seconds),
+        handshake_timeout: seconds(entity.initial_handshake_timeout_seconds),
+        link_capacity: entity.link_capacity,
+    })
+}
+
+/// ALPN protocols of TCP services, which servers with TLS are then offered.
+fn service_protocols() -> Vec<Vec<u8>> {
+    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+}
+
+pub(crate) fn tcp_listener(entity: &TcpListenerEntity, profiles: &Profiles) -> anyhow::Result<tcp_adaptor::ListenerConfig> {
+    let mut config = tcp_adaptor::ListenerConfig::new(
+        &entity.name,
+        entity.address.clone().unwrap_or_default(),
+        &entity.host,
+        entity.port.number(),
+    );
+    config.strategy = match entity.multi_address_strategy {
+        MultiAddressStrategy::None => tcp_adaptor::MultiAddressStrategy::None,
+        MultiAddressStrategy::Priority => tcp_adaptor::MultiAddressStrategy::Priority,
+        MultiAddressStrategy::Weighted => tcp_adaptor::MultiAddressStrategy::Weighted,
+    };
+    config.family = family(entity.socket_address_family);
+    config.backlog = entity.backlog;
+    config.tls = match find_profile(profiles, entity.ssl_profile.as_deref())? {
+        None => None,
+        Some(profile) => Some(profile.server(&ServerOptions {
+            client_certs: if entity.authenticate_peer { ClientCerts::Required } else { ClientCerts::None },
+            alpn: service_protocols(),
+            require_close_notify: entity.require_close_notify,
+        })?),
+    };
+    config.accept_proxy = entity.proxy_protocol != ProxyProtocolAccept::None;
+    config.flow = tcp_adaptor::FlowOptions {
+        keepalive: keepalive(entity.keep_alive_seconds),
+        idle_timeout: seconds(entity.idle_timeout_seconds),
+        half_open_timeout: seconds(entity.half_open_timeout_seconds),
+    };
+    Ok(config)
+}
+
+pub(crate) fn tcp_connector(entity: &TcpConnectorEntity, profiles: &Profiles) -> anyhow::Result<tcp_adaptor::ConnectorConfig> {
+    let address = entity.address.clone().with_context(|| format!("tcpConnector {}: address must be set", entity.name))?;
+    let mut config = tcp_adaptor::ConnectorConfig::new(&entity.name, address, &entity.host, entity.port.number());
+    config.family = family(entity.socket_address_family);
+    config.tls = match find_profile(profiles, entity.ssl_profile.as_deref())? {
+        None => None,
+        Some(profile) => Some(profile.client(&ClientOptions {
+            verify_hostname: entity.verify_hostname,
+            alpn: Vec::new(),
+            require_close_notify: entity.require_close_notify,
+        })?),
+    };
+    config.send_proxy = match entity.proxy_protocol {
+        ProxyProtocolSend::None => None,
+        ProxyProtocolSend::V1 => Some(Version::V1),
+        ProxyProtocolSend::V2 => Some(Version::V2),
+    };
+    if let Some(limit) = seconds(entity.connect_timeout_seconds) {
+        config.connect_timeout = limit;
+    }
+    config.flow.keepalive = keepalive(entity.keep_alive_seconds);
+    Ok(config)
+}
+
+pub(crate) fn listener_address(entity: &ListenerAddressEntity) -> anyhow::Result<tcp_adaptor::ListenerAddressConfig> {
+    let value = u64::try_from(entity.value).ok().filter(|v| *v > 0);
+    Ok(tcp_adaptor::ListenerAddressConfig {
+        name: entity.name.clone(),
+        listener: entity.listener.clone(),
+        address: entity.address.clone(),
+        value: value.with_context(|| format!("listenerAddress {}: value must be above 0", entity.name))?,
+    })
+}

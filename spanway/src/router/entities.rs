@@ -1,0 +1,281 @@
+//! Entities at work: each is put to work, and taken out again, by one function of its kind.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amqp_adaptor::{Placement, RouterIdentity};
+use anyhow::{Context as _, anyhow};
+use router_core::config::Configuration;
+use router_core::entity::{Change, Entity, EntityStore, AnyEntity};
+use router_core::CoreConfig;
+use tcp_adaptor::{CommandError, Group, TcpAdaptor};
+use transport::{WorkerHandle, mailbox};
+
+use crate::cli::VERSION;
+use crate::router::convert::{self, Profiles};
+use crate::router::worker::{self, Parts, Worker};
+
+/// How long a sender may stall in the middle of a delivery.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The entities of a running router and what they became.
+#[derive(Debug)]
+pub(crate) struct Running {
+    state: Mutex<State>,
+    drop_tcp_connections: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    store: EntityStore,
+    profiles: Profiles,
+    /// AMQP listeners in the order in which they were opened.
+    listening: Vec<(String, Vec<SocketAddr>)>,
+}
+
+impl Running {
+    /// Sets up the workers and puts a configuration to work.
+    ///
+    /// # Errors
+    /// The first entity that cannot be put to work, and why.
+    pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
+        install_workers(configuration, workers).await?;
+        let running = Self {
+            state: Mutex::default(),
+            drop_tcp_connections: configuration.router.drop_tcp_connections,
+        };
+        for entity in &configuration.entities {
+            running.create(entity, workers).await?;
+        }
+        Ok(running)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where AMQP listeners listen, by name.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = (String, Vec<SocketAddr>)> + use<> {
+        self.lock().listening.clone().into_iter()
+    }
+
+    /// Adds an entity and puts it to work.
+    ///
+    /// # Errors
+    /// It clashes with another, or cannot be put to work; it is not there then.
+    pub(crate) async fn create(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        let entity = self.lock().store.insert(entity.clone()).map_err(|e| anyhow!("{e}"))?.clone();
+        let outcome = self.put_to_work(&entity, workers).await;
+        if outcome.is_err() {
+            // It was inserted above, so it is there.
+            let _ = self.lock().store.delete(Some(entity.kind()), None, Some(entity.identity()));
+        }
+        while self.lock().store.poll_change().is_some() {}
+        outcome
+    }
+
+    /// Takes an entity out of work and forgets it.
+    ///
+    /// # Errors
+    /// There is no such entity, it is of a kind that cannot be deleted, or others need it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the management agent, which comes later, lets users do so"))]
+    pub(crate) async fn delete(&self, identity: &str, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        self.lock().store.delete(None, None, Some(identity)).map_err(|e| anyhow!("{e}"))?;
+        let mut changes = Vec::new();
+        while let Some(change) = self.lock().store.poll_change() {
+            changes.push(change);
+        }
+        for change in changes {
+            let Change::Deleted(entity) = change else { continue };
+            if let Err(error) = self.take_out(&entity, workers).await {
+                self.lock().store.insert(entity).map_err(|e| anyhow!("{e}"))?;
+                while self.lock().store.poll_change().is_some() {}
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_to_work(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        match AnyEntity::from(entity) {
+            AnyEntity::SslProfile(profile) => {
+                let loaded = convert::profile(&profile)?;
+                self.lock().profiles.insert(profile.name.clone(), loaded);
+            }
+            AnyEntity::Address(address) => {
+                let config = convert::address(&address)?;
+                on_all(workers, move |worker| {
+                    let added = worker.amqp.with_core(|core, eg| core.add_address(&config, eg));
+                    worker.amqp.flush();
+                    added.map_err(|e| anyhow!("address {}: {e}", config.pattern))
+                })
+                .await?;
+            }
+            AnyEntity::Listener(listener) => {
+                let config = convert::listener(&listener, &self.lock().profiles)?;
+                self.open_listener(config, workers).await?;
+            }
+            AnyEntity::TcpListener(listener) => {
+                let config = convert::tcp_listener(&listener, &self.lock().profiles)?;
+                on_tcp(workers, move |tcp| tcp.add_listener(config.clone())).await?;
+            }
+            AnyEntity::TcpConnector(connector) => {
+                let config = convert::tcp_connector(&connector, &self.lock().profiles)?;
+                on_tcp(workers, move |tcp| tcp.add_connector(config.clone())).await?;
+            }
+            AnyEntity::ListenerAddress(address) => {
+                let config = convert::listener_address(&address)?;
+                on_tcp(workers, move |tcp| tcp.add_listener_address(&config)).await?;
+            }
+            // These are looked at by whoever needs them, or only shown.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn take_out(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        let drop_flows = self.drop_tcp_connections;
+        match AnyEntity::from(entity) {
+            AnyEntity::SslProfile(profile) => {
+                self.lock().profiles.remove(&profile.name);
+            }
+            AnyEntity::Address(address) => {
+                let config = convert::address(&address)?;
+                on_all(workers, move |worker| {
+                    worker.amqp.with_core(|core, eg| core.remove_address(&config.pattern, eg));
+                    worker.amqp.flush();
+                    Ok(())
+                })
+                .await?;
+            }
+            AnyEntity::Listener(listener) => {
+                let name = listener.name.clone();
+                on_all(workers, move |worker| {
+                    close_listener(worker, &name);
+                    Ok(())
+                })
+                .await?;
+                self.lock().listening.retain(|(name, _)| *name != listener.name);
+            }
+            AnyEntity::TcpListener(listener) => {
+                on_tcp(workers, move |tcp| tcp.remove_listener(&listener.name, drop_flows)).await?;
+            }
+            AnyEntity::TcpConnector(connector) => {
+                on_tcp(workers, move |tcp| tcp.remove_connector(&connector.name, drop_flows)).await?;
+            }
+            AnyEntity::ListenerAddress(address) => {
+                on_tcp(workers, move |tcp| tcp.remove_listener_address(&address.name)).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn open_listener(&self, config: amqp_adaptor::ListenerConfig, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        let name = config.name.clone();
+        let place = format!("{}:{}", config.host, config.port);
+        // Names are resolved by blocking, and control may wait for that.
+        let listener = amqp_adaptor::listen(config).with_context(|| format!("listener {name} on {place}"))?;
+        let addresses = listener.addrs().to_vec();
+        let first = workers.first().context("there are no workers")?;
+        let (task_name, all) = (name.clone(), workers.to_vec());
+        first
+            .call(move || {
+                let worker = worker::current().context("the worker is not set up")?;
+                let task = listener.start(all)?;
+                worker.listeners.borrow_mut().push((task_name, task));
+                anyhow::Ok(())
+            })
+            .await??;
+        self.lock().listening.push((name, addresses));
+        Ok(())
+    }
+
+    /// Closes all sockets that accept AMQP connections.
+    pub(crate) async fn stop_accepting(&self, workers: &[WorkerHandle]) {
+        let names: Vec<String> = self.lock().listening.drain(..).map(|(name, _)| name).collect();
+        let closed = on_all(workers, move |worker| {
+            for name in &names {
+                close_listener(worker, name);
+            }
+            Ok(())
+        });
+        // Fails only for workers that are gone.
+        let _ = closed.await;
+    }
+
+    /// Takes the workers' parts down, before their threads are stopped.
+    pub(crate) async fn stop(&self, workers: &[WorkerHandle]) {
+        for handle in workers {
+            let _ = handle.call(worker::tear_down).await;
+        }
+    }
+}
+
+fn close_listener(worker: &Worker, name: &str) {
+    worker.listeners.borrow_mut().retain(|(other, task)| {
+        if other == name {
+            task.abort();
+        }
+        other != name
+    });
+}
+
+async fn install_workers(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+    let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
+    let mut core = CoreConfig::new(Arc::clone(&id));
+    core.default_distribution = convert::treatment(configuration.router.default_distribution);
+    core.stall_limit = STALL_LIMIT;
+    let count = u16::try_from(workers.len()).context("too many workers")?;
+    let seed = random_seed();
+    let placement = Arc::new(Placement::new(workers.len()));
+    let group = Group::new(workers);
+    let (senders, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mailbox()).unzip();
+    for (index, (handle, inbox)) in (0..count).zip(workers.iter().zip(inboxes)) {
+        let parts = Parts {
+            index,
+            workers: count,
+            core: core.clone(),
+            seed,
+            identity: RouterIdentity { id: id.to_string(), version: VERSION.to_owned() },
+            placement: Arc::clone(&placement),
+            group: group.clone(),
+            mail: senders.clone(),
+            inbox,
+        };
+        handle.call(move || worker::install(parts)).await?;
+    }
+    Ok(())
+}
+
+/// Unpredictable: new `RandomState`s are seeded by the system, and an empty hash of one is a random number.
+fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_mut(8) {
+        let random = RandomState::new().build_hasher().finish();
+        chunk.copy_from_slice(&random.to_ne_bytes());
+    }
+    seed
+}
+
+/// Does something on every worker, in order; stops at the first failure.
+async fn on_all(
+    workers: &[WorkerHandle],
+    f: impl Fn(&Worker) -> anyhow::Result<()> + Clone + Send + 'static,
+) -> anyhow::Result<()> {
+    for handle in workers {
+        let f = f.clone();
+        handle.call(move || f(&*worker::current().context("the worker is not set up")?)).await??;
+    }
+    Ok(())
+}
+
+async fn on_tcp(
+    workers: &[WorkerHandle],
+    f: impl Fn(&std::rc::Rc<TcpAdaptor>) -> Result<(), CommandError> + Clone + Send + 'static,
+) -> anyhow::Result<()> {
+    on_all(workers, move |worker| Ok(f(&worker.tcp)?)).await
+}

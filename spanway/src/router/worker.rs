@@ -1,0 +1,179 @@
+//! What each worker owns: a core and the adaptors around it. Control reaches it with closures.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use amqp_adaptor::{AmqpAdaptor, Mail, Placement, RouterIdentity};
+use router_core::{Core, CoreConfig, Counters, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
+use tcp_adaptor::{Directory, Group, TcpAdaptor};
+use transport::metrics::IoCounters;
+use transport::{MailReceiver, MailSender};
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// A worker's parts.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) amqp: AmqpAdaptor,
+    pub(crate) tcp: Rc<TcpAdaptor>,
+    pub(crate) listeners: RefCell<Vec<(String, transport::worker::Task)>>,
+    /// TCP flows are still draining.
+    draining: Cell<bool>,
+}
+
+/// What a worker is made of; sent to its thread.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) index: u16,
+    pub(crate) workers: u16,
+    pub(crate) core: CoreConfig,
+    pub(crate) seed: [u8; 32],
+    pub(crate) identity: RouterIdentity,
+    pub(crate) placement: Arc<Placement>,
+    pub(crate) group: Group,
+    pub(crate) mail: Vec<MailSender<Mail>>,
+    pub(crate) inbox: MailReceiver<Mail>,
+}
+
+/// Sets up the calling worker.
+pub(crate) fn install(parts: Parts) {
+    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox } = parts;
+    let id = WorkerId(index);
+    let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
+    let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
+    let servers: Rc<dyn Directory> = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
+    let [a, b, c, d, e, f, g, h, ..] = seed;
+    let tcp = TcpAdaptor::new(servers, &group, usize::from(index), u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index));
+    let weak = Rc::downgrade(&tcp);
+    amqp.after_batch(move || {
+        if let Some(tcp) = weak.upgrade() {
+            tcp.refresh();
+        }
+    });
+    let worker = Worker { amqp, tcp, listeners: RefCell::default(), draining: Cell::new(false) };
+    WORKER.set(Some(Rc::new(worker)));
+}
+
+/// The calling worker. `None` before it was set up and after it was torn down.
+pub(crate) fn current() -> Option<Rc<Worker>> {
+    WORKER.with_borrow(Clone::clone)
+}
+
+/// Drops what the calling worker owns.
+pub(crate) fn tear_down() {
+    let worker = WORKER.take();
+    drop(worker);
+}
+
+/// Begins to let TCP flows end: none is accepted, those left after `limit` are reset.
+pub(crate) fn start_drain(limit: Duration) {
+    let Some(worker) = current() else { return };
+    worker.draining.set(true);
+    transport::worker::spawn("tcp drain", async move {
+        let cut = worker.tcp.drain(limit).await;
+        if cut > 0 {
+            tracing::warn!(target: "TCP_ADAPTOR", "Reset {cut} connections that did not end in time");
+        }
+        worker.draining.set(false);
+    });
+}
+
+/// What still has to finish on the calling worker: TCP flows, and deliveries that wait or are unsettled.
+pub(crate) fn in_flight() -> usize {
+    let Some(worker) = current() else { return 0 };
+    let flows = if worker.draining.get() { worker.tcp.open_flows().max(1) } else { 0 };
+    let held = worker.amqp.with_core(|core, _| core.counters().deliveries_held);
+    flows + usize::try_from(held).unwrap_or(usize::MAX / 2)
+}
+
+/// Closes every AMQP connection of the calling worker in order.
+pub(crate) fn close_connections() {
+    if let Some(worker) = current() {
+        worker.amqp.close_all();
+    }
+}
+
+/// AMQP connections of the calling worker.
+pub(crate) fn open_connections() -> usize {
+    current().map_or(0, |worker| worker.amqp.open_connections())
+}
+
+/// What the calling worker has counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) core: Counters,
+    pub(crate) io: IoCounters,
+    pub(crate) tcp: Option<tcp_adaptor::Snapshot>,
+    pub(crate) amqp: amqp_adaptor::Totals,
+}
+
+/// Reads the counters of the calling worker.
+pub(crate) fn counts() -> Counts {
+    let Some(worker) = current() else { return Counts::default() };
+    Counts {
+        core: worker.amqp.with_core(|core, _| core.counters()),
+        io: transport::metrics::snapshot(),
+        tcp: Some(worker.tcp.snapshot()),
+        amqp: worker.amqp.totals(),
+    }
+}
+
+/// The core's servers, for the TCP adaptor.
+#[derive(Debug)]
+struct Servers {
+    amqp: AmqpAdaptor,
+    /// A flush is on its way.
+    flushing: Rc<Cell<bool>>,
+}
+
+impl Servers {
+    /// A server that came or went may let AMQP senders send, or stop them: that is written from a task of its own, because
+    /// the TCP adaptor must not be called back from here.
+    fn flush_later(&self) {
+        if self.flushing.replace(true) {
+            return;
+        }
+        let (amqp, flushing) = (self.amqp.clone(), Rc::clone(&self.flushing));
+        transport::worker::spawn("flush", async move {
+            flushing.set(false);
+            amqp.flush();
+        });
+    }
+}
+
+impl Directory for Servers {
+    fn add_server(&self, address: &str, info: ServerInfo) -> Option<ServerKey> {
+        let key = self.amqp.with_core(|core, eg| core.add_server(address, info, eg));
+        self.flush_later();
+        key
+    }
+
+    fn remove_server(&self, server: ServerKey) {
+        self.amqp.with_core(|core, eg| core.remove_server(server, eg));
+        self.flush_later();
+    }
+
+    fn pick_server(&self, address: &str, exclude: &[ServerKey]) -> Option<ServerPick> {
+        self.amqp.with_core(|core, _| core.pick_server(address, exclude))
+    }
+
+    fn server_closed(&self, server: ServerKey) {
+        self.amqp.with_core(|core, _| core.server_closed(server));
+    }
+
+    fn watch(&self, address: &str, token: u64) -> Option<WatchKey> {
+        self.amqp.with_core(|core, _| core.watch(address, token))
+    }
+
+    fn unwatch(&self, watch: WatchKey) {
+        self.amqp.with_core(|core, _| core.unwatch(watch));
+    }
+
+    fn poll_reachability(&self) -> Option<Reachability> {
+        self.amqp.with_core(|core, _| core.poll_reachability())
+    }
+}
