@@ -18,15 +18,10 @@ pub use docs::markdown;
 pub use kinds::*;
 pub use record::Entity;
 pub use store::{Change, EntityStore, StoreError};
-pub use table::{
-    AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor, Identity, Operation, TYPE_PREFIX,
-};
+pub use table::{AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor, Identity, Operation, TYPE_PREFIX};
 pub use tags::*;
 pub(crate) use value::Shortened;
-pub use value::{
-    AttributeType, List, Map, Port, Properties, Secret, Type, Value, nearest, parse_bool,
-    parse_port,
-};
+pub use value::{AttributeType, List, Map, Port, Properties, Secret, Type, Value, nearest, parse_bool, parse_port};
 
 #[cfg(test)]
 mod tests;

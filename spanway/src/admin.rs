@@ -42,11 +42,7 @@ pub(crate) trait AdminSource: Send + Sync + 'static {
 /// The host is unknown, or an address cannot be listened on.
 pub(crate) async fn bind(admin: &AdminEntity) -> io::Result<Vec<TcpListener>> {
     // Dual stack: on Linux `::` takes IPv4 as well.
-    let host = if admin.host.is_empty() {
-        "::"
-    } else {
-        admin.host.as_str()
-    };
+    let host = if admin.host.is_empty() { "::" } else { admin.host.as_str() };
     let mut listeners = Vec::new();
     for address in lookup_host((host, admin.port.number())).await? {
         listeners.push(TcpListener::bind(address).await?);
@@ -55,11 +51,7 @@ pub(crate) async fn bind(admin: &AdminEntity) -> io::Result<Vec<TcpListener>> {
 }
 
 /// Serves a socket until `shutdown` is done. Must run inside a tokio runtime; never use one of a worker.
-pub(crate) async fn serve<S: AdminSource>(
-    listener: TcpListener,
-    source: Arc<S>,
-    shutdown: impl Future<Output = ()>,
-) {
+pub(crate) async fn serve<S: AdminSource>(listener: TcpListener, source: Arc<S>, shutdown: impl Future<Output = ()>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -88,11 +80,7 @@ pub(crate) async fn serve<S: AdminSource>(
     }
 }
 
-async fn serve_connection<S: AdminSource>(
-    stream: tokio::net::TcpStream,
-    peer: SocketAddr,
-    source: Arc<S>,
-) {
+async fn serve_connection<S: AdminSource>(stream: tokio::net::TcpStream, peer: SocketAddr, source: Arc<S>) {
     let service = hyper::service::service_fn(|request| answer(request, source.clone()));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,36 +98,22 @@ async fn answer<S: AdminSource>(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     if !matches!(path, "/livez" | "/readyz" | "/metrics") {
-        return Ok(text(
-            StatusCode::NOT_FOUND,
-            "there are /livez, /readyz and /metrics\n".to_owned(),
-        ));
+        return Ok(text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned()));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD\n".to_owned(),
-        );
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
     Ok(match path {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => match source.ready() {
             Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
-            Err(reason) => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("not ready: {reason}\n"),
-            ),
+            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
         },
         _ => {
             let mut response = text(StatusCode::OK, source.metrics().await);
-            response.headers_mut().insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static(crate::metrics::CONTENT_TYPE),
-            );
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::metrics::CONTENT_TYPE));
             response
         }
     })
@@ -149,10 +123,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

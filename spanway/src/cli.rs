@@ -41,25 +41,12 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Logging")]
 pub(crate) struct LogArgs {
     /// How log lines look
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        env = "SPANWAY_LOG_FORMAT",
-        value_name = "FORMAT"
-    )]
+    #[arg(long, global = true, value_enum, default_value_t, env = "SPANWAY_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
 
     /// What is logged: a level (`debug`, `info`, `warning`, `error`), or MODULE=LEVEL for a part of the router, such as
     /// TCP_ADAPTOR=debug; repeatable, and stronger than `log` entities of the configuration file
-    #[arg(
-        long = "log",
-        global = true,
-        env = "SPANWAY_LOG",
-        value_name = "[MODULE=]LEVEL",
-        value_delimiter = ','
-    )]
+    #[arg(long = "log", global = true, env = "SPANWAY_LOG", value_name = "[MODULE=]LEVEL", value_delimiter = ',')]
     pub(crate) log_levels: Vec<LogLevel>,
 }
 
@@ -95,23 +82,13 @@ impl std::str::FromStr for LogLevel {
             let near = nearest(&module, LogModule::TAGS.iter().copied());
             match near {
                 Some(near) => format!("unknown module `{module}`; did you mean `{near}`?"),
-                None => format!(
-                    "unknown module `{module}`; there are {}",
-                    LogModule::TAGS.join(", ")
-                ),
+                None => format!("unknown module `{module}`; there are {}", LogModule::TAGS.join(", ")),
             }
         })?;
         // One level means that level and all above; whoever wants less can write a list of the reference's.
-        let enable = if level.ends_with('+') || level == "none" {
-            level.to_owned()
-        } else {
-            format!("{level}+")
-        };
+        let enable = if level.ends_with('+') || level == "none" { level.to_owned() } else { format!("{level}+") };
         router_core::config::levels::LevelSet::parse(&enable)?;
-        Ok(Self {
-            module: known,
-            enable,
-        })
+        Ok(Self { module: known, enable })
     }
 }
 
@@ -128,11 +105,7 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Skrouterd {
         /// skrouterd's options; -h shows them
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "OPTIONS"
-        )]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         arguments: Vec<std::ffi::OsString>,
     },
 }
@@ -202,4 +175,30 @@ pub(crate) struct RunArgs {
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_in_values_are_explained() {
+        let error = Cli::try_parse_from(["spanway", "run", "--tcp-listener", "db"]).map(|_| ()).expect_err("no target");
+        assert!(error.to_string().contains("expected ADDRESS=HOST:PORT"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn options_of_skrouterd_pass_through() {
+        let cli =
+            Cli::try_parse_from(["spanway", "skrouterd", "-c", "x", "-h", "--version"]).expect("all are skrouterd's");
+        let Command::Skrouterd { arguments } = cli.command else { panic!("{cli:?}") };
+        assert_eq!(arguments, ["-c", "x", "-h", "--version"]);
+    }
 }

@@ -83,17 +83,10 @@ pub(crate) fn load_file(file: &str) -> Result<Configuration, LoadError> {
 }
 
 fn read(file: &str) -> Result<Vec<Section>, LoadError> {
-    let failed = |source| LoadError::Read {
-        file: file.to_owned(),
-        source,
-    };
+    let failed = |source| LoadError::Read { file: file.to_owned(), source };
     let bytes = std::fs::read(file).map_err(failed)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        failed(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it is not UTF-8: {error}"),
-        ))
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}"))))?;
     parse(file, Syntax::of_file(file), &text).map_err(|error| refused(file, error))
 }
 
@@ -111,12 +104,7 @@ fn defaults(args: &RunArgs) -> Result<Vec<Section>, LoadError> {
 
 fn flags(args: &RunArgs) -> Result<Vec<Flag>, LoadError> {
     let mut flags = Vec::new();
-    let router = [
-        ("--id", "id", args.id.clone()),
-        ("--mode", "mode", args.mode.clone()),
-    ]
-    .into_iter()
-    .chain([(
+    let router = [("--id", "id", args.id.clone()), ("--mode", "mode", args.mode.clone())].into_iter().chain([(
         "--workers",
         "workerThreads",
         args.workers.map(|workers| workers.to_string()),
@@ -125,57 +113,28 @@ fn flags(args: &RunArgs) -> Result<Vec<Flag>, LoadError> {
         flags.extend(value.map(|value| Flag::router(flag, attribute, &value)));
     }
     if args.cert.is_some() {
-        flags.push(Flag::tls(
-            args.cert.as_deref(),
-            args.key.as_deref(),
-            args.ca.as_deref(),
-        ));
+        flags.push(Flag::tls(args.cert.as_deref(), args.key.as_deref(), args.ca.as_deref()));
     } else if args.listen.iter().any(Flag::needs_tls) {
-        return Err(LoadError::Flags(
-            "--listen amqps://... needs --cert and --key",
-        ));
+        return Err(LoadError::Flags("--listen amqps://... needs --cert and --key"));
     }
-    for group in [
-        &args.listen,
-        &args.tcp_listener,
-        &args.tcp_connector,
-        &args.admin,
-    ] {
+    for group in [&args.listen, &args.tcp_listener, &args.tcp_connector, &args.admin] {
         flags.extend(group.iter().cloned());
     }
     Ok(flags)
 }
 
 fn refused(file: &str, error: ConfigError) -> LoadError {
-    LoadError::Config {
-        file: file.to_owned(),
-        error,
-        logs: Vec::new(),
-    }
+    LoadError::Config { file: file.to_owned(), error, logs: Vec::new() }
 }
 
 fn build(file: &str, sections: Vec<Section>) -> Result<Configuration, LoadError> {
-    let logs: Vec<_> = sections
-        .iter()
-        .filter(|section| section.name == "log")
-        .cloned()
-        .collect();
+    let logs: Vec<_> = sections.iter().filter(|section| section.name == "log").cloned().collect();
     let mut configuration = Configuration::build(sections).map_err(|error| {
         // The reference sets up its log before anything that is found only when entities are created.
-        let late = error
-            .findings
-            .iter()
-            .all(|finding| finding.stage == Stage::Create);
-        let logs = if late {
-            Configuration::build(logs).map(|configuration| configuration.logs)
-        } else {
-            Ok(Vec::new())
-        };
-        LoadError::Config {
-            file: file.to_owned(),
-            error,
-            logs: logs.unwrap_or_default(),
-        }
+        let late = error.findings.iter().all(|finding| finding.stage == Stage::Create);
+        let logs =
+            if late { Configuration::build(logs).map(|configuration| configuration.logs) } else { Ok(Vec::new()) };
+        LoadError::Config { file: file.to_owned(), error, logs: logs.unwrap_or_default() }
     })?;
     if configuration.router.id.is_none() {
         name_router(&mut configuration);

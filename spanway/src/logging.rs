@@ -39,10 +39,7 @@ pub(crate) fn configure(
 ) -> anyhow::Result<()> {
     let mut settings = Settings::new(args.log_format);
     if let Some(router) = router {
-        settings.set_time(
-            router.timestamp_format.as_deref(),
-            router.timestamps_in_utc.unwrap_or(false),
-        );
+        settings.set_time(router.timestamp_format.as_deref(), router.timestamps_in_utc.unwrap_or(false));
     }
     for log in logs {
         settings.add(log)?;
@@ -56,10 +53,7 @@ pub(crate) fn configure(
 
 /// The arguments under which logs look as skrouterd's.
 pub(crate) fn reference_args() -> LogArgs {
-    LogArgs {
-        log_format: LogFormat::Skrouterd,
-        log_levels: Vec::new(),
-    }
+    LogArgs { log_format: LogFormat::Skrouterd, log_levels: Vec::new() }
 }
 
 #[cfg(test)]

@@ -88,10 +88,7 @@ pub(crate) fn run(log_args: &LogArgs, args: &RunArgs) -> ExitCode {
         for warning in &configuration.warnings {
             eprintln!("{warning}");
         }
-        println!(
-            "the configuration is valid: {} entities",
-            configuration.entities.len()
-        );
+        println!("the configuration is valid: {} entities", configuration.entities.len());
         return ExitCode::SUCCESS;
     }
     let result = start_log(log_args).and_then(|log| {
@@ -101,9 +98,7 @@ pub(crate) fn run(log_args: &LogArgs, args: &RunArgs) -> ExitCode {
             log,
             log_args: log_args.clone(),
             ready: Ready::default(),
-            command: StartedAs::Run {
-                default_configuration: args.config.is_none(),
-            },
+            command: StartedAs::Run { default_configuration: args.config.is_none() },
         })
     });
     finish(result.map(|_| ()))
@@ -128,14 +123,8 @@ pub(crate) fn skrouterd(program: &str, arguments: impl IntoIterator<Item = OsStr
     }
     // The daemon has `/` as its directory.
     let config = std::path::absolute(&args.config);
-    let config = config.map_or_else(
-        |_| args.config.clone(),
-        |path| path.to_string_lossy().into_owned(),
-    );
-    let options = DaemonOptions {
-        pid_file: args.pid_file.as_ref().map(Into::into),
-        user: args.user.clone(),
-    };
+    let config = config.map_or_else(|_| args.config.clone(), |path| path.to_string_lossy().into_owned());
+    let options = DaemonOptions { pid_file: args.pid_file.as_ref().map(Into::into), user: args.user.clone() };
     match daemonize(&options) {
         Ok(Role::Launcher(Outcome::Ready)) => ExitCode::SUCCESS,
         Ok(Role::Launcher(Outcome::Failed(message))) => {
@@ -153,12 +142,7 @@ pub(crate) fn skrouterd(program: &str, arguments: impl IntoIterator<Item = OsStr
     }
 }
 
-fn skrouterd_in_place(
-    program: &str,
-    args: &SkrouterdArgs,
-    ready: &Ready,
-    config: &str,
-) -> ExitCode {
+fn skrouterd_in_place(program: &str, args: &SkrouterdArgs, ready: &Ready, config: &str) -> ExitCode {
     let log_args = logging::reference_args();
     let log = match start_log(&log_args) {
         Ok(log) => log,
@@ -172,9 +156,7 @@ fn skrouterd_in_place(
                     log,
                     log_args,
                     ready: ready.clone(),
-                    command: StartedAs::Skrouterd {
-                        test_hooks: args.test_hooks,
-                    },
+                    command: StartedAs::Skrouterd { test_hooks: args.test_hooks },
                 })
             })
             .map_err(|error| format!("{error:#}")),
@@ -206,11 +188,7 @@ fn start_log(args: &LogArgs) -> anyhow::Result<LogHandle> {
     logging::start(args)
 }
 
-fn configure_log(
-    log: &LogHandle,
-    args: &LogArgs,
-    configuration: &Configuration,
-) -> anyhow::Result<()> {
+fn configure_log(log: &LogHandle, args: &LogArgs, configuration: &Configuration) -> anyhow::Result<()> {
     logging::configure(log, args, &configuration.logs, Some(&configuration.router))?;
     for warning in &configuration.warnings {
         tracing::warn!(target: "AGENT", "{warning}");

@@ -81,9 +81,7 @@ impl ReadyNotifier {
             end -= 1;
         }
         // If the launcher is gone there is nobody left to tell.
-        let _ = self
-            .pipe
-            .write_all(message.get(..end).unwrap_or_default().as_bytes());
+        let _ = self.pipe.write_all(message.get(..end).unwrap_or_default().as_bytes());
     }
 }
 
@@ -98,24 +96,15 @@ pub fn daemonize(options: &DaemonOptions) -> Result<Role, DaemonError> {
     if threads > 1 {
         return Err(DaemonError::Threads(threads));
     }
-    let pid_file = options
-        .pid_file
-        .as_deref()
-        .map(std::path::absolute)
-        .transpose();
-    let pid_file = pid_file.map_err(|source| DaemonError::System {
-        step: "current directory",
-        source,
-    })?;
+    let pid_file = options.pid_file.as_deref().map(std::path::absolute).transpose();
+    let pid_file = pid_file.map_err(|source| DaemonError::System { step: "current directory", source })?;
     let (read, write) = pipe()?;
     if fork()? {
         drop(write);
         return Ok(Role::Launcher(wait(read)));
     }
     drop(read);
-    let notifier = ReadyNotifier {
-        pipe: File::from(write),
-    };
+    let notifier = ReadyNotifier { pipe: File::from(write) };
     match detach(pid_file.as_deref(), options.user.as_deref()) {
         Ok(()) => Ok(Role::Daemon(notifier)),
         Err(error) => {
@@ -145,31 +134,18 @@ fn detach(pid_file: Option<&Path>, user: Option<&str>) -> Result<(), DaemonError
         std::process::exit(0);
     }
     let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|source| DaemonError::System {
-        step: "/dev/null",
-        source,
-    })?;
+    let null = null.map_err(|source| DaemonError::System { step: "/dev/null", source })?;
     for stream in 0..=2 {
         // SAFETY: dup2 takes descriptors only; `null` is open, and replacing 0 to 2 invalidates nothing that Rust owns,
         // because std's handles of the standard streams refer to them by number.
-        check(
-            unsafe { libc::dup2(null.as_raw_fd(), stream) },
-            "Can't redirect a standard stream",
-        )?;
+        check(unsafe { libc::dup2(null.as_raw_fd(), stream) }, "Can't redirect a standard stream")?;
     }
     // SAFETY: umask cannot fail and takes no pointers. Only its user may write what the daemon writes.
     unsafe { libc::umask(0o022) };
-    std::env::set_current_dir("/").map_err(|source| DaemonError::System {
-        step: "Can't chdir /",
-        source,
-    })?;
+    std::env::set_current_dir("/").map_err(|source| DaemonError::System { step: "Can't chdir /", source })?;
     if let Some(pid_file) = pid_file {
-        std::fs::write(pid_file, format!("{}\n", std::process::id())).map_err(|source| {
-            DaemonError::System {
-                step: "Can't write pidfile",
-                source,
-            }
-        })?;
+        std::fs::write(pid_file, format!("{}\n", std::process::id()))
+            .map_err(|source| DaemonError::System { step: "Can't write pidfile", source })?;
     }
     user.map_or(Ok(()), become_user)
 }
@@ -198,10 +174,7 @@ fn become_user(name: &str) -> Result<(), DaemonError> {
 
 fn set_groups(name: &CStr, gid: libc::gid_t) -> Result<(), DaemonError> {
     // SAFETY: `name` is a C string that lives across the call.
-    check(
-        unsafe { libc::initgroups(name.as_ptr(), gid) },
-        "Can't set the user's groups",
-    )?;
+    check(unsafe { libc::initgroups(name.as_ptr(), gid) }, "Can't set the user's groups")?;
     // SAFETY: setgid takes no pointers.
     check(unsafe { libc::setgid(gid) }, "Can't set group ID")?;
     Ok(())
@@ -210,10 +183,7 @@ fn set_groups(name: &CStr, gid: libc::gid_t) -> Result<(), DaemonError> {
 fn pipe() -> Result<(OwnedFd, OwnedFd), DaemonError> {
     let mut ends = [0; 2];
     // SAFETY: `ends` is room for the two descriptors that pipe2 writes.
-    check(
-        unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
-        "Error creating inter-process pipe",
-    )?;
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, "Error creating inter-process pipe")?;
     let [read, write] = ends;
     // SAFETY: pipe2 succeeded, so both are open and nobody else owns them.
     Ok(unsafe { (OwnedFd::from_raw_fd(read), OwnedFd::from_raw_fd(write)) })
@@ -228,14 +198,7 @@ fn fork() -> Result<bool, DaemonError> {
 }
 
 fn check(result: libc::c_int, step: &'static str) -> Result<libc::c_int, DaemonError> {
-    if result < 0 {
-        Err(DaemonError::System {
-            step,
-            source: io::Error::last_os_error(),
-        })
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(DaemonError::System { step, source: io::Error::last_os_error() }) } else { Ok(result) }
 }
 
 /// Ends this process as an interrupt (SIGINT) that nobody handles would, so that the shell which started it sees one.

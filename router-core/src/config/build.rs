@@ -3,11 +3,10 @@
 use super::source::{Attribute, ConfigError, Finding, Position, Section};
 use super::{json, text, yaml};
 use crate::entity::{
-    AddressEntity, AdminEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Entity, EntityKind,
-    EntityStore, ListenerAddressEntity, ListenerEntity, LogEntity, LogModule, NetworkEntity,
-    PolicyEntity, Problem, ProxyProfileEntity, RouterEntity, Shortened, SiteEntity,
-    SslProfileEntity, StoreError, TcpConnectorEntity, TcpListenerEntity, check_all,
-    inactive_reason, nearest, warnings,
+    AddressEntity, AdminEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Entity, EntityKind, EntityStore,
+    ListenerAddressEntity, ListenerEntity, LogEntity, LogModule, NetworkEntity, PolicyEntity, Problem,
+    ProxyProfileEntity, RouterEntity, Shortened, SiteEntity, SslProfileEntity, StoreError, TcpConnectorEntity,
+    TcpListenerEntity, check_all, inactive_reason, nearest, warnings,
 };
 
 /// A way of writing configuration files.
@@ -24,9 +23,7 @@ pub enum Syntax {
 impl Syntax {
     /// The syntax that the name of a file stands for: `.json`, `.yaml`, `.yml`, and text for all others.
     pub fn of_file(name: &str) -> Self {
-        let extension = name
-            .rsplit_once('.')
-            .map(|(_, extension)| extension.to_ascii_lowercase());
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         match extension.as_deref() {
             Some("json") => Self::Json,
             Some("yaml" | "yml") => Self::Yaml,
@@ -112,10 +109,7 @@ impl Configuration {
     /// All that is wrong with them.
     pub fn build(sections: Vec<Section>) -> Result<Self, ConfigError> {
         let mut findings = Vec::new();
-        let mut drafts: Vec<Draft> = sections
-            .into_iter()
-            .filter_map(|section| draft(section, &mut findings))
-            .collect();
+        let mut drafts: Vec<Draft> = sections.into_iter().filter_map(|section| draft(section, &mut findings)).collect();
         add_missing(&mut drafts);
         // Stable: within a type, the order of the file counts.
         drafts.sort_by_key(|draft| draft.entity.kind().creation_order());
@@ -140,24 +134,13 @@ impl Configuration {
             .iter()
             .flat_map(|draft| {
                 let section = &draft.section;
-                let set = |name: &str| {
-                    section
-                        .attributes
-                        .iter()
-                        .any(|attribute| attribute.name == name)
-                };
-                warnings(&draft.entity, set)
-                    .into_iter()
-                    .map(|problem| locate(section, problem))
+                let set = |name: &str| section.attributes.iter().any(|attribute| attribute.name == name);
+                warnings(&draft.entity, set).into_iter().map(|problem| locate(section, problem))
             })
             .collect();
         let set_workers = drafts.iter().any(|draft| {
             draft.entity.kind() == EntityKind::Router
-                && draft
-                    .section
-                    .attributes
-                    .iter()
-                    .any(|attribute| attribute.name == "workerThreads")
+                && draft.section.attributes.iter().any(|attribute| attribute.name == "workerThreads")
         });
         let mut configuration = Self::typed(entities, warnings);
         configuration.worker_threads = set_workers.then_some(configuration.router.worker_threads);
@@ -185,10 +168,7 @@ impl Configuration {
             entities: Vec::new(),
             warnings,
         };
-        for entity in entities
-            .iter()
-            .filter(|entity| inactive_reason(entity).is_none())
-        {
+        for entity in entities.iter().filter(|entity| inactive_reason(entity).is_none()) {
             match AnyEntity::from(entity) {
                 AnyEntity::Router(router) => this.router = *router,
                 AnyEntity::Network(network) => this.network = *network,
@@ -216,10 +196,7 @@ impl Configuration {
     /// Gives the router an id, for when the configuration has none. The id has to be one that the table allows.
     pub fn name_router(&mut self, id: &str) {
         let identity = self.router.identity.clone();
-        let router = self
-            .entities
-            .iter_mut()
-            .find(|entity| entity.identity() == identity);
+        let router = self.entities.iter_mut().find(|entity| entity.identity() == identity);
         if let Some(router) = router {
             router.put("id", id.into());
             router.rename_identity(&format!("{}/{id}", EntityKind::Router.name()));
@@ -257,30 +234,15 @@ fn draft(section: Section, findings: &mut Vec<Finding>) -> Option<Draft> {
     let before = findings.len();
     let mut entity = Entity::new(kind);
     for (index, attribute) in section.attributes.iter().enumerate() {
-        if let Some(first) = section
-            .attributes
-            .iter()
-            .take(index)
-            .find(|first| first.name == attribute.name)
-        {
+        if let Some(first) = section.attributes.iter().take(index).find(|first| first.name == attribute.name) {
             findings.push(Finding::new(
                 attribute.position.clone(),
-                format!(
-                    "`{}` was already set on line {}",
-                    attribute.name, first.position.line
-                ),
+                format!("`{}` was already set on line {}", attribute.name, first.position.line),
             ));
         } else if let Err(message) = entity.set(&attribute.name, attribute.value.clone()) {
             // A name that is not known is wrong where the name is, a bad value where the value is.
-            let known = kind
-                .descriptor()
-                .attribute(&attribute.name)
-                .is_some_and(|attribute| !attribute.read_only());
-            let position = if known {
-                &attribute.value_position
-            } else {
-                &attribute.position
-            };
+            let known = kind.descriptor().attribute(&attribute.name).is_some_and(|attribute| !attribute.read_only());
+            let position = if known { &attribute.value_position } else { &attribute.position };
             findings.push(Finding::new(position.clone(), message));
         }
     }
@@ -289,30 +251,17 @@ fn draft(section: Section, findings: &mut Vec<Finding>) -> Option<Draft> {
     }
     entity.fill_in_defaults();
     if findings.len() == before {
-        findings.extend(
-            entity
-                .check()
-                .into_iter()
-                .map(|problem| locate(&section, problem)),
-        );
+        findings.extend(entity.check().into_iter().map(|problem| locate(&section, problem)));
     }
     // Kept even if it is wrong, so that what refers to it is not reported as well.
     Some(Draft { entity, section })
 }
 
 fn locate(section: &Section, problem: Problem) -> Finding {
-    let attribute = problem.attribute.as_ref().and_then(|name| {
-        section
-            .attributes
-            .iter()
-            .find(|attribute| attribute.name == *name)
-    });
+    let attribute =
+        problem.attribute.as_ref().and_then(|name| section.attributes.iter().find(|attribute| attribute.name == *name));
     let position = attribute.map_or(&section.position, |attribute| &attribute.value_position);
-    Finding {
-        position: position.clone(),
-        stage: problem.stage,
-        message: problem.message,
-    }
+    Finding { position: position.clone(), stage: problem.stage, message: problem.message }
 }
 
 /// What the module DEFAULT logs unless it is told otherwise.
@@ -338,47 +287,34 @@ fn add_missing(drafts: &mut Vec<Draft>) {
     };
     for kind in EntityKind::ALL {
         if kind.descriptor().singleton && drafts.iter().all(|draft| draft.entity.kind() != *kind) {
-            drafts.push(Draft {
-                entity: Entity::with_defaults(*kind),
-                section: section(*kind),
-            });
+            drafts.push(Draft { entity: Entity::with_defaults(*kind), section: section(*kind) });
         }
     }
     for module in LogModule::TAGS {
-        let configured = drafts.iter().any(|draft| {
-            draft.entity.kind() == EntityKind::Log && draft.entity.text("module") == Some(module)
-        });
+        let configured = drafts
+            .iter()
+            .any(|draft| draft.entity.kind() == EntityKind::Log && draft.entity.text("module") == Some(module));
         if !configured {
             let mut entity = Entity::new(EntityKind::Log);
             entity.put("module", (*module).into());
             if *module == LogModule::Default.as_str() {
                 default_log(&mut entity);
             }
-            drafts.push(Draft {
-                entity,
-                section: section(EntityKind::Log),
-            });
+            drafts.push(Draft { entity, section: section(EntityKind::Log) });
         }
     }
 }
 
 /// Adds sections that came from flags: attributes of a singleton replace those of the file, all others are added.
 pub(crate) fn merge(sections: &mut Vec<Section>, flag: Section) {
-    let singleton =
-        EntityKind::from_name(&flag.name).is_some_and(|kind| kind.descriptor().singleton);
-    let existing = sections
-        .iter_mut()
-        .find(|section| singleton && section.name == flag.name);
+    let singleton = EntityKind::from_name(&flag.name).is_some_and(|kind| kind.descriptor().singleton);
+    let existing = sections.iter_mut().find(|section| singleton && section.name == flag.name);
     let Some(existing) = existing else {
         sections.push(flag);
         return;
     };
     for attribute in flag.attributes {
-        match existing
-            .attributes
-            .iter_mut()
-            .find(|other: &&mut Attribute| other.name == attribute.name)
-        {
+        match existing.attributes.iter_mut().find(|other: &&mut Attribute| other.name == attribute.name) {
             Some(other) => *other = attribute,
             None => existing.attributes.push(attribute),
         }

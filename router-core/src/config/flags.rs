@@ -38,19 +38,8 @@ struct Content {
 }
 
 impl Flag {
-    fn new(
-        kind: EntityKind,
-        flag: &str,
-        value: &str,
-        attributes: Vec<(&'static str, String)>,
-    ) -> Self {
-        Self {
-            content: Content {
-                kind,
-                source: format!("{flag} {value}"),
-                attributes,
-            },
-        }
+    fn new(kind: EntityKind, flag: &str, value: &str, attributes: Vec<(&'static str, String)>) -> Self {
+        Self { content: Content { kind, source: format!("{flag} {value}"), attributes } }
     }
 
     /// `--listen amqp://host:port` or `amqps://host:port`. The scheme and the port may be left out.
@@ -58,16 +47,12 @@ impl Flag {
     /// # Errors
     /// The value has another form.
     pub fn listen(value: &str) -> Result<Self, FlagError> {
-        const EXPECTED: &str =
-            "amqp://HOST:PORT or amqps://HOST:PORT, such as amqp://127.0.0.1:5672";
+        const EXPECTED: &str = "amqp://HOST:PORT or amqps://HOST:PORT, such as amqp://127.0.0.1:5672";
         let (tls, rest) = match value.split_once("://") {
             Some(("amqp", rest)) => (false, rest),
             Some(("amqps", rest)) => (true, rest),
             Some(_) => {
-                return Err(FlagError::Form {
-                    expected: EXPECTED,
-                    found: value.to_owned(),
-                });
+                return Err(FlagError::Form { expected: EXPECTED, found: value.to_owned() });
             }
             None => (false, value),
         };
@@ -78,12 +63,7 @@ impl Flag {
             attributes.push(("sslProfile", COMMAND_LINE_PROFILE.to_owned()));
             attributes.push(("requireSsl", "yes".to_owned()));
         }
-        Ok(Self::new(
-            EntityKind::Listener,
-            "--listen",
-            value,
-            attributes,
-        ))
+        Ok(Self::new(EntityKind::Listener, "--listen", value, attributes))
     }
 
     /// `--tcp-listener address=host:port`.
@@ -104,10 +84,7 @@ impl Flag {
 
     fn tcp(kind: EntityKind, flag: &str, value: &str) -> Result<Self, FlagError> {
         const EXPECTED: &str = "ADDRESS=HOST:PORT, such as database=127.0.0.1:5432";
-        let form = || FlagError::Form {
-            expected: EXPECTED,
-            found: value.to_owned(),
-        };
+        let form = || FlagError::Form { expected: EXPECTED, found: value.to_owned() };
         // Addresses may contain `=`, hosts and ports never do.
         let (address, target) = value.rsplit_once('=').ok_or_else(form)?;
         if address.is_empty() {
@@ -117,16 +94,7 @@ impl Flag {
         if kind == EntityKind::TcpConnector && host.is_empty() {
             return Err(form());
         }
-        Ok(Self::new(
-            kind,
-            flag,
-            value,
-            vec![
-                ("address", address.to_owned()),
-                ("host", host),
-                ("port", port),
-            ],
-        ))
+        Ok(Self::new(kind, flag, value, vec![("address", address.to_owned()), ("host", host), ("port", port)]))
     }
 
     /// `--admin host:port`.
@@ -135,51 +103,25 @@ impl Flag {
     /// The value has another form.
     pub fn admin(value: &str) -> Result<Self, FlagError> {
         let (host, port) = host_port(value, None, "HOST:PORT, such as 127.0.0.1:5680")?;
-        Ok(Self::new(
-            EntityKind::Admin,
-            "--admin",
-            value,
-            vec![("host", host), ("port", port)],
-        ))
+        Ok(Self::new(EntityKind::Admin, "--admin", value, vec![("host", host), ("port", port)]))
     }
 
     /// An attribute of the router: `--id`, `--mode`, `--workers`.
     pub fn router(flag: &str, attribute: &'static str, value: &str) -> Self {
-        Self::new(
-            EntityKind::Router,
-            flag,
-            value,
-            vec![(attribute, value.to_owned())],
-        )
+        Self::new(EntityKind::Router, flag, value, vec![(attribute, value.to_owned())])
     }
 
     /// `--cert`, `--key` and `--ca`, which `amqps` listeners use.
     pub fn tls(cert: Option<&str>, key: Option<&str>, ca: Option<&str>) -> Self {
         let mut attributes = vec![("name", COMMAND_LINE_PROFILE.to_owned())];
-        let files = [
-            ("certFile", cert),
-            ("privateKeyFile", key),
-            ("caCertFile", ca),
-        ];
-        attributes.extend(
-            files
-                .into_iter()
-                .filter_map(|(name, file)| file.map(|file| (name, file.to_owned()))),
-        );
-        Self::new(
-            EntityKind::SslProfile,
-            "--cert",
-            cert.unwrap_or_default(),
-            attributes,
-        )
+        let files = [("certFile", cert), ("privateKeyFile", key), ("caCertFile", ca)];
+        attributes.extend(files.into_iter().filter_map(|(name, file)| file.map(|file| (name, file.to_owned()))));
+        Self::new(EntityKind::SslProfile, "--cert", cert.unwrap_or_default(), attributes)
     }
 
     /// Whether the flag needs the profile of [`Self::tls`].
     pub fn needs_tls(&self) -> bool {
-        self.content
-            .attributes
-            .iter()
-            .any(|(name, _)| *name == "sslProfile")
+        self.content.attributes.iter().any(|(name, _)| *name == "sslProfile")
     }
 
     /// The type of entity the flag stands for.
@@ -194,16 +136,12 @@ impl Flag {
 
     fn section(&self) -> Section {
         let position = Position::whole(&self.content.source);
-        let attributes = self
-            .content
-            .attributes
-            .iter()
-            .map(|(name, value)| Attribute {
-                name: (*name).to_owned(),
-                position: position.clone(),
-                value: Value::String(value.clone()),
-                value_position: position.clone(),
-            });
+        let attributes = self.content.attributes.iter().map(|(name, value)| Attribute {
+            name: (*name).to_owned(),
+            position: position.clone(),
+            value: Value::String(value.clone()),
+            value_position: position.clone(),
+        });
         Section {
             name: self.content.kind.name().to_owned(),
             attributes: attributes.collect(),
@@ -213,25 +151,11 @@ impl Flag {
 }
 
 /// Splits `host:port`, `:port`, `[v6]:port`, and with a default port also `host` and `[v6]`.
-fn host_port(
-    text: &str,
-    default: Option<&str>,
-    expected: &'static str,
-) -> Result<(String, String), FlagError> {
-    let form = || FlagError::Form {
-        expected,
-        found: Shortened(text).to_string(),
-    };
+fn host_port(text: &str, default: Option<&str>, expected: &'static str) -> Result<(String, String), FlagError> {
+    let form = || FlagError::Form { expected, found: Shortened(text).to_string() };
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or_else(form)?;
-        (
-            host,
-            if after.is_empty() {
-                None
-            } else {
-                Some(after.strip_prefix(':').ok_or_else(form)?)
-            },
-        )
+        (host, if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(form)?) })
     } else {
         match text.rsplit_once(':') {
             // `::1:80` might mean several things.

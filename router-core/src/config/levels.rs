@@ -19,13 +19,7 @@ pub enum Severity {
 
 impl Severity {
     /// All of them, least severe first.
-    pub const ALL: [Self; 5] = [
-        Self::Debug,
-        Self::Info,
-        Self::Warning,
-        Self::Error,
-        Self::Critical,
-    ];
+    pub const ALL: [Self; 5] = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
 
     /// The name in files and log lines.
     pub const fn as_str(self) -> &'static str {
@@ -52,39 +46,22 @@ impl LevelSet {
     pub fn parse(text: &str) -> Result<Option<Self>, String> {
         let mut set = Self::default();
         let mut defaulted = false;
-        for token in text
-            .split([',', ' ', ';', ':', '\t'])
-            .filter(|token| !token.is_empty())
-        {
+        for token in text.split([',', ' ', ';', ':', '\t']).filter(|token| !token.is_empty()) {
             let (name, above) = match token.strip_suffix('+') {
                 Some(name) => (name.to_ascii_lowercase(), true),
                 None => (token.to_ascii_lowercase(), false),
             };
-            let name = if name == "trace" {
-                "debug".to_owned()
-            } else {
-                name
-            };
-            match Severity::ALL
-                .iter()
-                .find(|level| !name.is_empty() && level.as_str().starts_with(&name))
-            {
+            let name = if name == "trace" { "debug".to_owned() } else { name };
+            match Severity::ALL.iter().find(|level| !name.is_empty() && level.as_str().starts_with(&name)) {
                 Some(level) if above => {
-                    Severity::ALL
-                        .iter()
-                        .filter(|other| *other >= level)
-                        .for_each(|other| set.insert(*other));
+                    Severity::ALL.iter().filter(|other| *other >= level).for_each(|other| set.insert(*other));
                 }
                 Some(level) => set.insert(*level),
                 None if name == "none" => {}
                 None if name == "default" => defaulted = true,
                 None => {
-                    let names = Severity::ALL
-                        .iter()
-                        .map(|level| level.as_str())
-                        .chain(["none"]);
-                    let hint =
-                        nearest(&name, names).map(|near| format!("; did you mean `{near}`?"));
+                    let names = Severity::ALL.iter().map(|level| level.as_str()).chain(["none"]);
+                    let hint = nearest(&name, names).map(|near| format!("; did you mean `{near}`?"));
                     return Err(format!(
                         "enable: expected levels (debug, info, warning, error, critical, none, each with `+` for all above), \
                          found `{token}`{}",
@@ -107,8 +84,6 @@ impl LevelSet {
 
     /// The least severe level in the set.
     pub fn lowest(self) -> Option<Severity> {
-        Severity::ALL
-            .into_iter()
-            .find(|level| self.contains(*level))
+        Severity::ALL.into_iter().find(|level| self.contains(*level))
     }
 }

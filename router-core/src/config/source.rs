@@ -22,11 +22,7 @@ pub struct Position {
 impl Position {
     /// A source that has no lines.
     pub fn whole(source: &str) -> Self {
-        Self {
-            source: source.into(),
-            line: 0,
-            column: 0,
-        }
+        Self { source: source.into(), line: 0, column: 0 }
     }
 }
 
@@ -80,11 +76,7 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn new(position: Position, message: impl Into<String>) -> Self {
-        Self {
-            position,
-            stage: Stage::Load,
-            message: message.into(),
-        }
+        Self { position, stage: Stage::Load, message: message.into() }
     }
 }
 
@@ -113,9 +105,7 @@ impl fmt::Display for ConfigError {
 
 impl From<Finding> for ConfigError {
     fn from(finding: Finding) -> Self {
-        Self {
-            findings: vec![finding],
-        }
+        Self { findings: vec![finding] }
     }
 }
 
@@ -125,15 +115,11 @@ impl ConfigError {
         let messages: Vec<String> = self
             .findings
             .iter()
-            .map(
-                |Finding {
-                     position, message, ..
-                 }| match (position.line, position.column) {
-                    (0, _) => message.clone(),
-                    (line, 0) => format!("{message} (line {line})"),
-                    (line, column) => format!("{message} (line {line}, column {column})"),
-                },
-            )
+            .map(|Finding { position, message, .. }| match (position.line, position.column) {
+                (0, _) => message.clone(),
+                (line, 0) => format!("{message} (line {line})"),
+                (line, column) => format!("{message} (line {line}, column {column})"),
+            })
             .collect();
         let messages = messages.join("; ");
         match self.findings.first().map(|finding| finding.stage) {
@@ -152,49 +138,25 @@ pub(crate) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(source: &str, text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, b)| *b == b'\n')
-                .map(|(at, _)| at + 1),
-        );
-        Self {
-            text,
-            source: source.into(),
-            starts: starts.collect(),
-        }
+        let starts =
+            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1));
+        Self { text, source: source.into(), starts: starts.collect() }
     }
 
     /// The position of a byte of the text.
     pub(crate) fn position(&self, offset: usize) -> Position {
         let line = self.starts.partition_point(|start| *start <= offset);
-        let start = line
-            .checked_sub(1)
-            .and_then(|index| self.starts.get(index))
-            .copied()
-            .unwrap_or_default();
+        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or_default();
         let mut end = offset.min(self.text.len());
         while !self.text.is_char_boundary(end) {
             end -= 1;
         }
-        let column = self
-            .text
-            .get(start..end)
-            .map_or(0, |before| before.chars().count())
-            + 1;
-        Position {
-            source: self.source.clone(),
-            line,
-            column,
-        }
+        let column = self.text.get(start..end).map_or(0, |before| before.chars().count()) + 1;
+        Position { source: self.source.clone(), line, column }
     }
 
     pub(crate) fn at(&self, line: usize, column: usize) -> Position {
-        Position {
-            source: self.source.clone(),
-            line,
-            column,
-        }
+        Position { source: self.source.clone(), line, column }
     }
 }
 

@@ -28,11 +28,6 @@ fn refuse(syntax: Syntax, text: &str) -> String {
 
 /// The value of an attribute of the first entity of a type, as text.
 fn value(configuration: &Configuration, kind: EntityKind, attribute: &str) -> String {
-    let entity = configuration
-        .entities
-        .iter()
-        .find(|entity| entity.kind() == kind);
-    entity
-        .and_then(|entity| entity.get(attribute))
-        .map_or_else(|| "unset".to_owned(), ToString::to_string)
+    let entity = configuration.entities.iter().find(|entity| entity.kind() == kind);
+    entity.and_then(|entity| entity.get(attribute)).map_or_else(|| "unset".to_owned(), ToString::to_string)
 }

@@ -56,11 +56,7 @@ pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Section>, ConfigErro
                     ),
                 ));
             }
-            open = Some(Section {
-                name: camel_case(name),
-                position: here,
-                attributes: Vec::new(),
-            });
+            open = Some(Section { name: camel_case(name), position: here, attributes: Vec::new() });
         } else if let Some((name, value)) = split_attribute(line.text) {
             let value_position = lines.position(line.offset + (line.text.len() - value.len()));
             let read = if value.starts_with('{') {
@@ -69,49 +65,27 @@ pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Section>, ConfigErro
                 offset = end;
                 map
             } else {
-                scalar(value).map_err(|message| {
-                    Finding::new(value_position.clone(), format!("{name}: {message}"))
-                })
+                scalar(value).map_err(|message| Finding::new(value_position.clone(), format!("{name}: {message}")))
             };
             match (read, &mut open) {
                 (Err(finding), _) => findings.push(finding),
                 (Ok(_), None) => findings.push(Finding::new(
                     here,
-                    format!(
-                        "attribute `{}` outside of a section; expected `section {{`",
-                        Shortened(name)
-                    ),
+                    format!("attribute `{}` outside of a section; expected `section {{`", Shortened(name)),
                 )),
-                (Ok(value), Some(section)) => section.attributes.push(Attribute {
-                    name: camel_case(name),
-                    position: here,
-                    value,
-                    value_position,
-                }),
+                (Ok(value), Some(section)) => {
+                    section.attributes.push(Attribute { name: camel_case(name), position: here, value, value_position })
+                }
             }
         } else {
-            let expected = if open.is_some() {
-                "`name: value` or `}`"
-            } else {
-                "`section {`"
-            };
-            findings.push(Finding::new(
-                here,
-                format!("expected {expected}, found `{}`", Shortened(line.text)),
-            ));
+            let expected = if open.is_some() { "`name: value` or `}`" } else { "`section {`" };
+            findings.push(Finding::new(here, format!("expected {expected}, found `{}`", Shortened(line.text))));
         }
     }
     if let Some(section) = open {
-        findings.push(Finding::new(
-            section.position,
-            format!("section `{}` has no `}}` at its end", section.name),
-        ));
+        findings.push(Finding::new(section.position, format!("section `{}` has no `}}` at its end", section.name)));
     }
-    if findings.is_empty() {
-        Ok(sections)
-    } else {
-        Err(ConfigError { findings })
-    }
+    if findings.is_empty() { Ok(sections) } else { Err(ConfigError { findings }) }
 }
 
 /// Takes off the comment and the blanks around.
@@ -134,17 +108,11 @@ fn cut(line: &str, offset: usize) -> Line<'_> {
         }
         _ => body.split('#').next().unwrap_or_default(),
     };
-    Line {
-        text: text.trim_end(),
-        offset,
-    }
+    Line { text: text.trim_end(), offset }
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|character| character.is_alphanumeric() || matches!(character, '_' | '-'))
+    !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || matches!(character, '_' | '-'))
 }
 
 /// `listener {`
@@ -167,21 +135,14 @@ fn scalar(value: &str) -> Result<Value, String> {
         return Err("expected a value, found nothing".to_owned());
     }
     if value.contains('"') {
-        return Err(format!(
-            "values are written without quotes: `{}`",
-            Shortened(value.trim_matches('"'))
-        ));
+        return Err(format!("values are written without quotes: `{}`", Shortened(value.trim_matches('"'))));
     }
     if !value.contains('\\') {
         return Ok(value.into());
     }
     let quoted = format!("\"{value}\"");
-    json::parse_value(&quoted, |_| super::Position::whole("")).map_err(|_| {
-        format!(
-            "a backslash has to be written twice: `{}`",
-            Shortened(value)
-        )
-    })
+    json::parse_value(&quoted, |_| super::Position::whole(""))
+        .map_err(|_| format!("a backslash has to be written twice: `{}`", Shortened(value)))
 }
 
 /// Reads a JSON map that begins at `begin`; also says where the line after it begins.
@@ -204,37 +165,20 @@ fn read_map(text: &str, begin: usize, lines: &Lines<'_>) -> (usize, Result<Value
                     let map = blanked.get(..=at).unwrap_or_default();
                     let after = blanked.get(at + 1..).unwrap_or_default();
                     let line = after.split_inclusive('\n').next().unwrap_or_default();
-                    let junk = line
-                        .split('#')
-                        .next()
-                        .unwrap_or_default()
-                        .trim()
-                        .trim_start_matches(',');
+                    let junk = line.split('#').next().unwrap_or_default().trim().trim_start_matches(',');
                     let end = begin + at + 1 + line.len();
                     if !junk.is_empty() {
                         let finding = Finding::new(
                             lines.position(begin + at + 1),
-                            format!(
-                                "expected the end of the line after `}}`, found `{}`",
-                                Shortened(junk)
-                            ),
+                            format!("expected the end of the line after `}}`, found `{}`", Shortened(junk)),
                         );
                         return (end, Err(finding));
                     }
-                    return (
-                        end,
-                        json::parse_value(map, |offset| lines.position(begin + offset)),
-                    );
+                    return (end, json::parse_value(map, |offset| lines.position(begin + offset)));
                 }
             }
             _ => {}
         }
     }
-    (
-        text.len(),
-        Err(Finding::new(
-            lines.position(begin),
-            "this map has no `}` at its end",
-        )),
-    )
+    (text.len(), Err(Finding::new(lines.position(begin), "this map has no `}` at its end")))
 }

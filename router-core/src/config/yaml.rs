@@ -13,9 +13,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use super::source::{
-    Attribute, ConfigError, Finding, Lines, MAX_DEPTH, Position, Section, camel_case,
-};
+use super::source::{Attribute, ConfigError, Finding, Lines, MAX_DEPTH, Position, Section, camel_case};
 use crate::entity::{EntityKind, Shortened, Value, nearest};
 
 /// A piece of YAML and where it begins.
@@ -51,18 +49,11 @@ pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Section>, ConfigErro
             Content::Scalar(text, true) if is_null(&text) => {}
             Content::Scalar(text, _) => findings.push(Finding::new(
                 document.position,
-                format!(
-                    "expected entities by type (`router:`, `listeners:`, ...), found `{}`",
-                    Shortened(&text)
-                ),
+                format!("expected entities by type (`router:`, `listeners:`, ...), found `{}`", Shortened(&text)),
             )),
         }
     }
-    if findings.is_empty() {
-        Ok(sections)
-    } else {
-        Err(ConfigError { findings })
-    }
+    if findings.is_empty() { Ok(sections) } else { Err(ConfigError { findings }) }
 }
 
 /// `listener: {...}` or `listeners: [...]`.
@@ -71,23 +62,14 @@ fn top_level(key: &Node, value: Node, sections: &mut Vec<Section>, findings: &mu
         return;
     };
     let name = camel_case(&written);
-    let kind = EntityKind::from_name(&name).or_else(|| {
-        EntityKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.descriptor().plural == name)
-    });
+    let kind = EntityKind::from_name(&name)
+        .or_else(|| EntityKind::ALL.iter().copied().find(|kind| kind.descriptor().plural == name));
     let Some(kind) = kind else {
-        let names =
-            EntityKind::names().chain(EntityKind::ALL.iter().map(|kind| kind.descriptor().plural));
+        let names = EntityKind::names().chain(EntityKind::ALL.iter().map(|kind| kind.descriptor().plural));
         let hint = nearest(&name, names).map(|near| format!("; did you mean `{near}`?"));
         findings.push(Finding::new(
             key.position.clone(),
-            format!(
-                "unknown section `{}`{}",
-                Shortened(&written),
-                hint.unwrap_or_default()
-            ),
+            format!("unknown section `{}`{}", Shortened(&written), hint.unwrap_or_default()),
         ));
         return;
     };
@@ -110,35 +92,19 @@ fn list_item(item: Node, sections: &mut Vec<Section>, findings: &mut Vec<Finding
         Content::List(pair) => match <[Node; 2]>::try_from(pair) {
             Ok([name, attributes]) => {
                 if let Some(name_text) = key_text(&name, findings) {
-                    section(
-                        &camel_case(&name_text),
-                        name.position,
-                        attributes,
-                        sections,
-                        findings,
-                    );
+                    section(&camel_case(&name_text), name.position, attributes, sections, findings);
                 }
             }
             Err(_) => findings.push(Finding::new(position, expected)),
         },
         Content::Map(mut entries) => {
-            let typed = entries.iter().position(
-                |(key, _)| matches!(&key.content, Content::Scalar(text, _) if text == "type"),
-            );
+            let typed =
+                entries.iter().position(|(key, _)| matches!(&key.content, Content::Scalar(text, _) if text == "type"));
             if let Some(at) = typed {
                 let (_, value) = entries.remove(at);
                 if let Some(name) = key_text(&value, findings) {
-                    let attributes = Node {
-                        position,
-                        content: Content::Map(entries),
-                    };
-                    section(
-                        &camel_case(&name),
-                        value.position,
-                        attributes,
-                        sections,
-                        findings,
-                    );
+                    let attributes = Node { position, content: Content::Map(entries) };
+                    section(&camel_case(&name), value.position, attributes, sections, findings);
                 }
             } else if entries.len() == 1 {
                 for (key, value) in entries {
@@ -152,21 +118,12 @@ fn list_item(item: Node, sections: &mut Vec<Section>, findings: &mut Vec<Finding
     }
 }
 
-fn section(
-    name: &str,
-    position: Position,
-    node: Node,
-    sections: &mut Vec<Section>,
-    findings: &mut Vec<Finding>,
-) {
+fn section(name: &str, position: Position, node: Node, sections: &mut Vec<Section>, findings: &mut Vec<Finding>) {
     let entries = match node.content {
         Content::Map(entries) => entries,
         Content::Scalar(text, true) if is_null(&text) => Vec::new(),
         Content::Scalar(..) | Content::List(_) => {
-            findings.push(Finding::new(
-                node.position,
-                format!("expected the attributes of a {name}, as a map"),
-            ));
+            findings.push(Finding::new(node.position, format!("expected the attributes of a {name}, as a map")));
             return;
         }
     };
@@ -179,19 +136,13 @@ fn section(
                 value_position: value.position.clone(),
                 value: match value.content {
                     // The table knows the type; `no` may well be a name.
-                    Content::Scalar(text, plain) if !(plain && is_null(&text)) => {
-                        Value::String(text)
-                    }
+                    Content::Scalar(text, plain) if !(plain && is_null(&text)) => Value::String(text),
                     _ => to_value(value),
                 },
             });
         }
     }
-    sections.push(Section {
-        name: name.to_owned(),
-        position,
-        attributes,
-    });
+    sections.push(Section { name: name.to_owned(), position, attributes });
 }
 
 fn key_text(key: &Node, findings: &mut Vec<Finding>) -> Option<String> {
@@ -217,9 +168,8 @@ fn to_value(node: Node) -> Value {
             "true" | "True" | "TRUE" => Value::Bool(true),
             "false" | "False" | "FALSE" => Value::Bool(false),
             plain => {
-                let numeric = plain.starts_with(|first: char| {
-                    first.is_ascii_digit() || matches!(first, '-' | '+' | '.')
-                });
+                let numeric =
+                    plain.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.'));
                 match (plain.parse::<i64>(), plain.parse::<f64>()) {
                     (Ok(number), _) => Value::Integer(number),
                     (_, Ok(number)) if numeric && number.is_finite() => Value::Float(number),
@@ -228,12 +178,9 @@ fn to_value(node: Node) -> Value {
             }
         },
         Content::List(items) => Value::List(items.into_iter().map(to_value).collect()),
-        Content::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| (to_value(key).to_string(), to_value(value)))
-                .collect(),
-        ),
+        Content::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| (to_value(key).to_string(), to_value(value))).collect())
+        }
     }
 }
 
@@ -249,56 +196,34 @@ fn documents(text: &str, lines: &Lines<'_>) -> Result<Vec<Node>, ConfigError> {
     let mut documents = Vec::new();
     let mut stack: Vec<Open> = Vec::new();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| {
-            Finding::new(at(error.marker()), format!("not YAML: {}", error.info()))
-        })?;
+        let (event, span) =
+            event.map_err(|error| Finding::new(at(error.marker()), format!("not YAML: {}", error.info())))?;
         let position = at(&span.start);
-        let refuse = |what: &str| {
-            Err(ConfigError::from(Finding::new(
-                position.clone(),
-                format!("{what} are not supported"),
-            )))
-        };
+        let refuse =
+            |what: &str| Err(ConfigError::from(Finding::new(position.clone(), format!("{what} are not supported"))));
         let finished = match event {
             Event::Alias(_) => return refuse("aliases"),
-            Event::Scalar(_, _, anchor, _)
-            | Event::SequenceStart(anchor, _)
-            | Event::MappingStart(anchor, _)
+            Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
                 if anchor != 0 =>
             {
                 return refuse("anchors");
             }
-            Event::Scalar(_, _, _, Some(_))
-            | Event::SequenceStart(_, Some(_))
-            | Event::MappingStart(_, Some(_)) => {
+            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
                 return refuse("tags");
             }
-            Event::Scalar(text, style, ..) => Some(Node {
-                position,
-                content: Content::Scalar(text.into_owned(), style == ScalarStyle::Plain),
-            }),
+            Event::Scalar(text, style, ..) => {
+                Some(Node { position, content: Content::Scalar(text.into_owned(), style == ScalarStyle::Plain) })
+            }
             Event::SequenceStart(..) | Event::MappingStart(..) => {
                 if stack.len() >= MAX_DEPTH {
-                    return Err(Finding::new(
-                        position,
-                        format!("maps and lists may only nest {MAX_DEPTH} deep"),
-                    )
-                    .into());
+                    return Err(Finding::new(position, format!("maps and lists may only nest {MAX_DEPTH} deep")).into());
                 }
-                stack.push(Open {
-                    position,
-                    map: matches!(event, Event::MappingStart(..)),
-                    items: Vec::new(),
-                });
+                stack.push(Open { position, map: matches!(event, Event::MappingStart(..)), items: Vec::new() });
                 None
             }
             Event::SequenceEnd | Event::MappingEnd => stack.pop().map(|open| Node {
                 position: open.position,
-                content: if open.map {
-                    Content::Map(pairs(open.items))
-                } else {
-                    Content::List(open.items)
-                },
+                content: if open.map { Content::Map(pairs(open.items)) } else { Content::List(open.items) },
             }),
             _ => None,
         };

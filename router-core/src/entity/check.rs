@@ -36,32 +36,17 @@ impl std::fmt::Display for Problem {
 
 impl Problem {
     pub(crate) fn of(attribute: &str, stage: Stage, message: impl Into<String>) -> Self {
-        Self {
-            attribute: Some(attribute.to_owned()),
-            stage,
-            message: message.into(),
-        }
+        Self { attribute: Some(attribute.to_owned()), stage, message: message.into() }
     }
 
     pub(crate) fn whole(stage: Stage, message: impl Into<String>) -> Self {
-        Self {
-            attribute: None,
-            stage,
-            message: message.into(),
-        }
+        Self { attribute: None, stage, message: message.into() }
     }
 }
 
 /// Property names of open frames that routers set themselves.
-const RESERVED_PROPERTIES: &[&str] = &[
-    "product",
-    "version",
-    "failover-server-list",
-    "network-host",
-    "port",
-    "scheme",
-    "hostname",
-];
+const RESERVED_PROPERTIES: &[&str] =
+    &["product", "version", "failover-server-list", "network-host", "port", "scheme", "hostname"];
 /// Prefixes of such names.
 const RESERVED_PREFIXES: &[&str] = &["qd.", "x-opt-qd."];
 
@@ -126,20 +111,13 @@ impl Entity {
             } else {
                 format!("a whole number from {min} to {max}")
             };
-            problems.push(Problem::of(
-                name,
-                Stage::Create,
-                format!("{name}: expected {expected}, found `{number}`"),
-            ));
+            problems.push(Problem::of(name, Stage::Create, format!("{name}: expected {expected}, found `{number}`")));
         }
     }
 
     fn check_router(&self, problems: &mut Vec<Problem>) {
         if let Some(id) = self.text("id") {
-            if let Some(bad) = id
-                .chars()
-                .find(|character| character.is_control() || character.is_whitespace())
-            {
+            if let Some(bad) = id.chars().find(|character| character.is_control() || character.is_whitespace()) {
                 problems.push(Problem::of(
                     "id",
                     Stage::Create,
@@ -149,26 +127,17 @@ impl Entity {
                 problems.push(Problem::of(
                     "id",
                     Stage::Load,
-                    format!(
-                        "Router ID \"{id}\" contains an illegal character: | and $ are not allowed."
-                    ),
+                    format!("Router ID \"{id}\" contains an illegal character: | and $ are not allowed."),
                 ));
             } else if id.is_empty() || id.contains('/') {
                 problems.push(Problem::of(
                     "id",
                     Stage::Load,
-                    format!(
-                        "id: expected a name without `/`, found `{id}`; the id is part of addresses"
-                    ),
+                    format!("id: expected a name without `/`, found `{id}`; the id is part of addresses"),
                 ));
             }
         }
-        for interval in [
-            "helloIntervalSeconds",
-            "helloMaxAgeSeconds",
-            "raIntervalSeconds",
-            "raIntervalFluxSeconds",
-        ] {
+        for interval in ["helloIntervalSeconds", "helloMaxAgeSeconds", "raIntervalSeconds", "raIntervalFluxSeconds"] {
             self.check_range(problems, interval, 1, u32::MAX.into());
         }
         self.check_range(problems, "workerThreads", 1, 1024);
@@ -191,9 +160,8 @@ impl Entity {
                 && !(min..=max).contains(&number)
             {
                 // `maxSessions` begins at 1 here and at 0 (the default) in what users may write; so does the reference.
-                let message = format!(
-                    "Invalid {name} specified ({number}). Minimum value is {min} and maximum value is {max}"
-                );
+                let message =
+                    format!("Invalid {name} specified ({number}). Minimum value is {min} and maximum value is {max}");
                 problems.push(Problem::of(name, Stage::Create, message));
             }
         };
@@ -212,9 +180,7 @@ impl Entity {
         if let Some(Value::Map(properties)) = self.get("openProperties") {
             for (key, _) in properties {
                 if RESERVED_PROPERTIES.contains(&key.as_str())
-                    || RESERVED_PREFIXES
-                        .iter()
-                        .any(|prefix| key.starts_with(prefix))
+                    || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
                 {
                     problems.push(Problem::of(
                         "openProperties",
@@ -250,11 +216,7 @@ impl Entity {
             ));
         }
         if self.text("address") == Some("") {
-            problems.push(Problem::of(
-                "address",
-                Stage::Create,
-                "address: expected an address, found nothing",
-            ));
+            problems.push(Problem::of("address", Stage::Create, "address: expected an address, found nothing"));
         }
         if self.flag("authenticatePeer") && self.text("sslProfile").is_none() {
             problems.push(Problem::of(
@@ -267,10 +229,8 @@ impl Entity {
 
     fn check_address(&self, problems: &mut Vec<Problem>) {
         match (self.text("prefix"), self.text("pattern")) {
-            (Some(_), Some(_)) | (None, None) => problems.push(Problem::whole(
-                Stage::Create,
-                "an address needs one of `prefix` and `pattern`, and not both",
-            )),
+            (Some(_), Some(_)) | (None, None) => problems
+                .push(Problem::whole(Stage::Create, "an address needs one of `prefix` and `pattern`, and not both")),
             (Some(prefix), None) if prefix.contains(['*', '#']) => problems.push(Problem::of(
                 "prefix",
                 Stage::Create,
@@ -283,21 +243,13 @@ impl Entity {
 
     fn check_protocols(&self, problems: &mut Vec<Problem>) {
         const VERSIONS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
-        for version in self
-            .text("protocols")
-            .unwrap_or_default()
-            .split_whitespace()
-        {
+        for version in self.text("protocols").unwrap_or_default().split_whitespace() {
             if !VERSIONS.contains(&version) {
-                let hint = nearest(version, VERSIONS.iter().copied())
-                    .map(|near| format!("; did you mean `{near}`?"));
+                let hint = nearest(version, VERSIONS.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
                 problems.push(Problem::of(
                     "protocols",
                     Stage::Create,
-                    format!(
-                        "protocols: expected TLSv1.2 or TLSv1.3, found `{version}`{}",
-                        hint.unwrap_or_default()
-                    ),
+                    format!("protocols: expected TLSv1.2 or TLSv1.3, found `{version}`{}", hint.unwrap_or_default()),
                 ));
             }
         }
@@ -334,9 +286,7 @@ impl Entity {
 /// A later entity is blamed for what it has in common with an earlier one.
 pub fn check_all(entities: &[Entity]) -> Vec<(usize, Problem)> {
     let mut problems = Vec::new();
-    let router = entities
-        .iter()
-        .find(|entity| entity.kind() == EntityKind::Router);
+    let router = entities.iter().find(|entity| entity.kind() == EntityKind::Router);
     let mode: Mode = router.map_or(Mode::Standalone, |router| router.typed("mode"));
     let mut names = HashMap::new();
     let mut identities = HashMap::new();
@@ -344,42 +294,28 @@ pub fn check_all(entities: &[Entity]) -> Vec<(usize, Problem)> {
     for (index, entity) in entities.iter().enumerate() {
         let kind = entity.kind();
         let mut problem = |problem| problems.push((index, problem));
-        if kind.descriptor().singleton
-            && entities
-                .iter()
-                .take(index)
-                .any(|earlier| earlier.kind() == kind)
-        {
-            problem(Problem::whole(
-                Stage::Load,
-                format!("there can only be one {}", kind.name()),
-            ));
+        if kind.descriptor().singleton && entities.iter().take(index).any(|earlier| earlier.kind() == kind) {
+            problem(Problem::whole(Stage::Load, format!("there can only be one {}", kind.name())));
             continue;
         }
         if let Some(found) = check_role(entity, mode) {
             problem(found);
         }
         check_references(entity, entities, &mut problem);
-        let doubled = !entity.identity().is_empty()
-            && identities.insert((kind, entity.identity()), ()).is_some();
-        let doubled_name =
-            !entity.name().is_empty() && names.insert((kind, entity.name()), ()).is_some();
+        let doubled = !entity.identity().is_empty() && identities.insert((kind, entity.identity()), ()).is_some();
+        let doubled_name = !entity.name().is_empty() && names.insert((kind, entity.name()), ()).is_some();
         if doubled || doubled_name {
             let (attribute, value) = match kind.descriptor().identity {
-                Identity::Attribute(attribute) if doubled => (
-                    attribute,
-                    entity.text(attribute).unwrap_or_else(|| entity.name()),
-                ),
+                Identity::Attribute(attribute) if doubled => {
+                    (attribute, entity.text(attribute).unwrap_or_else(|| entity.name()))
+                }
                 _ if doubled_name => ("name", entity.name()),
                 _ => ("identity", entity.identity()),
             };
             problem(Problem::of(
                 attribute,
                 Stage::Load,
-                format!(
-                    "there already is a {} with the {attribute} `{value}`",
-                    kind.name()
-                ),
+                format!("there already is a {} with the {attribute} `{value}`", kind.name()),
             ));
         } else if let Some(found) = check_socket(entity, &mut sockets) {
             problem(found);
@@ -395,8 +331,7 @@ fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
     let role: Role = entity.typed("role");
     let message = match (mode, role) {
         (Mode::Standalone, Role::InterRouter | Role::Edge) => {
-            "role='standalone' not allowed to connect to or accept connections from other routers."
-                .to_owned()
+            "role='standalone' not allowed to connect to or accept connections from other routers.".to_owned()
         }
         (Mode::Edge, Role::InterRouter) => {
             format!("role='inter-router' only allowed with router mode='interior' for {entity:?}")
@@ -430,12 +365,11 @@ fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnM
     refer("proxyProfile", EntityKind::ProxyProfile);
     if entity.kind() == EntityKind::ListenerAddress {
         refer("listener", EntityKind::TcpListener);
-        let listener = entities.iter().find(|other| {
-            other.kind() == EntityKind::TcpListener && Some(other.name()) == entity.text("listener")
-        });
+        let listener = entities
+            .iter()
+            .find(|other| other.kind() == EntityKind::TcpListener && Some(other.name()) == entity.text("listener"));
         if listener.is_some_and(|listener| {
-            listener.typed::<MultiAddressStrategy>("multiAddressStrategy")
-                == MultiAddressStrategy::None
+            listener.typed::<MultiAddressStrategy>("multiAddressStrategy") == MultiAddressStrategy::None
         }) {
             problem(Problem::of(
                 "listener",
@@ -447,14 +381,8 @@ fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnM
 }
 
 /// Two entities on one socket would share its connections by chance, since workers open it once each (`SO_REUSEPORT`).
-fn check_socket<'a>(
-    entity: &'a Entity,
-    sockets: &mut HashMap<(String, u16), &'a Entity>,
-) -> Option<Problem> {
-    if !matches!(
-        entity.kind(),
-        EntityKind::Listener | EntityKind::TcpListener | EntityKind::Admin
-    ) {
+fn check_socket<'a>(entity: &'a Entity, sockets: &mut HashMap<(String, u16), &'a Entity>) -> Option<Problem> {
+    if !matches!(entity.kind(), EntityKind::Listener | EntityKind::TcpListener | EntityKind::Admin) {
         return None;
     }
     let port = super::value::parse_port(entity.text("port")?)?;
@@ -466,12 +394,7 @@ fn check_socket<'a>(
         return Some(Problem::of(
             "port",
             Stage::Create,
-            format!(
-                "port: {}:{port} is already taken by the {} `{}`",
-                key.0,
-                earlier.kind().name(),
-                earlier.name()
-            ),
+            format!("port: {}:{port} is already taken by the {} `{}`", key.0, earlier.kind().name(), earlier.name()),
         ));
     }
     sockets.insert(key, entity);
@@ -483,19 +406,13 @@ pub fn inactive_reason(entity: &Entity) -> Option<String> {
     let role: Role = entity.typed("role");
     match entity.kind() {
         EntityKind::Listener | EntityKind::Connector
-            if matches!(
-                role,
-                Role::InterRouter | Role::Edge | Role::InterEdge | Role::InterNetwork
-            ) =>
+            if matches!(role, Role::InterRouter | Role::Edge | Role::InterEdge | Role::InterNetwork) =>
         {
-            Some(format!(
-                "role {role}: links to other routers are not available in this version"
-            ))
+            Some(format!("role {role}: links to other routers are not available in this version"))
         }
-        EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => Some(
-            "HTTP listeners are not available in this version; `admin` answers probes and /metrics"
-                .to_owned(),
-        ),
+        EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => {
+            Some("HTTP listeners are not available in this version; `admin` answers probes and /metrics".to_owned())
+        }
         EntityKind::Connector if entity.text("proxyProfile").is_some() => {
             Some("connections through a proxyProfile are not available in this version".to_owned())
         }
@@ -514,31 +431,17 @@ pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> 
     if let Some(reason) = inactive_reason(entity) {
         warnings.push(Problem::whole(
             Stage::Create,
-            format!(
-                "{} `{}` stays closed: {reason}",
-                descriptor.name,
-                entity.name()
-            ),
+            format!("{} `{}` stays closed: {reason}", descriptor.name, entity.name()),
         ));
     }
     if let Some(reason) = descriptor.pending {
         warnings.push(Problem::whole(
             Stage::Create,
-            format!(
-                "{} `{}` has no effect: {reason} in this version",
-                descriptor.name,
-                entity.name()
-            ),
+            format!("{} `{}` has no effect: {reason} in this version", descriptor.name, entity.name()),
         ));
     }
-    for attribute in descriptor
-        .attributes
-        .iter()
-        .filter(|attribute| attribute.pending && is_set(attribute.name))
-    {
-        let default = attribute
-            .default
-            .and_then(|default| attribute.ty.convert(default.into()).ok());
+    for attribute in descriptor.attributes.iter().filter(|attribute| attribute.pending && is_set(attribute.name)) {
+        let default = attribute.default.and_then(|default| attribute.ty.convert(default.into()).ok());
         let value = entity.get(attribute.name);
         // A number that is 0 asks for what is done anyway; Skupper's controller always writes `ordinal: 0`.
         if value != default.as_ref() && value != Some(&Value::Integer(0)) {

@@ -18,11 +18,7 @@ pub fn markdown() -> String {
     rows(&mut out, COMMON_ATTRIBUTES);
     for kind in EntityKind::ALL {
         let descriptor = kind.descriptor();
-        out.push_str(&format!(
-            "\n## {}\n\n{}\n\n",
-            descriptor.name,
-            descriptor.paragraph()
-        ));
+        out.push_str(&format!("\n## {}\n\n{}\n\n", descriptor.name, descriptor.paragraph()));
         out.push_str(&format!("{}\n\n", facts(descriptor)));
         rows(&mut out, descriptor.attributes);
     }
@@ -32,11 +28,7 @@ pub fn markdown() -> String {
 fn facts(descriptor: &EntityDescriptor) -> String {
     let mut facts = vec![format!("Long name `{}`.", descriptor.long_name())];
     if !descriptor.aliases.is_empty() {
-        let aliases: Vec<_> = descriptor
-            .aliases
-            .iter()
-            .map(|alias| format!("`{alias}`"))
-            .collect();
+        let aliases: Vec<_> = descriptor.aliases.iter().map(|alias| format!("`{alias}`")).collect();
         facts.push(format!("In files also {}.", aliases.join(", ")));
     }
     facts.push(format!("Lists in YAML: `{}`.", descriptor.plural));
@@ -49,11 +41,7 @@ fn facts(descriptor: &EntityDescriptor) -> String {
     if let Some(reason) = descriptor.pending {
         facts.push(format!("No effect yet: {reason}."));
     }
-    let operations: Vec<_> = descriptor
-        .operations
-        .iter()
-        .map(|operation| operation.as_str())
-        .collect();
+    let operations: Vec<_> = descriptor.operations.iter().map(|operation| operation.as_str()).collect();
     facts.push(format!("Operations: {}.", operations.join(", ")));
     facts.join(" ")
 }
@@ -83,21 +71,13 @@ fn rows(out: &mut String, attributes: &[AttributeDescriptor]) {
             Some("") => "empty".to_owned(),
             Some(default) => format!("`{default}`"),
         };
-        out.push_str(&format!(
-            "| `{}` | {} | {default} | {set} | {text} |\n",
-            attribute.name,
-            type_name(attribute.ty)
-        ));
+        out.push_str(&format!("| `{}` | {} | {default} | {set} | {text} |\n", attribute.name, type_name(attribute.ty)));
     }
 }
 
 fn type_name(ty: Type) -> String {
     match ty {
-        Type::Enum(tags) => tags
-            .iter()
-            .map(|tag| format!("`{tag}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Type::Enum(tags) => tags.iter().map(|tag| format!("`{tag}`")).collect::<Vec<_>>().join(", "),
         Type::Port => "port".to_owned(),
         Type::Secret => "string, hidden".to_owned(),
         other => other.schema_name().to_owned(),

@@ -69,21 +69,9 @@ impl EntityKind {
     pub fn attribute(self, name: &str) -> Result<&'static AttributeDescriptor, String> {
         let descriptor = self.descriptor();
         descriptor.attribute(name).ok_or_else(|| {
-            let settable = || {
-                descriptor
-                    .attributes
-                    .iter()
-                    .filter(|attribute| !attribute.read_only())
-            };
-            let mut message = format!(
-                "unknown attribute `{}` of {}",
-                super::Shortened(name),
-                descriptor.name
-            );
-            match nearest(
-                name,
-                settable().map(|attribute| attribute.name).chain(["name"]),
-            ) {
+            let settable = || descriptor.attributes.iter().filter(|attribute| !attribute.read_only());
+            let mut message = format!("unknown attribute `{}` of {}", super::Shortened(name), descriptor.name);
+            match nearest(name, settable().map(|attribute| attribute.name).chain(["name"])) {
                 Some(near) => message.push_str(&format!("; did you mean `{near}`?")),
                 None => {
                     let names: Vec<_> = settable().map(|attribute| attribute.name).collect();
@@ -98,12 +86,7 @@ impl EntityKind {
 impl Entity {
     /// An entity without any attribute set, not even defaults.
     pub fn new(kind: EntityKind) -> Self {
-        Self {
-            kind,
-            name: String::new(),
-            identity: String::new(),
-            attributes: BTreeMap::new(),
-        }
+        Self { kind, name: String::new(), identity: String::new(), attributes: BTreeMap::new() }
     }
 
     /// An entity with its defaults.
@@ -130,11 +113,7 @@ impl Entity {
         }
         entity.fill_in_defaults();
         problems.extend(entity.check());
-        if problems.is_empty() {
-            Ok(entity)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(entity) } else { Err(problems) }
     }
 
     /// Sets an attribute to what was written.
@@ -146,22 +125,13 @@ impl Entity {
         if name == "type" {
             return match value.as_str().and_then(EntityKind::from_name) {
                 Some(kind) if kind == self.kind => Ok(()),
-                _ => Err(format!(
-                    "the type of this entity is `{}`, not `{value}`",
-                    self.kind.name()
-                )),
+                _ => Err(format!("the type of this entity is `{}`, not `{value}`", self.kind.name())),
             };
         }
         if attribute.read_only() {
-            return Err(format!(
-                "attribute `{name}` of {} can only be read",
-                self.kind.name()
-            ));
+            return Err(format!("attribute `{name}` of {} can only be read", self.kind.name()));
         }
-        let value = attribute
-            .ty
-            .convert(value)
-            .map_err(|message| format!("{name}: {message}"))?;
+        let value = attribute.ty.convert(value).map_err(|message| format!("{name}: {message}"))?;
         if name == "name" {
             self.name = value.as_str().unwrap_or_default().to_owned();
         } else {
@@ -244,17 +214,11 @@ impl Entity {
     pub(crate) fn identify(&mut self, counter: impl FnOnce() -> u64) {
         let text = |name| self.text(name).unwrap_or_default();
         let with_name = |base: String| {
-            if self.name.is_empty() {
-                base
-            } else {
-                format!("{base}:{}", self.name)
-            }
+            if self.name.is_empty() { base } else { format!("{base}:{}", self.name) }
         };
         let identifier = match self.kind.descriptor().identity {
             Identity::HostPortName => with_name(format!("{}:{}", text("host"), text("port"))),
-            Identity::ListenerAddressName => {
-                with_name(format!("{}:{}", text("listener"), text("address")))
-            }
+            Identity::ListenerAddressName => with_name(format!("{}:{}", text("listener"), text("address"))),
             Identity::Attribute("name") => self.name.clone(),
             Identity::Attribute(attribute) => text(attribute).to_owned(),
             Identity::Counter | Identity::BareCounter => counter().to_string(),
@@ -272,15 +236,9 @@ impl Entity {
 impl fmt::Debug for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        map.entry(&"type", &self.kind.name())
-            .entry(&"name", &self.name)
-            .entry(&"identity", &self.identity);
+        map.entry(&"type", &self.kind.name()).entry(&"name", &self.name).entry(&"identity", &self.identity);
         for (name, value) in &self.attributes {
-            let secret = self
-                .kind
-                .descriptor()
-                .attribute(name)
-                .is_some_and(|attribute| attribute.ty == Type::Secret);
+            let secret = self.kind.descriptor().attribute(name).is_some_and(|attribute| attribute.ty == Type::Secret);
             if secret {
                 map.entry(name, &"***");
             } else {

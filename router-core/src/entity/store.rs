@@ -38,10 +38,7 @@ impl StoreError {
     }
 
     fn from_problems<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
-        let messages: Vec<_> = problems
-            .into_iter()
-            .map(|problem| problem.message.as_str())
-            .collect();
+        let messages: Vec<_> = problems.into_iter().map(|problem| problem.message.as_str()).collect();
         Self::BadRequest(messages.join("; "))
     }
 }
@@ -93,12 +90,7 @@ impl EntityStore {
                 *counter += 1;
                 *counter
             });
-        } else if let Some(number) = entity
-            .identity()
-            .rsplit('/')
-            .next()
-            .and_then(|tail| tail.parse().ok())
-        {
+        } else if let Some(number) = entity.identity().rsplit('/').next().and_then(|tail| tail.parse().ok()) {
             // Identities from a counter stay unique when the next one comes from management.
             let counter = self.counters.entry(kind).or_default();
             *counter = (*counter).max(number);
@@ -130,8 +122,8 @@ impl EntityStore {
         attributes: impl IntoIterator<Item = (N, Value)>,
     ) -> Result<&Entity, StoreError> {
         Self::offered(kind, Operation::Create)?;
-        let mut entity = Entity::from_attributes(kind, attributes)
-            .map_err(|problems| StoreError::from_problems(&problems))?;
+        let mut entity =
+            Entity::from_attributes(kind, attributes).map_err(|problems| StoreError::from_problems(&problems))?;
         let counter = self.counters.get(&kind).copied().unwrap_or_default();
         entity.identify(|| counter + 1);
         self.check_with(None, &entity)?;
@@ -176,18 +168,11 @@ impl EntityStore {
             if same {
                 continue;
             }
-            let descriptor = before
-                .kind()
-                .attribute(attribute)
-                .map_err(StoreError::BadRequest)?;
+            let descriptor = before.kind().attribute(attribute).map_err(StoreError::BadRequest)?;
             let mut changed = after.clone();
-            changed
-                .set(attribute, value)
-                .map_err(StoreError::BadRequest)?;
+            changed.set(attribute, value).map_err(StoreError::BadRequest)?;
             if !descriptor.update && changed != after {
-                return Err(StoreError::BadRequest(format!(
-                    "Cannot update attribute '{attribute}' in UPDATE"
-                )));
+                return Err(StoreError::BadRequest(format!("Cannot update attribute '{attribute}' in UPDATE")));
             }
             after = changed;
         }
@@ -218,9 +203,7 @@ impl EntityStore {
         let entity = self.at(key)?.clone();
         Self::offered(entity.kind(), Operation::Delete)?;
         if entity.kind() == EntityKind::TcpListener
-            && self
-                .query(Some(EntityKind::ListenerAddress))
-                .any(|other| other.text("listener") == Some(entity.name()))
+            && self.query(Some(EntityKind::ListenerAddress)).any(|other| other.text("listener") == Some(entity.name()))
         {
             return Err(StoreError::BadRequest(format!(
                 "Listener cannot be deleted: `{}` still has listenerAddress entities",
@@ -228,19 +211,15 @@ impl EntityStore {
             )));
         }
         self.entities.remove(&key);
-        self.by_identity
-            .remove(&(entity.kind(), entity.identity().to_owned()));
-        self.by_name
-            .remove(&(entity.kind(), entity.name().to_owned()));
+        self.by_identity.remove(&(entity.kind(), entity.identity().to_owned()));
+        self.by_name.remove(&(entity.kind(), entity.name().to_owned()));
         self.changes.push_back(Change::Deleted(entity.clone()));
         Ok(entity)
     }
 
     /// All entities of a type, or of every type, in the order of their creation.
     pub fn query(&self, kind: Option<EntityKind>) -> impl Iterator<Item = &Entity> {
-        self.entities
-            .values()
-            .filter(move |entity| kind.is_none_or(|kind| entity.kind() == kind))
+        self.entities.values().filter(move |entity| kind.is_none_or(|kind| entity.kind() == kind))
     }
 
     /// The next change that the program has not acted upon.
@@ -261,38 +240,24 @@ impl EntityStore {
     fn offered(kind: EntityKind, operation: Operation) -> Result<(), StoreError> {
         match kind.descriptor().offers(operation) {
             true => Ok(()),
-            false => Err(StoreError::NotImplemented {
-                operation,
-                kind: kind.name(),
-            }),
+            false => Err(StoreError::NotImplemented { operation, kind: kind.name() }),
         }
     }
 
     fn at(&self, key: u64) -> Result<&Entity, StoreError> {
-        self.entities
-            .get(&key)
-            .ok_or_else(|| StoreError::NotFound("No such entity".to_owned()))
+        self.entities.get(&key).ok_or_else(|| StoreError::NotFound("No such entity".to_owned()))
     }
 
-    fn find(
-        &self,
-        kind: Option<EntityKind>,
-        name: Option<&str>,
-        identity: Option<&str>,
-    ) -> Result<u64, StoreError> {
+    fn find(&self, kind: Option<EntityKind>, name: Option<&str>, identity: Option<&str>) -> Result<u64, StoreError> {
         let kinds: &[EntityKind] = kind.as_ref().map_or(EntityKind::ALL, std::slice::from_ref);
         let search = |index: &HashMap<(EntityKind, String), u64>, value: &str| {
-            kinds
-                .iter()
-                .find_map(|kind| index.get(&(*kind, value.to_owned())).copied())
+            kinds.iter().find_map(|kind| index.get(&(*kind, value.to_owned())).copied())
         };
         let (found, attribute, value) = match (identity, name) {
             (Some(identity), _) => (search(&self.by_identity, identity), "identity", identity),
             (None, Some(name)) => (search(&self.by_name, name), "name", name),
             (None, None) => {
-                return Err(StoreError::BadRequest(
-                    "No name or identity provided".to_owned(),
-                ));
+                return Err(StoreError::BadRequest("No name or identity provided".to_owned()));
             }
         };
         found.ok_or_else(|| StoreError::NotFound(format!("No entity with {attribute}={value}")))
@@ -300,24 +265,12 @@ impl EntityStore {
 
     /// Checks an entity together with all others, except the one that it replaces.
     fn check_with(&self, replaced: Option<u64>, entity: &Entity) -> Result<(), StoreError> {
-        let mut all: Vec<Entity> = self
-            .entities
-            .iter()
-            .filter(|(key, _)| Some(**key) != replaced)
-            .map(|(_, other)| other.clone())
-            .collect();
+        let mut all: Vec<Entity> =
+            self.entities.iter().filter(|(key, _)| Some(**key) != replaced).map(|(_, other)| other.clone()).collect();
         let last = all.len();
         all.push(entity.clone());
         let problems = check_all(&all);
-        let own: Vec<_> = problems
-            .iter()
-            .filter(|(index, _)| *index == last)
-            .map(|(_, problem)| problem)
-            .collect();
-        if own.is_empty() {
-            Ok(())
-        } else {
-            Err(StoreError::from_problems(own))
-        }
+        let own: Vec<_> = problems.iter().filter(|(index, _)| *index == last).map(|(_, problem)| problem).collect();
+        if own.is_empty() { Ok(()) } else { Err(StoreError::from_problems(own)) }
     }
 }

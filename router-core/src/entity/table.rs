@@ -116,9 +116,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
         update: false,
         ours: false,
         pending: false,
-        doc: &[
-            " A name of your own, unique among entities of the type. Without one, the identity.",
-        ],
+        doc: &[" A name of your own, unique among entities of the type. Without one, the identity."],
     },
     AttributeDescriptor {
         name: "identity",
@@ -129,9 +127,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
         update: false,
         ours: false,
         pending: false,
-        doc: &[
-            " Made by the router when the entity is created; unique among entities of the type.",
-        ],
+        doc: &[" Made by the router when the entity is created; unique among entities of the type."],
     },
     AttributeDescriptor {
         name: "type",
@@ -149,10 +145,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
 impl EntityDescriptor {
     /// The description of an attribute, `name`, `identity` and `type` included.
     pub fn attribute(&self, name: &str) -> Option<&'static AttributeDescriptor> {
-        COMMON_ATTRIBUTES
-            .iter()
-            .chain(self.attributes)
-            .find(|attribute| attribute.name == name)
+        COMMON_ATTRIBUTES.iter().chain(self.attributes).find(|attribute| attribute.name == name)
     }
 
     /// The name that management uses.
@@ -172,11 +165,7 @@ impl EntityDescriptor {
 }
 
 fn paragraph(lines: &[&str]) -> String {
-    lines
-        .iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join(" ")
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
 /// Turns table rows into a descriptor and a typed struct each, so that no attribute is described twice.

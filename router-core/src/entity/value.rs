@@ -193,13 +193,8 @@ impl Type {
         match self {
             Self::String | Self::Secret => "text".to_owned(),
             Self::Path => "the name of a file or directory".to_owned(),
-            Self::Port => {
-                "a port: a number from 0 to 65535, `amqp` (5672) or `amqps` (5671)".to_owned()
-            }
-            Self::Integer {
-                min: i64::MIN,
-                max: i64::MAX,
-            } => "a whole number".to_owned(),
+            Self::Port => "a port: a number from 0 to 65535, `amqp` (5672) or `amqps` (5671)".to_owned(),
+            Self::Integer { min: i64::MIN, max: i64::MAX } => "a whole number".to_owned(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Boolean => "yes or no (or true, false, on, off)".to_owned(),
             Self::Enum(tags) => {
@@ -225,51 +220,36 @@ impl Type {
         let converted = match (self, &value) {
             (_, Value::Null) => Some(Value::Null),
             (Self::String | Self::Path | Self::Secret, Value::String(_)) => Some(value.clone()),
-            (
-                Self::String | Self::Path | Self::Secret,
-                Value::Bool(_) | Value::Integer(_) | Value::Float(_),
-            ) => Some(Value::String(value.to_string())),
-            (Self::Port, Value::String(text)) => {
-                parse_port(text).map(|_| Value::String(text.trim().to_owned()))
+            (Self::String | Self::Path | Self::Secret, Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => {
+                Some(Value::String(value.to_string()))
             }
-            (Self::Port, Value::Integer(number)) => u16::try_from(*number)
-                .ok()
-                .map(|port| Value::String(port.to_string())),
+            (Self::Port, Value::String(text)) => parse_port(text).map(|_| Value::String(text.trim().to_owned())),
+            (Self::Port, Value::Integer(number)) => {
+                u16::try_from(*number).ok().map(|port| Value::String(port.to_string()))
+            }
             (Self::Integer { min, max }, Value::Integer(number)) => in_range(*number, min, max),
-            (Self::Integer { min, max }, Value::String(text)) => text
-                .trim()
-                .parse()
-                .ok()
-                .and_then(|number| in_range(number, min, max)),
+            (Self::Integer { min, max }, Value::String(text)) => {
+                text.trim().parse().ok().and_then(|number| in_range(number, min, max))
+            }
             (Self::Boolean, Value::Bool(_)) => Some(value.clone()),
             (Self::Boolean, Value::Integer(number @ (0 | 1))) => Some(Value::Bool(*number == 1)),
             (Self::Boolean, Value::String(text)) => parse_bool(text).map(Value::Bool),
             (Self::Enum(tags), Value::String(text)) => match tags.contains(&text.as_str()) {
                 true => Some(value.clone()),
                 // The reference also takes the place of a tag in the list.
-                false => text
-                    .parse()
-                    .ok()
-                    .and_then(|place: usize| tags.get(place))
-                    .map(|tag| (*tag).into()),
+                false => text.parse().ok().and_then(|place: usize| tags.get(place)).map(|tag| (*tag).into()),
             },
-            (Self::Enum(tags), Value::Integer(place)) => usize::try_from(*place)
-                .ok()
-                .and_then(|place| tags.get(place))
-                .map(|tag| (*tag).into()),
+            (Self::Enum(tags), Value::Integer(place)) => {
+                usize::try_from(*place).ok().and_then(|place| tags.get(place)).map(|tag| (*tag).into())
+            }
             (Self::List, Value::List(_)) | (Self::Map, Value::Map(_)) => Some(value.clone()),
-            (Self::Properties, Value::Map(entries)) => entries
-                .iter()
-                .all(|(key, _)| key.is_ascii())
-                .then(|| value.clone()),
+            (Self::Properties, Value::Map(entries)) => {
+                entries.iter().all(|(key, _)| key.is_ascii()).then(|| value.clone())
+            }
             _ => None,
         };
         converted.ok_or_else(|| {
-            let found = if self == Self::Secret {
-                "something else".to_owned()
-            } else {
-                value.describe()
-            };
+            let found = if self == Self::Secret { "something else".to_owned() } else { value.describe() };
             let mut message = format!("expected {}, found {found}", self.expected());
             if let (Self::Enum(tags), Value::String(text)) = (self, &value)
                 && let Some(near) = nearest(text, tags.iter().copied())
@@ -282,9 +262,7 @@ impl Type {
 }
 
 fn in_range(number: i64, min: i64, max: i64) -> Option<Value> {
-    (min..=max)
-        .contains(&number)
-        .then_some(Value::Integer(number))
+    (min..=max).contains(&number).then_some(Value::Integer(number))
 }
 
 /// Reads a truth value as the reference does: yes, true, on, no, false, off, in any case.
@@ -302,18 +280,13 @@ pub fn parse_port(text: &str) -> Option<u16> {
         "amqp" => Some(5672),
         "amqps" => Some(5671),
         // `u16::from_str` would also take "+80".
-        digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok()
-        }
+        digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
         _ => None,
     }
 }
 
 /// The candidate that a typing mistake was most likely meant to be, if any is close.
-pub fn nearest<'a>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Edit distance costs the product of the lengths; nobody mistypes a name of 60 characters into a longer one.
     if written.is_empty() || written.len() > 60 {
         return None;
@@ -321,12 +294,7 @@ pub fn nearest<'a>(
     let written = written.to_ascii_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&written, &candidate.to_ascii_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&written, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(written.len()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -450,10 +418,7 @@ impl AttributeType for Port {
 
     fn from_value(value: &Value) -> Option<Self> {
         let text = value.as_str()?;
-        parse_port(text).map(|number| Self {
-            text: text.to_owned(),
-            number,
-        })
+        parse_port(text).map(|number| Self { text: text.to_owned(), number })
     }
 
     fn to_value(&self) -> Value {

@@ -1,1 +1,88 @@
+//! Requests over real sockets.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::*;
+
+#[derive(Default)]
+struct Router {
+    ready: AtomicBool,
+}
+
+impl AdminSource for Router {
+    fn ready(&self) -> Result<(), String> {
+        if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("it starts".to_owned()) }
+    }
+
+    async fn metrics(&self) -> String {
+        crate::metrics::MetricSet::new().gauge("spanway_up", "It is", &[], 1).encode()
+    }
+}
+
+/// Runs a test against a served port, and ends the server.
+async fn with_server(test: impl AsyncFnOnce(SocketAddr, Arc<Router>)) {
+    let router = Arc::new(Router::default());
+    let admin = AdminEntity::default();
+    let free =
+        AdminEntity { port: router_core::entity::AttributeType::from_value(&"0".into()).expect("a port"), ..admin };
+    let mut listeners = bind(&free).await.expect("a socket");
+    let listener = listeners.pop().expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, router.clone(), async {
+        let _ = stopped.await;
+    }));
+    test(address, router).await;
+    let _ = stop.send(());
+    server.await.expect("the server ends");
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+}
+
+async fn request(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream
+        .write_all(format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    answer
+}
+
+fn runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(test);
+}
+
+#[test]
+fn probes_and_metrics_answer() {
+    runtime(with_server(async |address, router: Arc<Router>| {
+        assert!(request(address, "GET /livez").await.starts_with("HTTP/1.1 200 OK"));
+        let starting = request(address, "GET /readyz").await;
+        assert!(starting.starts_with("HTTP/1.1 503") && starting.ends_with("not ready: it starts\n"), "{starting}");
+        router.ready.store(true, Ordering::Relaxed);
+        assert!(request(address, "GET /readyz").await.starts_with("HTTP/1.1 200 OK"));
+        let metrics = request(address, "GET /metrics").await;
+        assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
+        assert!(metrics.ends_with("# TYPE spanway_up gauge\nspanway_up 1\n"), "{metrics}");
+    }));
+}
+
+#[test]
+fn other_requests_are_refused() {
+    runtime(with_server(async |address, _| {
+        assert!(request(address, "GET /").await.starts_with("HTTP/1.1 404"));
+        let post = request(address, "POST /livez").await;
+        assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD\r\n"), "{post}");
+        assert!(request(address, "HEAD /livez").await.ends_with("\r\n\r\n"));
+        // Noise and a client that leaves do not disturb the next one.
+        let mut noise = TcpStream::connect(address).await.expect("connected");
+        noise.write_all(b"AMQP\x00\x01\x00\x00").await.expect("sent");
+        drop(noise);
+        assert!(request(address, "GET /livez").await.starts_with("HTTP/1.1 200 OK"));
+    }));
+}

@@ -10,13 +10,7 @@ use clap::Args;
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {
     /// The router: amqp://[USER:PASSWORD@]HOST[:PORT] or amqps://...
-    #[arg(
-        short,
-        long,
-        env = "SPANWAY_URL",
-        default_value = "amqp://127.0.0.1:5672",
-        value_name = "URL"
-    )]
+    #[arg(short, long, env = "SPANWAY_URL", default_value = "amqp://127.0.0.1:5672", value_name = "URL")]
     pub(crate) url: String,
 
     /// Certificates (PEM) of the authorities that may vouch for the router [default: the system's]
@@ -138,8 +132,6 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("expected a time such as 500ms, 10s, 2m or 1h".to_owned()),
     };
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| "expected a time such as 500ms, 10s, 2m or 1h".to_owned())?;
+    let number: f64 = digits.parse().map_err(|_| "expected a time such as 500ms, 10s, 2m or 1h".to_owned())?;
     Duration::try_from_secs_f64(number * factor).map_err(|error| error.to_string())
 }

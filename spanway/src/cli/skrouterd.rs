@@ -58,8 +58,7 @@ pub(crate) fn parse(program: &str, arguments: impl IntoIterator<Item = OsString>
     };
     let mut strays = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
-    let refuse =
-        |message: String| Parsed::Refuse(format!("{program}: {message}\n"), usage(program));
+    let refuse = |message: String| Parsed::Refuse(format!("{program}: {message}\n"), usage(program));
     loop {
         let short = match parser.next() {
             Ok(None) => break,
@@ -97,10 +96,7 @@ pub(crate) fn parse(program: &str, arguments: impl IntoIterator<Item = OsString>
     if strays.is_empty() {
         Parsed::Run(args)
     } else {
-        Parsed::Refuse(
-            format!("Unexpected arguments: {}\n\n", strays.join(" ")),
-            usage(program),
-        )
+        Parsed::Refuse(format!("Unexpected arguments: {}\n\n", strays.join(" ")), usage(program))
     }
 }
 
@@ -159,9 +155,7 @@ mod tests {
 
     #[test]
     fn help_and_version_go_to_stdout() {
-        assert!(
-            matches!(run("-h"), Parsed::Print(text) if text.starts_with("Usage: skrouterd [OPTIONS]"))
-        );
+        assert!(matches!(run("-h"), Parsed::Print(text) if text.starts_with("Usage: skrouterd [OPTIONS]")));
         assert_eq!(run("--version"), Parsed::Print(format!("{VERSION}\n")));
     }
 
@@ -173,9 +167,7 @@ mod tests {
             ("-c", "option requires an argument -- 'c'"),
             ("stray -T", "Unexpected arguments: stray"),
         ] {
-            let Parsed::Refuse(error, usage) = run(line) else {
-                panic!("{line} was taken")
-            };
+            let Parsed::Refuse(error, usage) = run(line) else { panic!("{line} was taken") };
             assert!(error.contains(message), "{line}: {error}");
             assert!(usage.starts_with("Usage: "));
         }

@@ -38,12 +38,7 @@ impl Entry {
     }
 
     /// The line for a format, with its line feed.
-    pub(super) fn line(
-        &self,
-        format: LogFormat,
-        time: &TimeFormat,
-        settings: &Effective<'_>,
-    ) -> String {
+    pub(super) fn line(&self, format: LogFormat, time: &TimeFormat, settings: &Effective<'_>) -> String {
         let mut line = match format {
             LogFormat::Skrouterd => self.reference(time, settings),
             LogFormat::Text => self.human(settings),
@@ -64,13 +59,7 @@ impl Entry {
             line.push_str(&self.formatted_time(time));
             line.push(' ');
         }
-        let _ = write!(
-            line,
-            "{} ({}) {}",
-            self.module,
-            self.level.as_str(),
-            self.text()
-        );
+        let _ = write!(line, "{} ({}) {}", self.module, self.level.as_str(), self.text());
         self.add_place(&mut line, settings);
         line
     }
@@ -79,11 +68,7 @@ impl Entry {
     fn human(&self, settings: &Effective<'_>) -> String {
         let colour = settings.sink.is_terminal();
         let paint = |code: &str, text: &str| {
-            if colour {
-                format!("\x1b[{code}m{text}\x1b[0m")
-            } else {
-                text.to_owned()
-            }
+            if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
         };
         let level = format!("{:<8}", self.level.as_str());
         let level = match self.level {
@@ -94,17 +79,10 @@ impl Entry {
         };
         let mut line = String::new();
         if settings.timestamp && !settings.sink.has_own_time() {
-            let time = Zoned::new(self.time, TimeZone::system())
-                .strftime("%H:%M:%S.%3f")
-                .to_string();
+            let time = Zoned::new(self.time, TimeZone::system()).strftime("%H:%M:%S.%3f").to_string();
             let _ = write!(line, "{} ", paint("2", &time));
         }
-        let _ = write!(
-            line,
-            "{level} {} {}",
-            paint("2", self.module.as_str()),
-            self.text()
-        );
+        let _ = write!(line, "{level} {} {}", paint("2", self.module.as_str()), self.text());
         self.add_place(&mut line, settings);
         line
     }
@@ -117,11 +95,7 @@ impl Entry {
         object.insert("message".to_owned(), self.message.clone().into());
         for (name, value) in &self.fields {
             // A field must not hide what every line has.
-            let name = if object.contains_key(*name) {
-                format!("field_{name}")
-            } else {
-                (*name).to_owned()
-            };
+            let name = if object.contains_key(*name) { format!("field_{name}") } else { (*name).to_owned() };
             object.insert(name, value.clone().into());
         }
         if settings.source
@@ -141,16 +115,10 @@ impl Entry {
     }
 
     fn formatted_time(&self, time: &TimeFormat) -> String {
-        let zone = if time.utc {
-            TimeZone::UTC
-        } else {
-            TimeZone::system()
-        };
+        let zone = if time.utc { TimeZone::UTC } else { TimeZone::system() };
         let zoned = Zoned::new(self.time, zone);
         // A format of the user's may have conversions that jiff does not know; a log without times is worse than another format.
         let broken_down = jiff::fmt::strtime::BrokenDownTime::from(&zoned);
-        broken_down
-            .to_string(&time.format)
-            .unwrap_or_else(|_| zoned.to_string())
+        broken_down.to_string(&time.format).unwrap_or_else(|_| zoned.to_string())
     }
 }

@@ -44,21 +44,14 @@ pub(crate) struct LogLayer {
 impl LogHandle {
     pub(super) fn new(settings: Settings) -> Self {
         let levels = LogModule::ALL.iter().map(|_| AtomicU8::new(0)).collect();
-        let handle = Self {
-            shared: Arc::new(Shared {
-                settings: RwLock::new(settings),
-                levels,
-                recent: Mutex::default(),
-            }),
-        };
+        let handle =
+            Self { shared: Arc::new(Shared { settings: RwLock::new(settings), levels, recent: Mutex::default() }) };
         handle.publish_levels();
         handle
     }
 
     pub(super) fn layer(&self) -> LogLayer {
-        LogLayer {
-            shared: self.shared.clone(),
-        }
+        LogLayer { shared: self.shared.clone() }
     }
 
     /// Replaces all settings.
@@ -69,16 +62,8 @@ impl LogHandle {
     }
 
     fn publish_levels(&self) {
-        for (slot, levels) in self
-            .shared
-            .levels
-            .iter()
-            .zip(self.shared.settings.read().levels())
-        {
-            let bits = Severity::ALL
-                .iter()
-                .filter(|level| levels.contains(**level))
-                .map(|level| bit(*level));
+        for (slot, levels) in self.shared.levels.iter().zip(self.shared.settings.read().levels()) {
+            let bits = Severity::ALL.iter().filter(|level| levels.contains(**level)).map(|level| bit(*level));
             slot.store(bits.fold(0, |all, bit| all | bit), Ordering::Relaxed);
         }
     }
@@ -87,11 +72,7 @@ impl LogHandle {
     #[allow(dead_code, reason = "for GET-LOG of the management agent")]
     pub(crate) fn recent(&self, limit: usize) -> Vec<Entry> {
         let recent = self.shared.recent.lock();
-        recent
-            .iter()
-            .skip(recent.len().saturating_sub(limit))
-            .cloned()
-            .collect()
+        recent.iter().skip(recent.len().saturating_sub(limit)).cloned().collect()
     }
 }
 
@@ -101,13 +82,8 @@ const fn bit(level: Severity) -> u8 {
 
 impl Shared {
     fn logs(&self, module: LogModule, level: Severity) -> bool {
-        let index = LogModule::ALL
-            .iter()
-            .position(|other| *other == module)
-            .unwrap_or_default();
-        self.levels
-            .get(index)
-            .is_some_and(|levels| levels.load(Ordering::Relaxed) & bit(level) != 0)
+        let index = LogModule::ALL.iter().position(|other| *other == module).unwrap_or_default();
+        self.levels.get(index).is_some_and(|levels| levels.load(Ordering::Relaxed) & bit(level) != 0)
     }
 }
 
@@ -138,11 +114,7 @@ fn severity_of(level: &Level) -> Severity {
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // Settings rebuild this cache when they change, so the answer may be final until then.
-        if self.wants(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
@@ -182,10 +154,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         {
             let settings = self.shared.settings.read();
             let effective = settings.of(module);
-            effective.sink.write(
-                level,
-                &entry.line(settings.format, &settings.time, &effective),
-            );
+            effective.sink.write(level, &entry.line(settings.format, &settings.time, &effective));
         }
         let mut recent = self.shared.recent.lock();
         if recent.len() == KEPT {

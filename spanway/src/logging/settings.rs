@@ -60,10 +60,7 @@ impl Settings {
     pub(crate) fn new(format: LogFormat) -> Self {
         Self {
             format,
-            time: TimeFormat {
-                format: REFERENCE_TIME.to_owned(),
-                utc: false,
-            },
+            time: TimeFormat { format: REFERENCE_TIME.to_owned(), utc: false },
             modules: HashMap::new(),
             stderr: Arc::new(Sink::stderr()),
         }
@@ -100,9 +97,7 @@ impl Settings {
         if let Ok(levels) = LevelSet::parse(enable) {
             // A level for everything is meant for everything.
             if module == LogModule::Default {
-                self.modules
-                    .values_mut()
-                    .for_each(|module| module.levels = None);
+                self.modules.values_mut().for_each(|module| module.levels = None);
             }
             self.modules.entry(module).or_default().levels = levels;
         }
@@ -110,29 +105,15 @@ impl Settings {
 
     /// Several modules may write to one file; it is opened once.
     fn open(&self, name: &str) -> Result<Arc<Sink>, LogFileError> {
-        let open = self
-            .modules
-            .values()
-            .filter_map(|module| module.sink.as_ref())
-            .find(|sink| sink.name() == name);
+        let open = self.modules.values().filter_map(|module| module.sink.as_ref()).find(|sink| sink.name() == name);
         match open {
             Some(sink) => Ok(sink.clone()),
-            None => Sink::open(name)
-                .map(Arc::new)
-                .map_err(|source| LogFileError {
-                    file: name.to_owned(),
-                    source,
-                }),
+            None => Sink::open(name).map(Arc::new).map_err(|source| LogFileError { file: name.to_owned(), source }),
         }
     }
 
     pub(super) fn of(&self, module: LogModule) -> Effective<'_> {
-        static UNSET: Module = Module {
-            levels: None,
-            timestamp: None,
-            source: None,
-            sink: None,
-        };
+        static UNSET: Module = Module { levels: None, timestamp: None, source: None, sink: None };
         let default = self.modules.get(&LogModule::Default).unwrap_or(&UNSET);
         let own = self.modules.get(&module).unwrap_or(default);
         let info_and_above = || LevelSet::parse("info+").ok().flatten().unwrap_or_default();
@@ -140,27 +121,17 @@ impl Settings {
             levels: own.levels.or(default.levels).unwrap_or_else(info_and_above),
             timestamp: own.timestamp.or(default.timestamp).unwrap_or(true),
             source: own.source.or(default.source).unwrap_or(false),
-            sink: own
-                .sink
-                .as_deref()
-                .or(default.sink.as_deref())
-                .unwrap_or(&self.stderr),
+            sink: own.sink.as_deref().or(default.sink.as_deref()).unwrap_or(&self.stderr),
         }
     }
 
     /// The least severe level that any module logs.
     pub(super) fn lowest(&self) -> Option<Severity> {
-        LogModule::ALL
-            .iter()
-            .filter_map(|module| self.of(*module).levels.lowest())
-            .min()
+        LogModule::ALL.iter().filter_map(|module| self.of(*module).levels.lowest()).min()
     }
 
     /// The levels of each module, in the order of [`LogModule::ALL`].
     pub(super) fn levels(&self) -> Vec<LevelSet> {
-        LogModule::ALL
-            .iter()
-            .map(|module| self.of(*module).levels)
-            .collect()
+        LogModule::ALL.iter().map(|module| self.of(*module).levels).collect()
     }
 }

@@ -29,10 +29,7 @@ const SYSLOG_FACILITY: u8 = 3 << 3;
 impl Sink {
     /// The standard error.
     pub(super) fn stderr() -> Self {
-        Self {
-            name: "stderr".to_owned(),
-            target: Target::Stderr,
-        }
+        Self { name: "stderr".to_owned(), target: Target::Stderr }
     }
 
     /// Opens what an `outputFile` names.
@@ -47,14 +44,9 @@ impl Sink {
                 socket.set_nonblocking(true)?;
                 Target::Syslog(socket)
             }
-            file => Target::File(Mutex::new(
-                File::options().append(true).create(true).open(file)?,
-            )),
+            file => Target::File(Mutex::new(File::options().append(true).create(true).open(file)?)),
         };
-        Ok(Self {
-            name: name.to_owned(),
-            target,
-        })
+        Ok(Self { name: name.to_owned(), target })
     }
 
     /// The name it was opened by.
@@ -82,9 +74,7 @@ impl Sink {
             Target::Stderr => io::stderr().lock().write_all(line.as_bytes()),
             Target::Stdout => {
                 let mut stdout = io::stdout().lock();
-                stdout
-                    .write_all(line.as_bytes())
-                    .and_then(|()| stdout.flush())
+                stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())
             }
             Target::File(file) => file.lock().write_all(line.as_bytes()),
             Target::Syslog(socket) => {
@@ -96,11 +86,7 @@ impl Sink {
                     Severity::Critical => 2,
                 };
                 let priority = SYSLOG_FACILITY | severity;
-                let entry = format!(
-                    "<{priority}>skrouterd[{}]: {}",
-                    std::process::id(),
-                    line.trim_end()
-                );
+                let entry = format!("<{priority}>skrouterd[{}]: {}", std::process::id(), line.trim_end());
                 socket.send(entry.as_bytes()).map(|_| ())
             }
         };

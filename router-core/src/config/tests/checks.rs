@@ -35,10 +35,7 @@ fn roles_have_to_fit_the_mode() {
         assert!(said.contains(expected), "{said}");
         assert!(said.contains("(line 2, column "), "{said}");
     }
-    accept(
-        Yaml,
-        "router: {mode: edge}\nconnector: {port: 1, role: edge}\n",
-    );
+    accept(Yaml, "router: {mode: edge}\nconnector: {port: 1, role: edge}\n");
     accept(
         Yaml,
         "router: {mode: interior}\nlistener: {port: 1, role: edge}\nlistener: {port: 2, role: inter-router}\n",
@@ -64,10 +61,7 @@ fn limits_have_the_texts_of_the_reference() {
             "listener: {port: 1, cost: 2147483648}",
             "Configuration: Invalid cost (2147483648) specified. Minimum value for cost is 1 and maximum value is 2147483647",
         ),
-        (
-            "tcpConnector: {port: 1}",
-            "Python: CError: Configuration: Address must be set",
-        ),
+        ("tcpConnector: {port: 1}", "Python: CError: Configuration: Address must be set"),
         (
             "tcpListener: {port: 1}",
             "Python: CError: Configuration: Exactly one of the 'address' or 'multiAddressStrategy' field must be set",
@@ -76,22 +70,10 @@ fn limits_have_the_texts_of_the_reference() {
             "tcpListener: {port: 1, address: a, multiAddressStrategy: weighted}",
             "Exactly one of the 'address' or 'multiAddressStrategy' field must be set",
         ),
-        (
-            "listener: {port: 1, sslProfile: DoesNotExist}",
-            "sslProfile 'DoesNotExist' not found",
-        ),
-        (
-            "router: {id: a b}",
-            "Router id attribute containing character ' ' in id 'a b' is disallowed.",
-        ),
-        (
-            "router: {id: a|b}",
-            "Router ID \"a|b\" contains an illegal character",
-        ),
-        (
-            "listener: {port: 1, openProperties: {product: x}}",
-            "Reserved key 'product' not allowed in openProperties",
-        ),
+        ("listener: {port: 1, sslProfile: DoesNotExist}", "sslProfile 'DoesNotExist' not found"),
+        ("router: {id: a b}", "Router id attribute containing character ' ' in id 'a b' is disallowed."),
+        ("router: {id: a|b}", "Router ID \"a|b\" contains an illegal character"),
+        ("listener: {port: 1, openProperties: {product: x}}", "Reserved key 'product' not allowed in openProperties"),
         (
             "router: {mode: interior}\nlistener: {port: 1, role: edge, openProperties: {a: x}}",
             "openProperties not allowed for role edge",
@@ -109,10 +91,7 @@ fn references_and_duplicates_are_found() {
             "sslProfiles: [{name: server}]\nlistener: {port: 1, sslProfile: sever}",
             "test.conf:2:33: sslProfile 'sever' not found; did you mean `server`?",
         ),
-        (
-            "listenerAddress: {address: a, value: 1, listener: x}",
-            "tcpListener 'x' not found",
-        ),
+        ("listenerAddress: {address: a, value: 1, listener: x}", "tcpListener 'x' not found"),
         (
             "tcpListener: {name: x, address: a, port: 1}\nlistenerAddress: {address: a, value: 1, listener: x}",
             "that tcpListener has no multiAddressStrategy",
@@ -121,55 +100,27 @@ fn references_and_duplicates_are_found() {
             "tcpListener: {name: x, port: 1, multiAddressStrategy: weighted}\nlistenerAddress: {address: a, value: 0, listener: x}",
             "test.conf:2:38: value: expected a whole number of at least 1, found `0`",
         ),
-        (
-            "listeners: [{name: a, port: 1}, {name: a, port: 2}]",
-            "there already is a listener with the name `a`",
-        ),
-        (
-            "logs: [{module: SERVER}, {module: SERVER}]",
-            "there already is a log with the module `SERVER`",
-        ),
-        (
-            "sslProfiles: [{name: a}, {name: a}]",
-            "there already is a sslProfile with the name `a`",
-        ),
-        (
-            "sslProfile: {certFile: x}",
-            "sslProfile needs the attribute `name`",
-        ),
+        ("listeners: [{name: a, port: 1}, {name: a, port: 2}]", "there already is a listener with the name `a`"),
+        ("logs: [{module: SERVER}, {module: SERVER}]", "there already is a log with the module `SERVER`"),
+        ("sslProfiles: [{name: a}, {name: a}]", "there already is a sslProfile with the name `a`"),
+        ("sslProfile: {certFile: x}", "sslProfile needs the attribute `name`"),
         (
             "listener: {port: amqp}\ntcpListener: {address: a, port: 5672}",
             "test.conf:2:33: port: :5672 is already taken by the listener `listener/:amqp`",
         ),
         ("address: {prefix: a/#}", "use `pattern` for wildcards"),
-        (
-            "address: {prefix: a, priority: 10}",
-            "priority: expected a whole number from 0 to 9, found `10`",
-        ),
+        ("address: {prefix: a, priority: 10}", "priority: expected a whole number from 0 to 9, found `10`"),
     ] {
         let message = refuse(Yaml, text);
-        assert!(
-            message.contains(expected),
-            "{text:?}\n  says    {message}\n  expected {expected}"
-        );
+        assert!(message.contains(expected), "{text:?}\n  says    {message}\n  expected {expected}");
     }
-    accept(
-        Yaml,
-        "listeners: [{name: a, port: 0}, {name: b, port: 0}]\ntcpListener: {name: a, address: a, port: 0}",
-    );
+    accept(Yaml, "listeners: [{name: a, port: 0}, {name: b, port: 0}]\ntcpListener: {name: a, address: a, port: 0}");
 }
 
 #[test]
 fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
-    for text in [
-        "policy: {enableVhostPolicy: yes}",
-        "policy: {policyDir: /x}",
-        "vhost: {hostname: h}",
-    ] {
-        assert!(
-            refuse(Yaml, text).contains("would let everybody in"),
-            "{text}"
-        );
+    for text in ["policy: {enableVhostPolicy: yes}", "policy: {policyDir: /x}", "vhost: {hostname: h}"] {
+        assert!(refuse(Yaml, text).contains("would let everybody in"), "{text}");
     }
     let c = accept(
         Yaml,
@@ -185,10 +136,7 @@ fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
         "connector `connector/127.0.0.1:1` stays closed",
         "listener `listener/:1` stays closed: policyVhost",
     ] {
-        assert!(
-            warnings.iter().any(|warning| warning.contains(expected)),
-            "{expected} is not in {warnings:#?}"
-        );
+        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected} is not in {warnings:#?}");
     }
     assert_eq!(warnings.len(), 5, "{warnings:#?}");
     assert!(c.connectors.is_empty() && c.listeners.is_empty());
@@ -202,28 +150,16 @@ fn passwords_do_not_show() {
     assert!(!refuse(Yaml, text).contains("hunter2"));
     let c = accept(Yaml, "sslProfile: {name: a, password: hunter2}");
     assert!(!format!("{c:?}").contains("hunter2"));
-    assert_eq!(
-        c.ssl_profiles
-            .first()
-            .and_then(|p| p.password.as_ref())
-            .map(|p| p.expose()),
-        Some("hunter2")
-    );
+    assert_eq!(c.ssl_profiles.first().and_then(|p| p.password.as_ref()).map(|p| p.expose()), Some("hunter2"));
 }
 
 #[test]
 fn a_router_can_be_named_later() {
     let mut c = accept(Yaml, "");
     c.name_router("X");
+    assert_eq!((c.router.id.as_deref(), c.router.identity.as_str()), (Some("X"), "router/X"));
     assert_eq!(
-        (c.router.id.as_deref(), c.router.identity.as_str()),
-        (Some("X"), "router/X")
-    );
-    assert_eq!(
-        c.store()
-            .expect("a store")
-            .read(None, None, Some("router/X"))
-            .map(|r| r.name().to_owned()),
+        c.store().expect("a store").read(None, None, Some("router/X")).map(|r| r.name().to_owned()),
         Ok("router/X".to_owned())
     );
 }

@@ -12,46 +12,23 @@ fn build(file: &str, flags: &[Flag]) -> Configuration {
 }
 
 fn host_port(flag: Result<Flag, FlagError>) -> String {
-    let c = build(
-        "",
-        &[flag.expect("a flag"), Flag::tls(Some("c"), Some("k"), None)],
-    );
+    let c = build("", &[flag.expect("a flag"), Flag::tls(Some("c"), Some("k"), None)]);
     let entity: &Entity = c
         .entities
         .iter()
-        .find(|entity| {
-            matches!(
-                entity.kind(),
-                EntityKind::Listener | EntityKind::TcpListener | EntityKind::Admin
-            )
-        })
+        .find(|entity| matches!(entity.kind(), EntityKind::Listener | EntityKind::TcpListener | EntityKind::Admin))
         .expect("an entity");
     let text = |name| entity.text(name).unwrap_or_default();
-    format!(
-        "{}|{}|{}{}",
-        text("host"),
-        text("port"),
-        text("address"),
-        text("sslProfile")
-    )
+    format!("{}|{}|{}{}", text("host"), text("port"), text("address"), text("sslProfile"))
 }
 
 #[test]
 fn forms_of_hosts_and_ports() {
-    assert_eq!(
-        host_port(Flag::listen("amqp://127.0.0.1:5673")),
-        "127.0.0.1|5673|"
-    );
-    assert_eq!(
-        host_port(Flag::listen("amqps://[::1]")),
-        "::1|amqps|command-line"
-    );
+    assert_eq!(host_port(Flag::listen("amqp://127.0.0.1:5673")), "127.0.0.1|5673|");
+    assert_eq!(host_port(Flag::listen("amqps://[::1]")), "::1|amqps|command-line");
     assert_eq!(host_port(Flag::listen(":0")), "|0|");
     assert_eq!(host_port(Flag::listen("example.org")), "example.org|amqp|");
-    assert_eq!(
-        host_port(Flag::tcp_listener("a=b=0.0.0.0:80")),
-        "0.0.0.0|80|a=b"
-    );
+    assert_eq!(host_port(Flag::tcp_listener("a=b=0.0.0.0:80")), "0.0.0.0|80|a=b");
     assert_eq!(host_port(Flag::admin("[::]:9")), "::|9|");
 }
 
@@ -64,10 +41,7 @@ fn other_forms_are_refused() {
         assert!(Flag::tcp_connector(wrong).is_err(), "{wrong}");
     }
     let error = Flag::tcp_connector("db").expect_err("no target");
-    assert_eq!(
-        error.to_string(),
-        "expected ADDRESS=HOST:PORT, such as database=127.0.0.1:5432, found `db`"
-    );
+    assert_eq!(error.to_string(), "expected ADDRESS=HOST:PORT, such as database=127.0.0.1:5432, found `db`");
 }
 
 #[test]
@@ -77,14 +51,8 @@ fn flags_replace_the_router_and_add_the_rest() {
         Flag::listen("amqp://h:2").expect("a flag"),
         Flag::router("--workers", "workerThreads", "3"),
     ];
-    let c = build(
-        "router: {id: A, mode: interior}\nlistener: {port: 1}",
-        &flags,
-    );
-    assert_eq!(
-        (c.router.id.as_deref(), c.router.mode, c.worker_threads),
-        (Some("B"), Mode::Interior, Some(3))
-    );
+    let c = build("router: {id: A, mode: interior}\nlistener: {port: 1}", &flags);
+    assert_eq!((c.router.id.as_deref(), c.router.mode, c.worker_threads), (Some("B"), Mode::Interior, Some(3)));
     assert_eq!(c.listeners.len(), 2);
 }
 

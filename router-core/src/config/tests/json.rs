@@ -29,44 +29,21 @@ const CONTROLLER: &str = r#"[
 fn a_file_of_the_controller_loads() {
     let c = accept(Json, CONTROLLER);
     assert_eq!(c.router.hello_max_age_seconds, 10);
-    assert_eq!(
-        c.router.metadata.as_deref(),
-        Some("{\"id\":\"4f\",\"version\":\"2.1\"}")
-    );
-    let names: Vec<_> = c
-        .listeners
-        .iter()
-        .map(|listener| listener.name.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        ["amqp", "amqps"],
-        "HTTP and router listeners are not put to work yet"
-    );
+    assert_eq!(c.router.metadata.as_deref(), Some("{\"id\":\"4f\",\"version\":\"2.1\"}"));
+    let names: Vec<_> = c.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!(names, ["amqp", "amqps"], "HTTP and router listeners are not put to work yet");
     let expected = TcpConnectorEntity {
         name: "backend@10.0.0.7".to_owned(),
         identity: "tcpConnector/10.0.0.7:8080:backend@10.0.0.7".to_owned(),
         ..c.tcp_connectors.first().cloned().expect("a connector")
     };
     assert_eq!(c.tcp_connectors, [expected]);
-    assert_eq!(
-        c.tcp_listeners
-            .first()
-            .map(|listener| listener.port.number()),
-        Some(1024)
-    );
+    assert_eq!(c.tcp_listeners.first().map(|listener| listener.port.number()), Some(1024));
     assert_eq!(value(&c, EntityKind::Site, "platform"), "kubernetes");
     let closed: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();
+    assert!(closed.iter().any(|warning| warning.contains(":11:6: listener `@9090` stays closed: HTTP")), "{closed:#?}");
     assert!(
-        closed
-            .iter()
-            .any(|warning| warning.contains(":11:6: listener `@9090` stays closed: HTTP")),
-        "{closed:#?}"
-    );
-    assert!(
-        closed
-            .iter()
-            .any(|warning| warning.contains("`inter-router` stays closed: role inter-router")),
+        closed.iter().any(|warning| warning.contains("`inter-router` stays closed: role inter-router")),
         "{closed:#?}"
     );
 }
@@ -76,39 +53,18 @@ fn mistakes_are_named_with_their_place() {
     for (text, expected) in [
         ("{}", "test.conf:1:1: expected a list of sections"),
         ("", "test.conf:1:1: expected JSON, found nothing"),
-        (
-            "[[\"router\"]]",
-            "test.conf:1:2: expected a section: [\"name\", {attributes}]",
-        ),
-        (
-            "[\n  [\"router\", {\"ide\": 1}]\n]",
-            "test.conf:2:15: unknown attribute `ide` of router",
-        ),
-        (
-            "[\n  [\"rooter\", {}]\n]",
-            "test.conf:2:4: unknown section `rooter`; did you mean `router`?",
-        ),
-        (
-            "[[\"router\", {\"workerThreads\": 1.5}]]",
-            "test.conf:1:31: workerThreads: expected a whole number",
-        ),
+        ("[[\"router\"]]", "test.conf:1:2: expected a section: [\"name\", {attributes}]"),
+        ("[\n  [\"router\", {\"ide\": 1}]\n]", "test.conf:2:15: unknown attribute `ide` of router"),
+        ("[\n  [\"rooter\", {}]\n]", "test.conf:2:4: unknown section `rooter`; did you mean `router`?"),
+        ("[[\"router\", {\"workerThreads\": 1.5}]]", "test.conf:1:31: workerThreads: expected a whole number"),
         ("[[\"router\", {\"workerThreads\": true}]]", "found `true`"),
-        (
-            "[[\"router\", {\"id\": \"a\",\n \"id\": \"b\"}]]",
-            "test.conf:2:2: `id` was already set on line 1",
-        ),
-        (
-            "[[\"listener\", {\"host\": [\"a\"]}]]",
-            "test.conf:1:24: host: expected text, found a list",
-        ),
+        ("[[\"router\", {\"id\": \"a\",\n \"id\": \"b\"}]]", "test.conf:2:2: `id` was already set on line 1"),
+        ("[[\"listener\", {\"host\": [\"a\"]}]]", "test.conf:1:24: host: expected text, found a list"),
         ("[[\"router\", {\"id\": 'a'}]]", "test.conf:1:20: not JSON:"),
         ("[[\"router\" {}]]", "not JSON: Expected comma"),
     ] {
         let message = refuse(Json, text);
-        assert!(
-            message.contains(expected),
-            "{text:?}\n  says    {message}\n  expected {expected}"
-        );
+        assert!(message.contains(expected), "{text:?}\n  says    {message}\n  expected {expected}");
     }
 }
 
@@ -116,10 +72,6 @@ fn mistakes_are_named_with_their_place() {
 fn depth_is_limited() {
     let open = "[".repeat(100_000);
     assert!(refuse(Json, &open).contains("not JSON"), "unclosed");
-    let deep = format!(
-        "[[\"vhost\", {{\"hostname\": \"h\", \"groups\": {}1{}}}]]",
-        "[".repeat(40),
-        "]".repeat(40)
-    );
+    let deep = format!("[[\"vhost\", {{\"hostname\": \"h\", \"groups\": {}1{}}}]]", "[".repeat(40), "]".repeat(40));
     assert!(refuse(Json, &deep).contains("may only nest 32 deep"));
 }

@@ -61,76 +61,26 @@ tcpConnector {
 #[test]
 fn a_file_of_the_reference_loads() {
     let c = accept(Text, HARNESS);
-    assert_eq!(
-        (c.router.id.as_deref(), c.router.mode),
-        (Some("QDR.A"), Mode::Interior)
-    );
+    assert_eq!((c.router.id.as_deref(), c.router.mode), (Some("QDR.A"), Mode::Interior));
     assert_eq!((c.router.worker_threads, c.worker_threads), (4, None));
-    let [listener] = c.listeners.as_slice() else {
-        panic!("{:?}", c.listeners)
-    };
-    assert_eq!(
-        (
-            listener.port.number(),
-            listener.idle_timeout_seconds,
-            listener.role
-        ),
-        (21000, 240, Role::Normal)
-    );
+    let [listener] = c.listeners.as_slice() else { panic!("{:?}", c.listeners) };
+    assert_eq!((listener.port.number(), listener.idle_timeout_seconds, listener.role), (21000, 240, Role::Normal));
     assert_eq!(listener.max_frame_size, 16384);
     assert_eq!(listener.identity, "listener/0.0.0.0:21000");
     assert_eq!(listener.name, listener.identity);
-    let properties = &listener
-        .open_properties
-        .as_ref()
-        .expect("open properties")
-        .0;
-    assert_eq!(
-        properties.first(),
-        Some(&("outer-string".to_owned(), Value::from("OPEN")))
-    );
-    assert_eq!(
-        properties
-            .get(1)
-            .map(|(_, value)| value.to_string())
-            .as_deref(),
-        Some("[one, 2, true, {deep: null}]")
-    );
-    assert_eq!(
-        c.connectors
-            .first()
-            .map(|connector| connector.host.as_str()),
-        Some("127.0.0.1")
-    );
+    let properties = &listener.open_properties.as_ref().expect("open properties").0;
+    assert_eq!(properties.first(), Some(&("outer-string".to_owned(), Value::from("OPEN"))));
+    assert_eq!(properties.get(1).map(|(_, value)| value.to_string()).as_deref(), Some("[one, 2, true, {deep: null}]"));
+    assert_eq!(c.connectors.first().map(|connector| connector.host.as_str()), Some("127.0.0.1"));
     let patterns: Vec<_> = c
         .addresses
         .iter()
-        .map(|address| {
-            (
-                address.prefix.as_deref().or(address.pattern.as_deref()),
-                address.distribution,
-            )
-        })
+        .map(|address| (address.prefix.as_deref().or(address.pattern.as_deref()), address.distribution))
         .collect();
-    assert_eq!(
-        patterns,
-        [
-            (Some("closest"), Distribution::Closest),
-            (Some("a/*/b.#"), Distribution::Multicast)
-        ]
-    );
-    assert_eq!(
-        c.tcp_listeners.first().map(|l| l.multi_address_strategy),
-        Some(MultiAddressStrategy::Priority)
-    );
-    assert_eq!(
-        c.tcp_listeners.first().map(|l| l.identity.as_str()),
-        Some("tcpListener/0.0.0.0:21002:several")
-    );
-    assert_eq!(
-        c.listener_addresses.first().map(|a| a.identity.as_str()),
-        Some("listenerAddress/several:one")
-    );
+    assert_eq!(patterns, [(Some("closest"), Distribution::Closest), (Some("a/*/b.#"), Distribution::Multicast)]);
+    assert_eq!(c.tcp_listeners.first().map(|l| l.multi_address_strategy), Some(MultiAddressStrategy::Priority));
+    assert_eq!(c.tcp_listeners.first().map(|l| l.identity.as_str()), Some("tcpListener/0.0.0.0:21002:several"));
+    assert_eq!(c.listener_addresses.first().map(|a| a.identity.as_str()), Some("listenerAddress/several:one"));
     assert!(c.warnings.is_empty(), "{:?}", c.warnings);
 }
 
@@ -140,15 +90,8 @@ fn singletons_and_log_modules_are_added() {
     assert_eq!(c.router.mode, Mode::Standalone);
     assert_eq!(c.policy.max_connections, 65535);
     assert_eq!(c.logs.len(), LogModule::ALL.len());
-    let default = c
-        .logs
-        .iter()
-        .find(|log| log.module == LogModule::Default)
-        .expect("DEFAULT");
-    assert_eq!(
-        (default.enable.as_deref(), default.output_file.as_deref()),
-        (Some("info+"), Some("stderr"))
-    );
+    let default = c.logs.iter().find(|log| log.module == LogModule::Default).expect("DEFAULT");
+    assert_eq!((default.enable.as_deref(), default.output_file.as_deref()), (Some("info+"), Some("stderr")));
     assert_eq!(default.identity, "log/DEFAULT");
 }
 
@@ -160,18 +103,7 @@ fn entities_are_in_the_order_of_their_creation() {
     use EntityKind::*;
     assert_eq!(
         kinds,
-        [
-            Log,
-            Router,
-            Network,
-            Policy,
-            Address,
-            Connector,
-            Listener,
-            TcpListener,
-            TcpConnector,
-            ListenerAddress
-        ]
+        [Log, Router, Network, Policy, Address, Connector, Listener, TcpListener, TcpConnector, ListenerAddress]
     );
 }
 
@@ -181,14 +113,9 @@ fn comments_blanks_and_dashes_do_not_hurt() {
         Text,
         "# a comment\n\nssl-profile{ # another\n  name : with blanks inside  # and a third\r\n  cert-file: /a b/c.pem\n\t}\t# end\n",
     );
-    let [profile] = c.ssl_profiles.as_slice() else {
-        panic!("{:?}", c.ssl_profiles)
-    };
+    let [profile] = c.ssl_profiles.as_slice() else { panic!("{:?}", c.ssl_profiles) };
     assert_eq!(profile.name, "with blanks inside");
-    assert_eq!(
-        profile.cert_file.as_deref(),
-        Some(std::path::Path::new("/a b/c.pem"))
-    );
+    assert_eq!(profile.cert_file.as_deref(), Some(std::path::Path::new("/a b/c.pem")));
 }
 
 #[test]
@@ -197,10 +124,7 @@ fn comments_inside_json_are_skipped() {
         Text,
         "listener {\n  port: 0\n  openProperties: {\n    # \"no\": \"}\",\n    \"yes\": \"}{#\"\n  }  # end\n  host: ::1\n}\n",
     );
-    assert_eq!(
-        value(&c, EntityKind::Listener, "openProperties"),
-        "{yes: }{#}"
-    );
+    assert_eq!(value(&c, EntityKind::Listener, "openProperties"), "{yes: }{#}");
     assert_eq!(value(&c, EntityKind::Listener, "host"), "::1");
 }
 
@@ -210,32 +134,15 @@ fn values_come_as_text() {
         Text,
         "listener {\n port: amqps\n http: FALSE\n cost: 7\n maxSessions: 0\n name: a\\u0041\\\\b\n}\nsite {\n version: 2.10\n}\n",
     );
-    assert_eq!(
-        c.listeners
-            .first()
-            .map(|listener| (listener.port.number(), listener.cost)),
-        Some((5671, 7))
-    );
-    assert_eq!(
-        c.listeners.first().map(|listener| listener.name.as_str()),
-        Some("aA\\b")
-    );
-    assert_eq!(
-        c.sites.first().and_then(|site| site.version.as_deref()),
-        Some("2.10")
-    );
+    assert_eq!(c.listeners.first().map(|listener| (listener.port.number(), listener.cost)), Some((5671, 7)));
+    assert_eq!(c.listeners.first().map(|listener| listener.name.as_str()), Some("aA\\b"));
+    assert_eq!(c.sites.first().and_then(|site| site.version.as_deref()), Some("2.10"));
 }
 
 /// A mistake, and what has to be said about it.
 const MISTAKES: &[(&str, &str)] = &[
-    (
-        "listener {\n    prot: 5672\n}\n",
-        "test.conf:2:5: unknown attribute `prot` of listener; did you mean `port`?",
-    ),
-    (
-        "lisener {\n}\n",
-        "test.conf:1:1: unknown section `lisener`; did you mean `listener`?",
-    ),
+    ("listener {\n    prot: 5672\n}\n", "test.conf:2:5: unknown attribute `prot` of listener; did you mean `port`?"),
+    ("lisener {\n}\n", "test.conf:1:1: unknown section `lisener`; did you mean `listener`?"),
     (
         "listener {\n  port: 5672\n  role: inter-rooter\n}\n",
         "test.conf:3:9: role: expected one of `normal`, `inter-router`, `route-container`, `edge`, `inter-edge` or \
@@ -253,97 +160,46 @@ const MISTAKES: &[(&str, &str)] = &[
         "listener {\n  authenticatePeer: maybe\n}\n",
         "test.conf:2:21: authenticatePeer: expected yes or no (or true, false, on, off), found `maybe`",
     ),
-    (
-        "tcpListener {\n  address: a\n}\n",
-        "test.conf:1:1: tcpListener needs the attribute `port`: a port",
-    ),
+    ("tcpListener {\n  address: a\n}\n", "test.conf:1:1: tcpListener needs the attribute `port`: a port"),
     (
         "tcpListener {\n  address: a\n  port: 1\n  operStatus: up\n}\n",
         "test.conf:4:3: attribute `operStatus` of tcpListener can only be read",
     ),
-    (
-        "listener {\n  port: 1\n  port: 2\n}\n",
-        "test.conf:3:3: `port` was already set on line 2",
-    ),
-    (
-        "listener {\n  port: 1\n",
-        "test.conf:1:1: section `listener` has no `}` at its end",
-    ),
+    ("listener {\n  port: 1\n  port: 2\n}\n", "test.conf:3:3: `port` was already set on line 2"),
+    ("listener {\n  port: 1\n", "test.conf:1:1: section `listener` has no `}` at its end"),
     (
         "listener {\nrouter {\n}\n",
         "test.conf:2:1: section `listener` of line 1 has to end with `}` before `router` begins",
     ),
     ("}\n", "test.conf:1:1: `}` without a section that it ends"),
-    (
-        "port: 1\n",
-        "test.conf:1:1: attribute `port` outside of a section; expected `section {`",
-    ),
-    (
-        "listener {\n  what is this\n}\n",
-        "test.conf:2:3: expected `name: value` or `}`, found `what is this`",
-    ),
-    (
-        "listener {\n  host:\n}\n",
-        "test.conf:2:8: host: expected a value, found nothing",
-    ),
-    (
-        "listener {\n  host: \"a\"\n}\n",
-        "test.conf:2:9: host: values are written without quotes: `a`",
-    ),
-    (
-        "listener {\n  name: \\d\n}\n",
-        "test.conf:2:9: name: a backslash has to be written twice: `\\d`",
-    ),
-    (
-        "listener {\n  openProperties: {\n    \"a\" 1\n  }\n}\n",
-        "test.conf:3:",
-    ),
-    (
-        "listener {\n  openProperties: {\n    \"a\": 1\n",
-        "test.conf:2:19: this map has no `}` at its end",
-    ),
-    (
-        "listener {\n  openProperties: {\n  } x\n}\n",
-        "test.conf:3:4: expected the end of the line after `}`, found `x`",
-    ),
+    ("port: 1\n", "test.conf:1:1: attribute `port` outside of a section; expected `section {`"),
+    ("listener {\n  what is this\n}\n", "test.conf:2:3: expected `name: value` or `}`, found `what is this`"),
+    ("listener {\n  host:\n}\n", "test.conf:2:8: host: expected a value, found nothing"),
+    ("listener {\n  host: \"a\"\n}\n", "test.conf:2:9: host: values are written without quotes: `a`"),
+    ("listener {\n  name: \\d\n}\n", "test.conf:2:9: name: a backslash has to be written twice: `\\d`"),
+    ("listener {\n  openProperties: {\n    \"a\" 1\n  }\n}\n", "test.conf:3:"),
+    ("listener {\n  openProperties: {\n    \"a\": 1\n", "test.conf:2:19: this map has no `}` at its end"),
+    ("listener {\n  openProperties: {\n  } x\n}\n", "test.conf:3:4: expected the end of the line after `}`, found `x`"),
     (
         "listener {\n  openProperties: 5\n}\n",
         "test.conf:2:19: openProperties: expected a map with ASCII names, found `5`",
     ),
-    (
-        "listener {\n  host: {\n  }\n}\n",
-        "test.conf:2:9: host: expected text, found a map",
-    ),
-    (
-        "address {\n  pattern: a b\n  prefix: c\n}\n",
-        "an address needs one of `prefix` and `pattern`, and not both",
-    ),
-    (
-        "log {\n module: DEFAULT\n enable: inof+\n}\n",
-        "found `inof+`; did you mean `info`?",
-    ),
+    ("listener {\n  host: {\n  }\n}\n", "test.conf:2:9: host: expected text, found a map"),
+    ("address {\n  pattern: a b\n  prefix: c\n}\n", "an address needs one of `prefix` and `pattern`, and not both"),
+    ("log {\n module: DEFAULT\n enable: inof+\n}\n", "found `inof+`; did you mean `info`?"),
 ];
 
 #[test]
 fn mistakes_are_named_with_their_place() {
     for (text, expected) in MISTAKES {
         let message = refuse(Text, text);
-        assert!(
-            message.contains(expected),
-            "{text:?}\n  says    {message}\n  expected {expected}"
-        );
+        assert!(message.contains(expected), "{text:?}\n  says    {message}\n  expected {expected}");
     }
 }
 
 #[test]
 fn all_mistakes_are_named_at_once() {
-    let message = refuse(
-        Text,
-        "router {\n  mod: interior\n}\nlistener {\n  cost: x\n  zzzz: 1\n}\n",
-    );
+    let message = refuse(Text, "router {\n  mod: interior\n}\nlistener {\n  cost: x\n  zzzz: 1\n}\n");
     assert_eq!(message.lines().count(), 3, "{message}");
-    assert!(
-        message.contains("zzzz` of listener; it has name, host, port"),
-        "{message}"
-    );
+    assert!(message.contains("zzzz` of listener; it has name, host, port"), "{message}");
 }

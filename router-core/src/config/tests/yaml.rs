@@ -16,43 +16,18 @@ fn entities_by_type_load() {
     );
     assert_eq!(c.router.id.as_deref(), Some("A"));
     assert_eq!(c.worker_threads, Some(2));
-    assert_eq!(
-        c.listeners
-            .iter()
-            .map(|l| l.port.number())
-            .collect::<Vec<_>>(),
-        [5672, 5673]
-    );
+    assert_eq!(c.listeners.iter().map(|l| l.port.number()).collect::<Vec<_>>(), [5672, 5673]);
     let second = c.listeners.get(1).expect("two listeners");
-    assert_eq!(
-        second.name, "no",
-        "a name stays a name, whatever YAML makes of it elsewhere"
-    );
+    assert_eq!(second.name, "no", "a name stays a name, whatever YAML makes of it elsewhere");
     let properties = second.open_properties.clone().expect("properties").0;
     assert_eq!(
-        properties
-            .into_iter()
-            .map(|(_, value)| value)
-            .collect::<Vec<_>>(),
-        [
-            Value::Integer(1),
-            Value::from("yes"),
-            Value::Bool(true),
-            Value::from("5")
-        ]
+        properties.into_iter().map(|(_, value)| value).collect::<Vec<_>>(),
+        [Value::Integer(1), Value::from("yes"), Value::Bool(true), Value::from("5")]
     );
     let listener = c.tcp_listeners.first().expect("a TCP listener");
-    assert_eq!(
-        (listener.keep_alive_seconds, listener.proxy_protocol),
-        (30, ProxyProtocolAccept::Any)
-    );
+    assert_eq!((listener.keep_alive_seconds, listener.proxy_protocol), (30, ProxyProtocolAccept::Any));
     assert_eq!(value(&c, EntityKind::TcpConnector, "host"), "::1");
-    assert_eq!(
-        c.admins
-            .first()
-            .map(|admin| (admin.host.as_str(), admin.port.number())),
-        Some(("127.0.0.1", 5680))
-    );
+    assert_eq!(c.admins.first().map(|admin| (admin.host.as_str(), admin.port.number())), Some(("127.0.0.1", 5680)));
 }
 
 #[test]
@@ -62,24 +37,12 @@ fn lists_of_entities_load() {
         "- router: {id: B}\n- [listener, {port: 1}]\n- type: io.skupper.router.listener\n  port: 2\n- listeners: [{port: 3}]\n",
     );
     assert_eq!(c.router.id.as_deref(), Some("B"));
-    assert_eq!(
-        c.listeners
-            .iter()
-            .map(|l| l.port.number())
-            .collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
+    assert_eq!(c.listeners.iter().map(|l| l.port.number()).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[test]
 fn nothing_is_a_configuration() {
-    for text in [
-        "",
-        "# only a comment\n",
-        "---\n",
-        "router:\n",
-        "router: ~\nlisteners: []\n",
-    ] {
+    for text in ["", "# only a comment\n", "---\n", "router:\n", "router: ~\nlisteners: []\n"] {
         assert!(accept(Yaml, text).listeners.is_empty(), "{text:?}");
     }
 }
@@ -87,50 +50,23 @@ fn nothing_is_a_configuration() {
 #[test]
 fn mistakes_are_named_with_their_place() {
     for (text, expected) in [
-        (
-            "router:\n  ide: A\n",
-            "test.conf:2:3: unknown attribute `ide` of router; did you mean `id`?",
-        ),
-        (
-            "tcpListner:\n  port: 1\n",
-            "test.conf:1:1: unknown section `tcpListner`; did you mean `tcpListener`?",
-        ),
-        (
-            "listeners:\n  - port: 1\n  - port: x\n",
-            "test.conf:3:11: port: expected a port",
-        ),
-        (
-            "listeners:\n  - 5\n",
-            "test.conf:2:5: expected the attributes of a listener, as a map",
-        ),
-        (
-            "listeners: 5672\n",
-            "expected the attributes of a listener, as a map",
-        ),
+        ("router:\n  ide: A\n", "test.conf:2:3: unknown attribute `ide` of router; did you mean `id`?"),
+        ("tcpListner:\n  port: 1\n", "test.conf:1:1: unknown section `tcpListner`; did you mean `tcpListener`?"),
+        ("listeners:\n  - port: 1\n  - port: x\n", "test.conf:3:11: port: expected a port"),
+        ("listeners:\n  - 5\n", "test.conf:2:5: expected the attributes of a listener, as a map"),
+        ("listeners: 5672\n", "expected the attributes of a listener, as a map"),
         ("hello\n", "test.conf:1:1: expected entities by type"),
-        (
-            "- hello\n",
-            "test.conf:1:3: expected an entity: `- listener: {port: 5672}`",
-        ),
+        ("- hello\n", "test.conf:1:3: expected an entity: `- listener: {port: 5672}`"),
         ("router: &a {id: A}\n", "anchors are not supported"),
         ("router: !!map {id: A}\n", "tags are not supported"),
         ("router:\n\tid: A\n", "test.conf:2:"),
         ("router: {id: A\n", "not YAML"),
-        (
-            "router:\n  id: A\n  id: B\n",
-            "test.conf:3:3: `id` was already set on line 2",
-        ),
-        (
-            "router: {id: A}\nrouters: [{id: B}]\n",
-            "there can only be one router",
-        ),
+        ("router:\n  id: A\n  id: B\n", "test.conf:3:3: `id` was already set on line 2"),
+        ("router: {id: A}\nrouters: [{id: B}]\n", "there can only be one router"),
         ("? [a]\n: b\n", "expected a name"),
     ] {
         let message = refuse(Yaml, text);
-        assert!(
-            message.contains(expected),
-            "{text:?}\n  says    {message}\n  expected {expected}"
-        );
+        assert!(message.contains(expected), "{text:?}\n  says    {message}\n  expected {expected}");
     }
 }
 

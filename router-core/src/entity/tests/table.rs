@@ -8,19 +8,9 @@ fn defaults_are_what_their_types_take() {
         for attribute in kind.descriptor().attributes {
             if let Some(default) = attribute.default {
                 let converted = attribute.ty.convert(default.into());
-                assert!(
-                    converted.is_ok(),
-                    "{}.{}: {converted:?}",
-                    kind.name(),
-                    attribute.name
-                );
+                assert!(converted.is_ok(), "{}.{}: {converted:?}", kind.name(), attribute.name);
             }
-            assert!(
-                !attribute.paragraph().is_empty(),
-                "{}.{} has no documentation",
-                kind.name(),
-                attribute.name
-            );
+            assert!(!attribute.paragraph().is_empty(), "{}.{} has no documentation", kind.name(), attribute.name);
         }
     }
 }
@@ -34,11 +24,7 @@ fn names_are_unique_and_found() {
         for alias in descriptor.aliases {
             assert_eq!(EntityKind::from_name(alias), Some(*kind));
         }
-        let mut names: Vec<_> = COMMON_ATTRIBUTES
-            .iter()
-            .chain(descriptor.attributes)
-            .map(|a| a.name)
-            .collect();
+        let mut names: Vec<_> = COMMON_ATTRIBUTES.iter().chain(descriptor.attributes).map(|a| a.name).collect();
         let all = names.len();
         names.sort_unstable();
         names.dedup();
@@ -48,11 +34,8 @@ fn names_are_unique_and_found() {
 
 #[test]
 fn typed_entities_and_records_are_two_views_of_the_same() {
-    let listener = TcpListenerEntity {
-        address: Some("a".to_owned()),
-        idle_timeout_seconds: 7,
-        ..TcpListenerEntity::default()
-    };
+    let listener =
+        TcpListenerEntity { address: Some("a".to_owned()), idle_timeout_seconds: 7, ..TcpListenerEntity::default() };
     let record = Entity::from(&listener);
     assert_eq!(record.get("idleTimeoutSeconds"), Some(&Value::Integer(7)));
     assert_eq!(TcpListenerEntity::from(&record), listener);
@@ -61,18 +44,9 @@ fn typed_entities_and_records_are_two_views_of_the_same() {
 #[test]
 fn types_take_what_the_reference_takes() {
     let convert = |ty: Type, value: Value| ty.convert(value).ok();
-    for (text, truth) in [
-        ("yes", true),
-        ("ON", true),
-        ("True", true),
-        ("no", false),
-        ("off", false),
-        ("False", false),
-    ] {
-        assert_eq!(
-            convert(Type::Boolean, text.into()),
-            Some(Value::Bool(truth))
-        );
+    for (text, truth) in [("yes", true), ("ON", true), ("True", true), ("no", false), ("off", false), ("False", false)]
+    {
+        assert_eq!(convert(Type::Boolean, text.into()), Some(Value::Bool(truth)));
     }
     assert_eq!(convert(Type::Boolean, "1".into()), None);
     assert_eq!(convert(Type::Boolean, 1.into()), Some(Value::Bool(true)));
@@ -86,13 +60,7 @@ fn types_take_what_the_reference_takes() {
     assert_eq!(convert(Type::Port, 5.into()), Some("5".into()));
     assert_eq!(convert(Type::Port, "+5".into()), None);
     assert_eq!(convert(Type::Port, "".into()), None);
-    assert_eq!(
-        convert(
-            Type::Properties,
-            Value::Map(vec![("é".to_owned(), 1.into())])
-        ),
-        None
-    );
+    assert_eq!(convert(Type::Properties, Value::Map(vec![("é".to_owned(), 1.into())])), None);
 }
 
 #[test]
