@@ -1,4 +1,4 @@
-//! Deliveries that say themselves where they go.
+//! Deliveries that say themselves where they go; and others of which there is nothing to forward yet.
 
 use amqp_proto::{
     condition,
@@ -27,6 +27,13 @@ pub(super) fn not_found() -> DeliveryState {
 }
 
 impl Core {
+    /// The first frame of a delivery is empty.
+    pub(super) fn pend(&mut self, key: Key, t: &Transfer) -> Option<InKey> {
+        let inlet = self.inlets.get_mut(key)?;
+        inlet.pending = Some(Box::new(Pending { cursor: HeadCursor::new(MAX_HEAD), bytes: Vec::new(), first: *t }));
+        None
+    }
+
     /// The first frame of an anonymous delivery.
     pub(super) fn first_anonymous(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
         match self.route_of(key, HeadCursor::new(MAX_HEAD), payload.as_slice(), t.end != End::More) {
@@ -41,8 +48,9 @@ impl Core {
         }
     }
 
-    /// The next frame of one whose address was not in the first.
-    pub(super) fn more_anonymous(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+    /// The next frame of one that was not forwarded yet.
+    pub(super) fn more_pending(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+        let address = self.inlets.get(key)?.address;
         let mut pending = self.inlets.get_mut(key)?.pending.take()?;
         if t.end == End::Aborted {
             self.counters.aborted += 1;
@@ -51,6 +59,14 @@ impl Core {
         }
         pending.bytes.extend_from_slice(payload.as_slice());
         let first = Transfer { end: t.end, settled: pending.first.settled || t.settled, ..pending.first };
+        if let Some(address) = address {
+            if payload.is_empty() && t.end == End::More {
+                pending.first = first;
+                self.inlets.get_mut(key)?.pending = Some(pending);
+                return None;
+            }
+            return self.admit(key, address, &first, payload, eg);
+        }
         match self.route_of(key, pending.cursor, &pending.bytes, t.end != End::More) {
             Route::To(address) => {
                 let block = Bytes::from(pending.bytes);

@@ -282,14 +282,15 @@ impl Core {
     /// The delivery that an inlet has not finished is aborted, as its sender would.
     pub(super) fn abandon_current(&mut self, inlet_key: Key, eg: &mut impl Egress) {
         let Some(inlet) = self.inlets.get_mut(inlet_key) else { return };
-        if inlet.pending.take().is_some() {
-            inlet.open = inlet.open.saturating_sub(1);
-            self.counters.aborted += 1;
-        }
+        let pending = inlet.pending.take().is_some();
         let current = std::mem::replace(&mut inlet.current, Key::NONE);
         if !current.is_none() {
             self.stalls.arrived();
             self.arrive(current, &crate::egress::Payload::empty(), End::Aborted, eg);
+        }
+        if pending {
+            self.counters.aborted += 1;
+            self.give_back(inlet_key);
         }
     }
 }

@@ -65,6 +65,8 @@ impl Core {
             return None;
         }
         match inlet.address {
+            // A delivery without bytes cannot be begun anywhere, but may be long.
+            _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
             Some(address) => self.admit(key, address, transfer, payload, eg),
             None => self.first_anonymous(key, transfer, payload, eg),
         }
@@ -108,7 +110,7 @@ impl Core {
     fn transfer_more(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
         let inlet = self.inlets.get_mut(key)?;
         if inlet.pending.is_some() {
-            return self.more_anonymous(key, t, payload, eg);
+            return self.more_pending(key, t, payload, eg);
         }
         let d = inlet.current;
         if d.is_none() {

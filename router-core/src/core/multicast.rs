@@ -178,6 +178,8 @@ impl Core {
         let report = !payload.is_empty() || end == End::More;
         let Some(child) = self.deliveries.get_mut(c) else { return };
         child.to = To::Worker { worker, remote: Key::NONE };
+        // It reads nothing here.
+        child.chunk = u64::MAX;
         child.posted = payload.len();
         let deliver = Deliver {
             mine: c.to_raw(),
@@ -234,16 +236,14 @@ impl Core {
             return;
         }
         let state = match parent.worst {
-            ACCEPTED => DeliveryState::Accepted,
-            MODIFIED | REJECTED => match parent.worst_state.take() {
-                Some(state) => *state,
-                None if parent.worst == MODIFIED => DeliveryState::modified(true, false),
-                None => DeliveryState::rejected(None),
-            },
-            _ => DeliveryState::Released,
+            // All were settled without a state; so is it.
+            0 => None,
+            ACCEPTED => Some(DeliveryState::Accepted),
+            RELEASED => Some(DeliveryState::Released),
+            _ => parent.worst_state.take().map(|state| *state),
         };
         parent.flags |= OUT_SETTLED;
-        self.decide(p, Some(&state), eg);
+        self.decide(p, state.as_ref(), eg);
     }
 
     /// The sender of a presettled delivery is done with it though some consumers are slow: they may miss copies, it need not wait.
@@ -412,8 +412,9 @@ impl Core {
         if !settled {
             self.settle_receiver(c, None, true, eg);
         }
-        let accepted = DeliveryState::Accepted;
-        self.note_outcome(parent, state.unwrap_or(&accepted));
+        if let Some(state) = state {
+            self.note_outcome(parent, state);
+        }
         if let Some(child) = self.deliveries.get_mut(c) {
             child.flags |= OUTCOME_SENT | OUT_SETTLED;
         }

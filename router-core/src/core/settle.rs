@@ -103,7 +103,8 @@ impl Core {
                     return;
                 };
                 count(&mut self.counters, state);
-                if delivery.has(SECOND) {
+                // Settled without a state there is nothing to wait for.
+                if delivery.has(SECOND) && state.is_some() {
                     delivery.flags |= OUTCOME_SENT;
                     let (seconds, deliveries) = (&mut inlet.seconds, &self.deliveries);
                     if seconds.len() > 16 && seconds.len() > 2 * inlet.open as usize {
@@ -225,6 +226,7 @@ impl Core {
     pub(super) fn remove(&mut self, d: Key, eg: &mut impl Egress) {
         self.drop_content(d, eg);
         self.unlist(d);
+        self.remote_done(d, eg);
         self.deliveries.remove(d);
     }
 

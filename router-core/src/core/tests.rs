@@ -1,1 +1,11 @@
+//! Scripts and random interleavings against a recording egress that behaves as peers would.
 
+mod credit;
+mod forwarding;
+mod lifecycle;
+mod multicast;
+mod operations;
+mod settlement;
+mod streaming;
+mod workers;
+mod world;
