@@ -44,12 +44,7 @@ impl ReadBlock {
     /// An empty block; memory is allocated by the first read.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            current: BytesMut::new(),
-            retired: VecDeque::new(),
-            size: 0,
-            allocated: 0,
-        }
+        Self { current: BytesMut::new(), retired: VecDeque::new(), size: 0, allocated: 0 }
     }
 
     /// The buffer to read into: it contains a copy of `prefix` (the incomplete frame that the connection kept, or nothing), and has room
@@ -58,9 +53,8 @@ impl ReadBlock {
         self.current.clear();
         let room = READ_BLOCK + prefix.len();
         // Back to the front if nobody refers to the block, which keeps small reads in the same cache lines; else what is left of it.
-        if !(self.size >= room && self.current.try_reclaim(self.size))
-            && !self.current.try_reclaim(room)
-        {
+        let front = self.size >= room && self.current.try_reclaim(self.size);
+        if !front && !self.current.try_reclaim(room) {
             self.replace(room);
         }
         self.current.extend_from_slice(prefix);
@@ -82,10 +76,7 @@ impl ReadBlock {
     /// Somebody still refers to the current block: set it aside and take one whose content was dropped meanwhile, or a new one.
     fn replace(&mut self, room: usize) {
         let wanted = room.max(BLOCK_SIZE);
-        let free = self
-            .retired
-            .iter_mut()
-            .position(|block| block.try_reclaim(wanted));
+        let free = self.retired.iter_mut().position(|block| block.try_reclaim(wanted));
         let next = free.and_then(|index| self.retired.remove(index));
         let next = next.unwrap_or_else(|| {
             self.allocated += 1;
@@ -138,11 +129,7 @@ impl BufferPool {
     /// An empty pool.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            free: Vec::new(),
-            bytes: 0,
-            low: 0,
-        }
+        Self { free: Vec::new(), bytes: 0, low: 0 }
     }
 
     /// An empty buffer with at least [`POOL_BUFFER`] bytes of room.

@@ -55,16 +55,9 @@ pub struct MailReceiver<T> {
 #[must_use]
 pub fn mailbox<T>() -> (MailSender<T>, MailReceiver<T>) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State {
-            items: Vec::new(),
-            waker: None,
-            senders: 1,
-            receiver_gone: false,
-        }),
+        state: Mutex::new(State { items: Vec::new(), waker: None, senders: 1, receiver_gone: false }),
     });
-    let sender = MailSender {
-        shared: Arc::clone(&shared),
-    };
+    let sender = MailSender { shared: Arc::clone(&shared) };
     (sender, MailReceiver { shared })
 }
 
@@ -127,9 +120,7 @@ impl<T> MailSender<T> {
 impl<T> Clone for MailSender<T> {
     fn clone(&self) -> Self {
         self.shared.with(|state| state.senders += 1);
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -137,11 +128,7 @@ impl<T> Drop for MailSender<T> {
     fn drop(&mut self) {
         let waker = self.shared.with(|state| {
             state.senders -= 1;
-            if state.senders == 0 {
-                state.waker.take()
-            } else {
-                None
-            }
+            if state.senders == 0 { state.waker.take() } else { None }
         });
         if let Some(waker) = waker {
             waker.wake();
@@ -155,11 +142,7 @@ impl<T> MailReceiver<T> {
     ///
     /// # Errors
     /// [`Closed`] as said.
-    pub fn poll_drain(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut Vec<T>,
-    ) -> Poll<Result<(), Closed>> {
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, into: &mut Vec<T>) -> Poll<Result<(), Closed>> {
         let (poll, _old) = self.shared.with(|state| {
             if take_all(state, into) {
                 return (Poll::Ready(Ok(())), None);

@@ -82,11 +82,7 @@ fn parse_v1(data: &[u8]) -> Result<Option<Proxied>, ProxyError> {
     }
     let within = data.get(..V1_MAX.min(data.len())).unwrap_or_default();
     let Some(end) = within.iter().position(|&b| b == b'\n') else {
-        return if data.len() >= V1_MAX {
-            Err(ProxyError::LineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if data.len() >= V1_MAX { Err(ProxyError::LineTooLong) } else { Ok(None) };
     };
     let Some(line) = within.get(..end).and_then(|line| line.strip_suffix(b"\r")) else {
         return Err(ProxyError::BadLine("line does not end with CRLF"));
@@ -100,39 +96,24 @@ fn parse_v1(data: &[u8]) -> Result<Option<Proxied>, ProxyError> {
         Some("TCP4") => tcp_words::<Ipv4Addr>(words)?,
         Some("TCP6") => tcp_words::<Ipv6Addr>(words)?,
         _ => {
-            return Err(ProxyError::BadLine(
-                "protocol is none of TCP4, TCP6, UNKNOWN",
-            ));
+            return Err(ProxyError::BadLine("protocol is none of TCP4, TCP6, UNKNOWN"));
         }
     };
-    Ok(Some(Proxied {
-        addrs: Some(addrs),
-        len,
-    }))
+    Ok(Some(Proxied { addrs: Some(addrs), len }))
 }
 
 fn tcp_words<'a, A: std::str::FromStr + Into<IpAddr>>(
     mut words: impl Iterator<Item = &'a str>,
 ) -> Result<(SocketAddr, SocketAddr), ProxyError> {
-    let mut addr = || {
-        words
-            .next()
-            .and_then(|word| word.parse::<A>().ok())
-            .map(Into::into)
-    };
+    let mut addr = || words.next().and_then(|word| word.parse::<A>().ok()).map(Into::into);
     let (Some(source), Some(destination)) = (addr(), addr()) else {
         return Err(ProxyError::BadLine("bad address"));
     };
     let mut port = || {
         let word = words.next()?;
         // No sign, no leading zero (PROXY §2.1).
-        let plain =
-            word.bytes().all(|b| b.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
-        if plain {
-            word.parse::<u16>().ok()
-        } else {
-            None
-        }
+        let plain = word.bytes().all(|b| b.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
+        if plain { word.parse::<u16>().ok() } else { None }
     };
     let (Some(source_port), Some(destination_port)) = (port(), port()) else {
         return Err(ProxyError::BadLine("bad port"));
@@ -140,10 +121,7 @@ fn tcp_words<'a, A: std::str::FromStr + Into<IpAddr>>(
     if words.next().is_some() {
         return Err(ProxyError::BadLine("too many words"));
     }
-    Ok((
-        SocketAddr::new(source, source_port),
-        SocketAddr::new(destination, destination_port),
-    ))
+    Ok((SocketAddr::new(source, source_port), SocketAddr::new(destination, destination_port)))
 }
 
 fn parse_v2(data: &[u8]) -> Result<Option<Proxied>, ProxyError> {
@@ -203,13 +181,8 @@ where
     let (destination, rest) = rest.split_first_chunk::<N>()?;
     let (source_port, rest) = rest.split_first_chunk::<2>()?;
     let destination_port = rest.first_chunk::<2>()?;
-    let addr = |ip: &[u8; N], port: &[u8; 2]| {
-        SocketAddr::new(IpAddr::from(*ip), u16::from_be_bytes(*port))
-    };
-    Some((
-        addr(source, source_port),
-        addr(destination, destination_port),
-    ))
+    let addr = |ip: &[u8; N], port: &[u8; 2]| SocketAddr::new(IpAddr::from(*ip), u16::from_be_bytes(*port));
+    Some((addr(source, source_port), addr(destination, destination_port)))
 }
 
 /// Appends a header that names `source` (the client) and `destination` (where it connected). If their families differ, both are written as IPv6.
@@ -230,11 +203,7 @@ pub fn write(version: Version, source: SocketAddr, destination: SocketAddr, out:
         Version::V2 => {
             out.extend_from_slice(&SIGNATURE);
             out.put_u8(0x21);
-            let (family, length) = if source.is_ipv4() {
-                (0x11, 12)
-            } else {
-                (0x21, 36)
-            };
+            let (family, length) = if source.is_ipv4() { (0x11, 12) } else { (0x21, 36) };
             out.put_u8(family);
             out.put_u16(length);
             for addr in [source, destination] {

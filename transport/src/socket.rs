@@ -59,10 +59,7 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self {
-            nodelay: true,
-            keepalive: None,
-        }
+        Self { nodelay: true, keepalive: None }
     }
 }
 

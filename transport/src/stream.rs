@@ -43,9 +43,9 @@ pub enum StreamError {
 impl From<io::Error> for StreamError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionAborted => Self::Reset,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                Self::Reset
+            }
             io::ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Io(error),
         }
@@ -175,11 +175,8 @@ impl Stream {
     /// The stream is broken.
     pub async fn write_all(&mut self, mut data: &[u8]) -> Result<(), StreamError> {
         while !data.is_empty() || self.has_pending_output() {
-            let outcome = if data.is_empty() {
-                self.try_flush()
-            } else {
-                self.try_write_vectored(&[IoSlice::new(data)])
-            };
+            let outcome =
+                if data.is_empty() { self.try_flush() } else { self.try_write_vectored(&[IoSlice::new(data)]) };
             match outcome {
                 Write::Done(n) => data = data.get(n.min(data.len())..).unwrap_or_default(),
                 Write::Blocked => self.writable().await,
@@ -263,18 +260,10 @@ impl From<PlainStream> for Stream {
 }
 
 /// Waits for either direction: `(readable, writable)`, at least one of them true. `want_write` false only waits for reads.
-pub fn poll_ready(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    want_write: bool,
-) -> Poll<(bool, bool)> {
+pub fn poll_ready(stream: &mut Stream, cx: &mut Context<'_>, want_write: bool) -> Poll<(bool, bool)> {
     let readable = stream.poll_read_ready(cx).is_ready();
     if !want_write {
-        return if readable {
-            Poll::Ready((true, false))
-        } else {
-            Poll::Pending
-        };
+        return if readable { Poll::Ready((true, false)) } else { Poll::Pending };
     }
     if readable {
         return Poll::Ready((true, stream.poll_write_ready(cx).is_ready()));

@@ -62,11 +62,7 @@ impl Workers {
     /// # Errors
     /// When a thread or its runtime cannot be created; those already started are stopped again.
     pub fn start(count: usize) -> io::Result<Self> {
-        let mut workers = Self {
-            handles: Vec::new(),
-            threads: Vec::new(),
-            stops: Vec::new(),
-        };
+        let mut workers = Self { handles: Vec::new(), threads: Vec::new(), stops: Vec::new() };
         for index in 0..count.max(1) {
             let (jobs, inbox) = mailbox();
             let handle = WorkerHandle { index, jobs };
@@ -148,10 +144,7 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// [`Closed`] when the worker has stopped, or the job panicked.
-    pub async fn call<R: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Closed> {
+    pub async fn call<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Result<R, Closed> {
         let (tx, rx) = oneshot::channel();
         self.run(move || {
             // The caller may have stopped waiting.
@@ -164,10 +157,7 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// [`Closed`] when the worker has stopped, or the job panicked.
-    pub fn call_blocking<R: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Closed> {
+    pub fn call_blocking<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Result<R, Closed> {
         let (tx, rx) = std::sync::mpsc::sync_channel(1);
         self.run(move || {
             let _ = tx.send(job());
@@ -190,9 +180,7 @@ pub fn current() -> Option<WorkerHandle> {
 /// When not called on a worker (or another [`LocalSet`]).
 pub fn spawn(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
     let task = tokio::task::spawn_local(CatchPanic::new(name, future));
-    Task {
-        handle: task.abort_handle(),
-    }
+    Task { handle: task.abort_handle() }
 }
 
 fn run_worker(

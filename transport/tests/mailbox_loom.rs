@@ -1,9 +1,5 @@
 //! Every interleaving of the mailbox's senders and receiver, by loom: the same source file, compiled against loom's locks.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the file is a public module elsewhere"
-)]
+#![allow(dead_code, unreachable_pub, reason = "the file is a public module elsewhere")]
 
 mod sync {
     pub(crate) use loom::sync::{Arc, Mutex};

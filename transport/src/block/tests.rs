@@ -50,11 +50,7 @@ fn alternating_kept_blocks_do_not_allocate_for_ever() {
             queue.pop_front();
         }
     }
-    assert!(
-        block.allocations() <= MAX_RETIRED as u64,
-        "{}",
-        block.allocations()
-    );
+    assert!(block.allocations() <= MAX_RETIRED as u64, "{}", block.allocations());
 }
 
 #[test]
@@ -115,11 +111,7 @@ fn shrinking_frees_what_was_not_needed() {
         pool.put(BytesMut::with_capacity(POOL_BUFFER));
     }
     pool.shrink();
-    assert_eq!(
-        pool.bytes(),
-        10 * POOL_BUFFER,
-        "all came since the last call"
-    );
+    assert_eq!(pool.bytes(), 10 * POOL_BUFFER, "all came since the last call");
     let used: Vec<_> = (0..4).map(|_| pool.take()).collect();
     for buffer in used {
         pool.put(buffer);

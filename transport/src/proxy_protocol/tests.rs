@@ -26,17 +26,12 @@ fn lines_of_version_1() {
         Some((addr("[2001:db8::1]:56324"), addr("[::1]:443")))
     );
     assert_eq!(addrs(b"PROXY UNKNOWN\r\n"), None);
-    assert_eq!(
-        addrs(b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n"),
-        None
-    );
+    assert_eq!(addrs(b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n"), None);
 }
 
 #[test]
 fn data_behind_the_header_is_not_touched() {
-    let found = parse(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n")
-        .unwrap()
-        .unwrap();
+    let found = parse(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n").unwrap().unwrap();
     assert_eq!(found.len, 32);
 }
 
@@ -99,82 +94,38 @@ fn headers_of_version_2() {
 
 #[test]
 fn wrong_headers_of_version_2() {
-    assert_eq!(
-        parse(&v2(0x11, 0x11, &[0; 12])),
-        Err(ProxyError::BadCommand(0x11))
-    );
-    assert_eq!(
-        parse(&v2(0x22, 0x11, &[0; 12])),
-        Err(ProxyError::BadCommand(0x22))
-    );
-    assert_eq!(
-        parse(&v2(0x21, 0x41, &[0; 12])),
-        Err(ProxyError::BadFamily(0x41))
-    );
-    assert_eq!(
-        parse(&v2(0x21, 0x13, &[0; 12])),
-        Err(ProxyError::BadFamily(0x13))
-    );
-    assert_eq!(
-        parse(&v2(0x21, 0x11, &[0; 11])),
-        Err(ProxyError::TooShort(11))
-    );
-    assert_eq!(
-        parse(&v2(0x21, 0x21, &[0; 35])),
-        Err(ProxyError::TooShort(35))
-    );
+    assert_eq!(parse(&v2(0x11, 0x11, &[0; 12])), Err(ProxyError::BadCommand(0x11)));
+    assert_eq!(parse(&v2(0x22, 0x11, &[0; 12])), Err(ProxyError::BadCommand(0x22)));
+    assert_eq!(parse(&v2(0x21, 0x41, &[0; 12])), Err(ProxyError::BadFamily(0x41)));
+    assert_eq!(parse(&v2(0x21, 0x13, &[0; 12])), Err(ProxyError::BadFamily(0x13)));
+    assert_eq!(parse(&v2(0x21, 0x11, &[0; 11])), Err(ProxyError::TooShort(11)));
+    assert_eq!(parse(&v2(0x21, 0x21, &[0; 35])), Err(ProxyError::TooShort(35)));
     let mut long = v2(0x21, 0x11, &[]);
     long[14..16].copy_from_slice(&0xffff_u16.to_be_bytes());
-    assert_eq!(
-        parse(&long),
-        Err(ProxyError::TooLong(0xffff)),
-        "said before the body is awaited"
-    );
+    assert_eq!(parse(&long), Err(ProxyError::TooLong(0xffff)), "said before the body is awaited");
 }
 
 #[test]
 fn what_is_written_can_be_read() {
     for version in [Version::V1, Version::V2] {
-        for (source, destination) in [
-            ("1.2.3.4:5", "6.7.8.9:10"),
-            ("[::1]:5", "[2001:db8::2]:65535"),
-        ] {
+        for (source, destination) in [("1.2.3.4:5", "6.7.8.9:10"), ("[::1]:5", "[2001:db8::2]:65535")] {
             let mut out = BytesMut::new();
             write(version, addr(source), addr(destination), &mut out);
             assert_eq!(addrs(&out), Some((addr(source), addr(destination))));
         }
         let mut mixed = BytesMut::new();
         write(version, addr("1.2.3.4:5"), addr("[::1]:6"), &mut mixed);
-        assert_eq!(
-            addrs(&mixed),
-            Some((addr("[::ffff:1.2.3.4]:5"), addr("[::1]:6")))
-        );
+        assert_eq!(addrs(&mixed), Some((addr("[::ffff:1.2.3.4]:5"), addr("[::1]:6"))));
         let mut mapped = BytesMut::new();
-        write(
-            version,
-            addr("[::ffff:1.2.3.4]:5"),
-            addr("6.7.8.9:10"),
-            &mut mapped,
-        );
-        assert_eq!(
-            addrs(&mapped),
-            Some((addr("1.2.3.4:5"), addr("6.7.8.9:10")))
-        );
+        write(version, addr("[::ffff:1.2.3.4]:5"), addr("6.7.8.9:10"), &mut mapped);
+        assert_eq!(addrs(&mapped), Some((addr("1.2.3.4:5"), addr("6.7.8.9:10"))));
         let mut local = BytesMut::new();
         write_local(version, &mut local);
         assert_eq!(addrs(&local), None);
     }
     let mut line = BytesMut::new();
-    write(
-        Version::V1,
-        addr("192.168.0.1:56324"),
-        addr("192.168.0.11:443"),
-        &mut line,
-    );
-    assert_eq!(
-        line.as_ref(),
-        b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n"
-    );
+    write(Version::V1, addr("192.168.0.1:56324"), addr("192.168.0.11:443"), &mut line);
+    assert_eq!(line.as_ref(), b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n");
 }
 
 proptest! {

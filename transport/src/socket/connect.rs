@@ -28,11 +28,7 @@ pub struct ConnectOptions {
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self {
-            family: Family::Any,
-            timeout: Duration::from_secs(10),
-            tcp: TcpOptions::default(),
-        }
+        Self { family: Family::Any, timeout: Duration::from_secs(10), tcp: TcpOptions::default() }
     }
 }
 
@@ -73,18 +69,10 @@ type Attempt = Pin<Box<dyn Future<Output = (SocketAddr, io::Result<TcpStream>)>>
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn connect(
-    host: &str,
-    port: u16,
-    options: &ConnectOptions,
-) -> Result<PlainStream, ConnectError> {
+pub async fn connect(host: &str, port: u16, options: &ConnectOptions) -> Result<PlainStream, ConnectError> {
     let stream = tokio::time::timeout(options.timeout, connect_any(host, port, options))
         .await
-        .map_err(|_| ConnectError::TimedOut {
-            host: host.to_owned(),
-            port,
-            after: options.timeout,
-        })??;
+        .map_err(|_| ConnectError::TimedOut { host: host.to_owned(), port, after: options.timeout })??;
     count(|c| c.connects += 1);
     let stream = PlainStream::new(stream);
     if let Err(error) = stream.set_options(&options.tcp) {
@@ -93,31 +81,16 @@ pub async fn connect(
     Ok(stream)
 }
 
-async fn connect_any(
-    host: &str,
-    port: u16,
-    options: &ConnectOptions,
-) -> Result<TcpStream, ConnectError> {
-    let unresolved = |source| ConnectError::Resolve {
-        host: host.to_owned(),
-        source,
-    };
+async fn connect_any(host: &str, port: u16, options: &ConnectOptions) -> Result<TcpStream, ConnectError> {
+    let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
     let mut addrs = resolve(host, port).await.map_err(unresolved)?;
     addrs.retain(|addr| options.family.admits(addr));
     let mut waiting = interleave(&addrs).into_iter();
     let Some(first) = waiting.next() else {
-        return Err(unresolved(io::Error::new(
-            io::ErrorKind::AddrNotAvailable,
-            "no address of the family asked for",
-        )));
+        return Err(unresolved(io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the family asked for")));
     };
     if waiting.len() == 0 {
-        return TcpStream::connect(first)
-            .await
-            .map_err(|source| ConnectError::Refused {
-                addr: first,
-                source,
-            });
+        return TcpStream::connect(first).await.map_err(|source| ConnectError::Refused { addr: first, source });
     }
     let mut running: Vec<Attempt> = vec![attempt(first)];
     let mut failed = None;
@@ -125,9 +98,7 @@ async fn connect_any(
         let outcome = if waiting.len() == 0 {
             Some(first_of(&mut running).await)
         } else {
-            tokio::time::timeout(STAGGER, first_of(&mut running))
-                .await
-                .ok()
+            tokio::time::timeout(STAGGER, first_of(&mut running)).await.ok()
         };
         match outcome {
             Some((_, Ok(stream))) => return Ok(stream),
@@ -137,9 +108,7 @@ async fn connect_any(
         if let Some(addr) = waiting.next() {
             running.push(attempt(addr));
         } else if running.is_empty() {
-            return Err(
-                failed.unwrap_or_else(|| unresolved(io::ErrorKind::AddrNotAvailable.into()))
-            );
+            return Err(failed.unwrap_or_else(|| unresolved(io::ErrorKind::AddrNotAvailable.into())));
         }
     }
 }
@@ -152,10 +121,7 @@ fn attempt(addr: SocketAddr) -> Attempt {
 async fn first_of(running: &mut Vec<Attempt>) -> (SocketAddr, io::Result<TcpStream>) {
     poll_fn(|cx| {
         for index in 0..running.len() {
-            if let Some(Poll::Ready(outcome)) = running
-                .get_mut(index)
-                .map(|attempt| attempt.as_mut().poll(cx))
-            {
+            if let Some(Poll::Ready(outcome)) = running.get_mut(index).map(|attempt| attempt.as_mut().poll(cx)) {
                 drop(running.swap_remove(index));
                 return Poll::Ready(outcome);
             }
@@ -170,10 +136,7 @@ fn interleave(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
     let Some(first) = addrs.first() else {
         return Vec::new();
     };
-    let (same, other): (Vec<_>, Vec<_>) = addrs
-        .iter()
-        .copied()
-        .partition(|addr| addr.is_ipv4() == first.is_ipv4());
+    let (same, other): (Vec<_>, Vec<_>) = addrs.iter().copied().partition(|addr| addr.is_ipv4() == first.is_ipv4());
     let mut others = other.into_iter();
     let mut order = Vec::with_capacity(addrs.len());
     for addr in same {

@@ -24,11 +24,7 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self {
-            family: Family::Any,
-            backlog: 0,
-            group: 1,
-        }
+        Self { family: Family::Any, backlog: 0, group: 1 }
     }
 }
 
@@ -104,11 +100,8 @@ impl ListenerSet {
     /// # Panics
     /// When called outside a runtime.
     pub fn into_acceptor(self) -> io::Result<Acceptor> {
-        let listeners = self
-            .sockets
-            .into_iter()
-            .map(tokio::net::TcpListener::from_std)
-            .collect::<io::Result<Vec<_>>>()?;
+        let listeners =
+            self.sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
         Ok(Acceptor { listeners, next: 0 })
     }
 }
@@ -125,10 +118,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// As said.
-    pub fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(PlainStream, SocketAddr)>> {
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(PlainStream, SocketAddr)>> {
         let count_of = self.listeners.len();
         for offset in 0..count_of {
             let index = (self.next + offset) % count_of;
@@ -190,11 +180,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// [`ListenError`]; nothing is left open then. A port on which anybody else listens is an error, also when they would share it.
-pub fn listen(
-    host: &str,
-    port: u16,
-    options: &ListenOptions,
-) -> Result<ListenerGroup, ListenError> {
+pub fn listen(host: &str, port: u16, options: &ListenOptions) -> Result<ListenerGroup, ListenError> {
     let candidates = candidates(host, port, options.family)?;
     if host.is_empty() && options.family == Family::Any {
         // The first that works: an IPv6 socket takes IPv4 as well.
@@ -214,26 +200,15 @@ pub fn listen(
 
 fn candidates(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>, ListenError> {
     if host.is_empty() {
-        let all = [
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        ];
-        return Ok(all
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, port))
-            .filter(|addr| family.admits(addr))
-            .collect());
+        let all = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        return Ok(all.into_iter().map(|ip| SocketAddr::new(ip, port)).filter(|addr| family.admits(addr)).collect());
     }
     let mut addrs = Vec::new();
     if let Some(ip) = literal(host) {
         addrs.push(SocketAddr::new(ip, port));
     } else {
-        let found = (host, port)
-            .to_socket_addrs()
-            .map_err(|source| ListenError::Resolve {
-                host: host.to_owned(),
-                source,
-            })?;
+        let found =
+            (host, port).to_socket_addrs().map_err(|source| ListenError::Resolve { host: host.to_owned(), source })?;
         for addr in found {
             if !addrs.contains(&addr) {
                 addrs.push(addr);
@@ -241,28 +216,18 @@ fn candidates(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>, 
         }
     }
     addrs.retain(|addr| family.admits(addr));
-    if addrs.is_empty() {
-        Err(no_address(host))
-    } else {
-        Ok(addrs)
-    }
+    if addrs.is_empty() { Err(no_address(host)) } else { Ok(addrs) }
 }
 
 fn no_address(host: &str) -> ListenError {
     ListenError::Resolve {
         host: host.to_owned(),
-        source: io::Error::new(
-            io::ErrorKind::AddrNotAvailable,
-            "none of the family asked for",
-        ),
+        source: io::Error::new(io::ErrorKind::AddrNotAvailable, "none of the family asked for"),
     }
 }
 
 fn lacks_family(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
-    )
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 /// A name may have an address of a family that the machine lacks (`localhost` as `::1` in many containers): such are left out as long as another works.
@@ -292,42 +257,26 @@ fn open_group(addrs: &[SocketAddr], options: &ListenOptions) -> Result<ListenerG
     if bound.is_empty() {
         return Err(lacking.unwrap_or_else(|| no_address("")));
     }
-    let backlog = if options.backlog == 0 {
-        libc::SOMAXCONN
-    } else {
-        i32::try_from(options.backlog).unwrap_or(i32::MAX)
-    };
+    let backlog =
+        if options.backlog == 0 { libc::SOMAXCONN } else { i32::try_from(options.backlog).unwrap_or(i32::MAX) };
     let mut listening = Vec::with_capacity(group);
     for set in sets {
         let mut sockets = Vec::with_capacity(set.len());
         for (socket, addr) in set.into_iter().zip(&bound) {
-            socket.listen(backlog).map_err(|source| ListenError::Bind {
-                addr: *addr,
-                source,
-            })?;
+            socket.listen(backlog).map_err(|source| ListenError::Bind { addr: *addr, source })?;
             sockets.push(socket.into());
         }
         listening.push(ListenerSet { sockets });
     }
-    Ok(ListenerGroup {
-        sets: listening,
-        addrs: bound,
-    })
+    Ok(ListenerGroup { sets: listening, addrs: bound })
 }
 
 /// Binds `group` sockets to one address. The first is bound before it agrees to share, so that a socket of anybody else's is a conflict
 /// even if that one would share: `SO_REUSEPORT` alone would silently split the connections between two programs.
-fn bind_all(
-    addr: SocketAddr,
-    group: usize,
-    family: Family,
-) -> io::Result<(Vec<Socket>, SocketAddr)> {
+fn bind_all(addr: SocketAddr, group: usize, family: Family) -> io::Result<(Vec<Socket>, SocketAddr)> {
     let first = new_socket(addr, family)?;
     first.bind(&addr.into())?;
-    let actual = first
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let actual = first.local_addr()?.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
     let mut sockets = vec![first];
     if group > 1 {
         for socket in &sockets {

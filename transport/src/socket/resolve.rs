@@ -26,10 +26,7 @@ pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let known = CACHE.with_borrow(|cache| {
-        cache
-            .get(host)
-            .filter(|(since, _)| since.elapsed() < KEEP)
-            .map(|(_, ips)| Arc::clone(ips))
+        cache.get(host).filter(|(since, _)| since.elapsed() < KEEP).map(|(_, ips)| Arc::clone(ips))
     });
     let ips = if let Some(ips) = known {
         ips
@@ -55,10 +52,7 @@ pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
 }
 
 pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    let host = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     host.parse().ok()
 }
 
@@ -80,10 +74,6 @@ pub fn parse_port(text: &str) -> Option<u16> {
         let mut words = line.split_ascii_whitespace();
         let name = words.next()?;
         let (port, protocol) = words.next()?.split_once('/')?;
-        if protocol == "tcp" && (name == text || words.any(|alias| alias == text)) {
-            port.parse().ok()
-        } else {
-            None
-        }
+        if protocol == "tcp" && (name == text || words.any(|alias| alias == text)) { port.parse().ok() } else { None }
     })
 }

@@ -1,24 +1,16 @@
 //! Listening and connecting on loopback.
 
-use super::{
-    ConnectError, ConnectOptions, Family, ListenError, ListenOptions, connect, listen, parse_port,
-};
+use super::{ConnectError, ConnectOptions, Family, ListenError, ListenOptions, connect, listen, parse_port};
 use crate::stream::{PlainStream, Stream};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn group(n: usize) -> ListenOptions {
-    ListenOptions {
-        group: n,
-        ..ListenOptions::default()
-    }
+    ListenOptions { group: n, ..ListenOptions::default() }
 }
 
 fn has_ipv6() -> bool {
@@ -34,16 +26,11 @@ fn a_group_shares_one_port_and_all_members_are_served() {
     let sets = group.into_sets();
     assert_eq!(sets.len(), 3);
     runtime().block_on(async {
-        let mut acceptors: Vec<_> = sets
-            .into_iter()
-            .map(|set| set.into_acceptor().unwrap())
-            .collect();
+        let mut acceptors: Vec<_> = sets.into_iter().map(|set| set.into_acceptor().unwrap()).collect();
         let mut served = [0; 3];
         // The kernel spreads by hash: 200 connections that all miss one of three sockets would be a wonder.
         for _ in 0..200 {
-            let client = tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .unwrap();
+            let client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
             let index = std::future::poll_fn(|cx| {
                 for (index, acceptor) in acceptors.iter_mut().enumerate() {
                     if let std::task::Poll::Ready(accepted) = acceptor.poll_accept(cx) {
@@ -85,9 +72,7 @@ fn a_port_can_be_used_again_at_once_after_connections() {
         let mut sets = first.into_sets().into_iter();
         let mut acceptor = sets.next().unwrap().into_acceptor().unwrap();
         drop(sets);
-        let client = tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .unwrap();
+        let client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let (server, _) = acceptor.accept().await;
         // The server closes first and is left in TIME_WAIT.
         drop(server);
@@ -107,21 +92,14 @@ fn an_empty_host_means_all_addresses_of_both_families() {
         clients.push(TcpStream::connect(("::1", port)).unwrap());
     }
     runtime().block_on(async {
-        let mut sets: Vec<_> = group
-            .into_sets()
-            .into_iter()
-            .map(|s| s.into_acceptor().unwrap())
-            .collect();
+        let mut sets: Vec<_> = group.into_sets().into_iter().map(|s| s.into_acceptor().unwrap()).collect();
         for _ in 0..clients.len() {
             let (first, rest) = sets.split_at_mut(1);
             let (stream, peer) = tokio::select! {
                 accepted = first[0].accept() => accepted,
                 accepted = rest[0].accept() => accepted,
             };
-            assert!(
-                clients.iter().any(|c| c.local_addr().unwrap() == peer),
-                "v4 appears as v4: {peer}"
-            );
+            assert!(clients.iter().any(|c| c.local_addr().unwrap() == peer), "v4 appears as v4: {peer}");
             assert_eq!(Stream::from(stream).peer_addr().unwrap(), peer);
         }
     });
@@ -129,21 +107,12 @@ fn an_empty_host_means_all_addresses_of_both_families() {
 
 #[test]
 fn families_are_kept_apart_when_asked() {
-    let v4 = ListenOptions {
-        family: Family::V4,
-        ..ListenOptions::default()
-    };
+    let v4 = ListenOptions { family: Family::V4, ..ListenOptions::default() };
     let only4 = listen("", 0, &v4).unwrap();
     assert!(only4.addrs().iter().all(SocketAddr::is_ipv4));
-    assert!(matches!(
-        listen("::1", 0, &v4),
-        Err(ListenError::Resolve { .. })
-    ));
+    assert!(matches!(listen("::1", 0, &v4), Err(ListenError::Resolve { .. })));
     if has_ipv6() {
-        let v6 = ListenOptions {
-            family: Family::V6,
-            ..ListenOptions::default()
-        };
+        let v6 = ListenOptions { family: Family::V6, ..ListenOptions::default() };
         let only6 = listen("", 0, &v6).unwrap();
         assert!(only6.addrs().iter().all(SocketAddr::is_ipv6));
         let local = listen("[::1]", 0, &v6).unwrap();
@@ -160,16 +129,11 @@ fn names_are_resolved_on_both_sides() {
     assert!(group.addrs().iter().all(|addr| addr.ip().is_loopback()));
     assert!(group.addrs().iter().all(|addr| addr.port() == group.port()));
     runtime().block_on(async {
-        let stream = connect("localhost", group.port(), &ConnectOptions::default())
-            .await
-            .unwrap();
+        let stream = connect("localhost", group.port(), &ConnectOptions::default()).await.unwrap();
         assert!(group.addrs().contains(&stream.peer_addr().unwrap()));
     });
     let error = listen("no-such-host.invalid", 1, &ListenOptions::default()).unwrap_err();
-    assert!(
-        error.to_string().contains("no-such-host.invalid"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
 }
 
 #[test]
@@ -179,10 +143,7 @@ fn refusal_is_told_with_the_address() {
     drop(free);
     runtime().block_on(async {
         match connect("127.0.0.1", addr.port(), &ConnectOptions::default()).await {
-            Err(ConnectError::Refused {
-                addr: tried,
-                source,
-            }) => {
+            Err(ConnectError::Refused { addr: tried, source }) => {
                 assert_eq!(tried, addr);
                 assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
             }
@@ -201,17 +162,9 @@ fn an_address_of_the_other_family_is_tried_as_well() {
     let port = only4.local_addr().unwrap().port();
     runtime().block_on(async {
         // "localhost" is ::1 first on most machines, which refuses here.
-        let stream = connect("localhost", port, &ConnectOptions::default())
-            .await
-            .unwrap();
-        assert_eq!(
-            stream.peer_addr().unwrap().ip(),
-            IpAddr::from([127, 0, 0, 1])
-        );
-        let only6 = ConnectOptions {
-            family: Family::V6,
-            ..ConnectOptions::default()
-        };
+        let stream = connect("localhost", port, &ConnectOptions::default()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
+        let only6 = ConnectOptions { family: Family::V6, ..ConnectOptions::default() };
         assert!(connect("localhost", port, &only6).await.is_err());
     });
 }
@@ -220,16 +173,11 @@ fn an_address_of_the_other_family_is_tried_as_well() {
 fn a_connect_that_gets_no_answer_times_out() {
     // A full backlog: further SYNs are dropped, so that no answer comes.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(0).unwrap();
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
     runtime().block_on(async {
-        let options = ConnectOptions {
-            timeout: Duration::from_millis(300),
-            ..ConnectOptions::default()
-        };
+        let options = ConnectOptions { timeout: Duration::from_millis(300), ..ConnectOptions::default() };
         let mut held = Vec::new();
         let error = loop {
             match connect("127.0.0.1", addr.port(), &options).await {
@@ -258,18 +206,12 @@ fn options_reach_the_socket() {
             },
             ..ConnectOptions::default()
         };
-        let stream: PlainStream =
-            connect("127.0.0.1", listener.local_addr().unwrap().port(), &options)
-                .await
-                .unwrap();
+        let stream: PlainStream = connect("127.0.0.1", listener.local_addr().unwrap().port(), &options).await.unwrap();
         let socket = socket2::SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
-        assert_eq!(
-            socket.tcp_keepalive_interval().unwrap(),
-            Duration::from_secs(3)
-        );
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(3));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
     });
 }

@@ -31,11 +31,7 @@ impl PlainStream {
     /// Takes over a connected socket of tokio's.
     #[must_use]
     pub const fn new(io: TcpStream) -> Self {
-        Self {
-            io,
-            broken: false,
-            write_ended: false,
-        }
+        Self { io, broken: false, write_ended: false }
     }
 
     /// Ready when a read may find something.
@@ -133,11 +129,7 @@ impl PlainStream {
             let n = result?;
             sent = Some(n);
             // As for reads: a short write means that the socket is full.
-            if n < total {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
+            if n < total { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match (sent, outcome) {
             (Some(n), _) => Ok(n),

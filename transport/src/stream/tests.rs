@@ -7,14 +7,9 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 
 fn run<F: std::future::Future<Output = ()>>(test: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(std::time::Duration::from_secs(30), test())
-            .await
-            .expect("test hangs");
+        tokio::time::timeout(std::time::Duration::from_secs(30), test()).await.expect("test hangs");
     });
 }
 
@@ -22,21 +17,14 @@ async fn pair() -> (Stream, Stream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (a, b) = tokio::join!(tokio::net::TcpStream::connect(addr), listener.accept());
-    (
-        PlainStream::new(a.unwrap()).into(),
-        PlainStream::new(b.unwrap().0).into(),
-    )
+    (PlainStream::new(a.unwrap()).into(), PlainStream::new(b.unwrap().0).into())
 }
 
 #[test]
 fn a_stream_is_small() {
     assert!(size_of::<Stream>() <= 40, "{}", size_of::<Stream>());
     // State of TLS comes in one box; rustls' own part dominates it.
-    assert!(
-        size_of::<crate::tls::TlsStream>() <= 2048,
-        "{}",
-        size_of::<crate::tls::TlsStream>()
-    );
+    assert!(size_of::<crate::tls::TlsStream>() <= 2048, "{}", size_of::<crate::tls::TlsStream>());
 }
 
 #[test]
@@ -101,10 +89,7 @@ fn a_full_socket_blocks_after_a_short_write_without_a_second_call() {
         }
         let after = metrics::snapshot();
         assert_eq!(after.bytes_written - before.bytes_written, written as u64);
-        assert_eq!(
-            after.blocked_writes, before.blocked_writes,
-            "no call in vain"
-        );
+        assert_eq!(after.blocked_writes, before.blocked_writes, "no call in vain");
         let mut buf = BytesMut::with_capacity(1 << 20);
         let mut read = 0;
         while read < written {
@@ -112,10 +97,7 @@ fn a_full_socket_blocks_after_a_short_write_without_a_second_call() {
             buf.clear();
         }
         a.writable().await;
-        assert!(matches!(
-            a.try_write_vectored(&[IoSlice::new(b"x")]),
-            Write::Done(1)
-        ));
+        assert!(matches!(a.try_write_vectored(&[IoSlice::new(b"x")]), Write::Done(1)));
     });
 }
 
@@ -138,19 +120,10 @@ fn a_reset_is_never_an_end() {
         let (a, mut b) = pair().await;
         a.reset();
         let mut buf = BytesMut::with_capacity(64);
-        assert!(matches!(
-            b.read_some(&mut buf).await,
-            Err(StreamError::Reset)
-        ));
+        assert!(matches!(b.read_some(&mut buf).await, Err(StreamError::Reset)));
         // The kernel tells of it once, and then reports an end.
-        assert!(matches!(
-            b.try_read(&mut buf),
-            Read::Failed(StreamError::Reset)
-        ));
-        assert!(matches!(
-            b.try_read(&mut buf),
-            Read::Failed(StreamError::Reset)
-        ));
+        assert!(matches!(b.try_read(&mut buf), Read::Failed(StreamError::Reset)));
+        assert!(matches!(b.try_read(&mut buf), Read::Failed(StreamError::Reset)));
     });
 }
 
@@ -189,10 +162,7 @@ fn reset_on_drop_resets() {
         a.reset_on_drop();
         drop(a);
         let mut buf = BytesMut::with_capacity(64);
-        assert!(matches!(
-            b.read_some(&mut buf).await,
-            Err(StreamError::Reset)
-        ));
+        assert!(matches!(b.read_some(&mut buf).await, Err(StreamError::Reset)));
     });
 }
 
@@ -207,9 +177,6 @@ fn both_directions_can_be_awaited_at_once() {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(poll_ready(&mut b, &mut cx, false).is_pending());
         a.write_all(b"x").await.unwrap();
-        assert_eq!(
-            poll_fn(|cx| poll_ready(&mut b, cx, false)).await,
-            (true, false)
-        );
+        assert_eq!(poll_fn(|cx| poll_ready(&mut b, cx, false)).await, (true, false));
     });
 }

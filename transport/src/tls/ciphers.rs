@@ -14,48 +14,18 @@ struct Known {
 
 /// In order of preference.
 static KNOWN: [Known; 9] = [
-    Known {
-        suite: suite::TLS13_AES_256_GCM_SHA384,
-        openssl: "TLS_AES_256_GCM_SHA384",
-        keywords: &[],
-    },
-    Known {
-        suite: suite::TLS13_AES_128_GCM_SHA256,
-        openssl: "TLS_AES_128_GCM_SHA256",
-        keywords: &[],
-    },
-    Known {
-        suite: suite::TLS13_CHACHA20_POLY1305_SHA256,
-        openssl: "TLS_CHACHA20_POLY1305_SHA256",
-        keywords: &[],
-    },
+    Known { suite: suite::TLS13_AES_256_GCM_SHA384, openssl: "TLS_AES_256_GCM_SHA384", keywords: &[] },
+    Known { suite: suite::TLS13_AES_128_GCM_SHA256, openssl: "TLS_AES_128_GCM_SHA256", keywords: &[] },
+    Known { suite: suite::TLS13_CHACHA20_POLY1305_SHA256, openssl: "TLS_CHACHA20_POLY1305_SHA256", keywords: &[] },
     Known {
         suite: suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
         openssl: "ECDHE-ECDSA-AES256-GCM-SHA384",
-        keywords: &[
-            "AECDSA",
-            "ECDSA",
-            "AES",
-            "AES256",
-            "AESGCM",
-            "SHA384",
-            "SUITEB192",
-            "SUITEB128",
-        ],
+        keywords: &["AECDSA", "ECDSA", "AES", "AES256", "AESGCM", "SHA384", "SUITEB192", "SUITEB128"],
     },
     Known {
         suite: suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
         openssl: "ECDHE-ECDSA-AES128-GCM-SHA256",
-        keywords: &[
-            "AECDSA",
-            "ECDSA",
-            "AES",
-            "AES128",
-            "AESGCM",
-            "SHA256",
-            "SUITEB128",
-            "SUITEB128ONLY",
-        ],
+        keywords: &["AECDSA", "ECDSA", "AES", "AES128", "AESGCM", "SHA256", "SUITEB128", "SUITEB128ONLY"],
     },
     Known {
         suite: suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -183,11 +153,11 @@ pub(super) fn select(
     let mut chosen: Vec<&'static Known> = Vec::new();
     let mut banned: Vec<&'static Known> = Vec::new();
     let mut ignored = Vec::new();
-    let elements = list
-        .split([':', ',', ' ', ';', '\t'])
-        .filter(|element| !element.is_empty());
+    let elements = list.split([':', ',', ' ', ';', '\t']).filter(|element| !element.is_empty());
     for element in elements {
-        if element.starts_with('@') {
+        // `DEFAULT@SECLEVEL=2`, `@STRENGTH`: order and strength are rustls' business.
+        let element = element.split('@').next().unwrap_or_default();
+        if element.is_empty() {
             continue;
         }
         let (operator, words) = match element.split_at_checked(1) {
@@ -198,9 +168,8 @@ pub(super) fn select(
         if matching.is_empty() && operator.is_empty() && words.contains('-') {
             ignored.push(words.to_owned());
         }
-        let is_in = |known: &&'static Known, set: &[&'static Known]| {
-            set.iter().any(|other| std::ptr::eq(*other, *known))
-        };
+        let is_in =
+            |known: &&'static Known, set: &[&'static Known]| set.iter().any(|other| std::ptr::eq(*other, *known));
         match operator {
             "!" => {
                 chosen.retain(|known| !is_in(known, &matching));
@@ -208,8 +177,7 @@ pub(super) fn select(
             }
             "-" => chosen.retain(|known| !is_in(known, &matching)),
             "+" => {
-                let (moved, mut kept): (Vec<_>, Vec<_>) =
-                    chosen.iter().partition(|known| is_in(known, &matching));
+                let (moved, mut kept): (Vec<_>, Vec<_>) = chosen.iter().partition(|known| is_in(known, &matching));
                 kept.extend(moved);
                 chosen = kept;
             }
@@ -224,28 +192,15 @@ pub(super) fn select(
     }
     if !chosen.iter().any(|known| known.suite.tls13().is_some()) {
         let newest = KNOWN.iter().filter(|known| known.suite.tls13().is_some());
-        let allowed: Vec<_> = newest
-            .filter(|known| !banned.iter().any(|other| std::ptr::eq(*other, *known)))
-            .collect();
+        let allowed: Vec<_> = newest.filter(|known| !banned.iter().any(|other| std::ptr::eq(*other, *known))).collect();
         chosen.splice(0..0, allowed);
     }
-    let suites: Vec<_> = chosen
-        .iter()
-        .map(|known| known.suite)
-        .filter(|suite| available.contains(suite))
-        .collect();
+    let suites: Vec<_> = chosen.iter().map(|known| known.suite).filter(|suite| available.contains(suite)).collect();
     for version in versions {
-        if !suites
-            .iter()
-            .any(|suite| suite.version().version == version.version)
-        {
+        if !suites.iter().any(|suite| suite.version().version == version.version) {
             return Err(format!(
                 "'{list}' leaves no cipher suite for {}; supported are {}",
-                if version.version == TLS13.version {
-                    "TLSv1.3"
-                } else {
-                    "TLSv1.2"
-                },
+                if version.version == TLS13.version { "TLSv1.3" } else { "TLSv1.2" },
                 names()
             ));
         }
@@ -258,25 +213,16 @@ fn matching(words: &str) -> Result<Vec<&'static Known>, String> {
     let mut found: Vec<&'static Known> = KNOWN.iter().collect();
     for word in words.split('+') {
         let upper = word.to_ascii_uppercase();
-        if let Some(known) = KNOWN
-            .iter()
-            .find(|known| known.openssl == upper || iana_name(known) == upper)
-        {
+        if let Some(known) = KNOWN.iter().find(|known| known.openssl == upper || iana_name(known) == upper) {
             found.retain(|other| std::ptr::eq(*other, known));
         } else if ALL_OF_OURS.contains(&upper.as_str()) {
             found.retain(|known| !known.keywords.is_empty());
-        } else if KNOWN
-            .iter()
-            .any(|known| known.keywords.contains(&upper.as_str()))
-        {
+        } else if KNOWN.iter().any(|known| known.keywords.contains(&upper.as_str())) {
             found.retain(|known| known.keywords.contains(&upper.as_str()));
         } else if NONE_OF_OURS.contains(&upper.as_str()) || is_openssl_name(&upper) {
             found.clear();
         } else {
-            return Err(format!(
-                "unknown cipher '{word}'; supported are {}",
-                names()
-            ));
+            return Err(format!("unknown cipher '{word}'; supported are {}", names()));
         }
     }
     Ok(found)
@@ -302,32 +248,19 @@ fn iana_name(known: &Known) -> String {
 }
 
 fn names() -> String {
-    KNOWN
-        .iter()
-        .map(|known| known.openssl)
-        .collect::<Vec<_>>()
-        .join(", ")
+    KNOWN.iter().map(|known| known.openssl).collect::<Vec<_>>().join(", ")
 }
 
 /// OpenSSL's name of a suite.
 pub(super) fn openssl_name(suite: SupportedCipherSuite) -> &'static str {
-    KNOWN
-        .iter()
-        .find(|known| known.suite == suite)
-        .map_or("", |known| known.openssl)
+    KNOWN.iter().find(|known| known.suite == suite).map_or("", |known| known.openssl)
 }
 
 /// Versions named by `protocols`; both without it.
-pub(super) fn parse_protocols(
-    text: Option<&str>,
-) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+pub(super) fn parse_protocols(text: Option<&str>) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let mut versions = Vec::new();
     let mut too_old = Vec::new();
-    for word in text
-        .unwrap_or_default()
-        .split([' ', ',', '\t'])
-        .filter(|word| !word.is_empty())
-    {
+    for word in text.unwrap_or_default().split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
         let version = match word {
             "TLSv1.3" => &TLS13,
             "TLSv1.2" => &TLS12,
@@ -336,9 +269,7 @@ pub(super) fn parse_protocols(
                 continue;
             }
             other => {
-                return Err(format!(
-                    "unknown protocol '{other}'; supported are TLSv1.2 and TLSv1.3"
-                ));
+                return Err(format!("unknown protocol '{other}'; supported are TLSv1.2 and TLSv1.3"));
             }
         };
         if !versions.contains(&version) {

@@ -42,9 +42,7 @@ pub enum TlsConfigError {
         problem: String,
     },
     /// An attribute is missing that this use of the profile needs.
-    #[error(
-        "Failed to configure TLS {attribute}: sslProfile '{profile}' has none, but {needed_by} needs it"
-    )]
+    #[error("Failed to configure TLS {attribute}: sslProfile '{profile}' has none, but {needed_by} needs it")]
     Missing {
         /// Name of the profile.
         profile: String,

@@ -42,13 +42,8 @@ impl TlsServer {
     ///
     /// # Errors
     /// As there.
-    pub async fn accept_after(
-        &self,
-        socket: PlainStream,
-        received: &[u8],
-    ) -> Result<Stream, HandshakeError> {
-        let session = UnbufferedServerConnection::new(Arc::clone(&self.config))
-            .map_err(HandshakeError::from_rustls)?;
+    pub async fn accept_after(&self, socket: PlainStream, received: &[u8]) -> Result<Stream, HandshakeError> {
+        let session = UnbufferedServerConnection::new(Arc::clone(&self.config)).map_err(HandshakeError::from_rustls)?;
         run(socket, Session::Server(session), received, &self.rules).await
     }
 }
@@ -63,8 +58,7 @@ impl TlsClient {
     /// # Errors
     /// [`HandshakeError`].
     pub async fn connect(&self, host: &str, socket: PlainStream) -> Result<Stream, HandshakeError> {
-        self.connect_with_alpn(host, socket, self.config.alpn_protocols.clone())
-            .await
+        self.connect_with_alpn(host, socket, self.config.alpn_protocols.clone()).await
     }
 
     /// As [`connect`](Self::connect), offering exactly `alpn`.
@@ -77,17 +71,12 @@ impl TlsClient {
         socket: PlainStream,
         alpn: Vec<Vec<u8>>,
     ) -> Result<Stream, HandshakeError> {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         // A trailing dot makes a name absolute for the resolver, and is no part of it in certificates (RFC 6066 §3).
         let bare = bare.strip_suffix('.').unwrap_or(bare);
-        let name = ServerName::try_from(bare.to_owned())
-            .map_err(|_| HandshakeError::ServerName(host.to_owned()))?;
-        let session =
-            UnbufferedClientConnection::new_with_alpn(Arc::clone(&self.config), name, alpn)
-                .map_err(HandshakeError::from_rustls)?;
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| HandshakeError::ServerName(host.to_owned()))?;
+        let session = UnbufferedClientConnection::new_with_alpn(Arc::clone(&self.config), name, alpn)
+            .map_err(HandshakeError::from_rustls)?;
         run(socket, Session::Client(session), &[], &self.rules).await
     }
 }
@@ -98,11 +87,7 @@ async fn run(
     received: &[u8],
     rules: &Arc<StreamRules>,
 ) -> Result<Stream, HandshakeError> {
-    let mut stream = Box::new(TlsStream::new(
-        socket,
-        Engine::new(session, received),
-        Arc::clone(rules),
-    ));
+    let mut stream = Box::new(TlsStream::new(socket, Engine::new(session, received), Arc::clone(rules)));
     if let Err(error) = stream.handshake().await {
         stream.close_after_alert();
         return Err(error);

@@ -67,17 +67,11 @@ impl File<'_> {
     }
 }
 
-pub(super) fn load_trusted(
-    settings: &SslProfileSettings,
-) -> Result<Option<TrustedCerts>, TlsConfigError> {
+pub(super) fn load_trusted(settings: &SslProfileSettings) -> Result<Option<TrustedCerts>, TlsConfigError> {
     let Some(path) = &settings.ca_cert_file else {
         return Ok(None);
     };
-    let file = File {
-        profile: &settings.name,
-        attribute: "caCertFile",
-        path,
-    };
+    let file = File { profile: &settings.name, attribute: "caCertFile", path };
     let trusted = TrustedCerts::new(file.certificates()?);
     if trusted.is_empty() {
         return Err(file.unusable("none of its certificates can be parsed"));
@@ -92,11 +86,7 @@ pub(super) fn system_authorities() -> Option<TrustedCerts> {
         tracing::debug!(%error, "system's certificate authorities");
     }
     let trusted = TrustedCerts::new(found.certs);
-    if trusted.is_empty() {
-        None
-    } else {
-        Some(trusted)
-    }
+    if trusted.is_empty() { None } else { Some(trusted) }
 }
 
 pub(super) fn load_identity(
@@ -106,11 +96,7 @@ pub(super) fn load_identity(
     let Some(cert_path) = &settings.cert_file else {
         return Ok(None);
     };
-    let cert_file = File {
-        profile: &settings.name,
-        attribute: "certFile",
-        path: cert_path,
-    };
+    let cert_file = File { profile: &settings.name, attribute: "certFile", path: cert_path };
     let chain = cert_file.certificates()?;
     // One file may hold both.
     let key_file = File {
@@ -119,38 +105,27 @@ pub(super) fn load_identity(
         path: settings.private_key_file.as_ref().unwrap_or(cert_path),
     };
     let key = load_key(&key_file, settings)?;
-    let key = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| key_file.unusable(error.to_string()))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|error| key_file.unusable(error.to_string()))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         // Unknown: a key that does not tell its public half.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
         Err(rustls::Error::InconsistentKeys(_)) => {
-            return Err(key_file.unusable(format!(
-                "it does not belong to the certificate in {}",
-                cert_path.display()
-            )));
+            return Err(key_file.unusable(format!("it does not belong to the certificate in {}", cert_path.display())));
         }
         Err(error) => return Err(cert_file.unusable(error.to_string())),
     }
-    Ok(Some(Identity {
-        key: Arc::new(SingleCertAndKey::from(certified)),
-    }))
+    Ok(Some(Identity { key: Arc::new(SingleCertAndKey::from(certified)) }))
 }
 
-fn load_key(
-    file: &File<'_>,
-    settings: &SslProfileSettings,
-) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+fn load_key(file: &File<'_>, settings: &SslProfileSettings) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
     let pem = file.read()?;
     let text = String::from_utf8_lossy(&pem);
     if let Some(start) = text.find(ENCRYPTED) {
         let text = text.get(start..).unwrap_or_default();
-        let password = password(settings)?
-            .ok_or_else(|| file.unusable("the key is encrypted, and there is no password"))?;
+        let password =
+            password(settings)?.ok_or_else(|| file.unusable("the key is encrypted, and there is no password"))?;
         return decrypt_key(text, &password).map_err(|problem| file.unusable(problem));
     }
     if text.contains("Proc-Type: 4,ENCRYPTED") {
@@ -169,13 +144,12 @@ fn decrypt_key(pem: &str, password: &str) -> Result<PrivateKeyDer<'static>, Stri
     let end = pem.find(END).ok_or("not PEM: no end line")? + END.len();
     // Line ends of other systems are no reason to refuse.
     let pem = pem.get(..end).unwrap_or_default().replace("\r\n", "\n");
-    let (_, document) =
-        SecretDocument::from_pem(&pem).map_err(|error| format!("not PEM: {error}"))?;
+    let (_, document) = SecretDocument::from_pem(&pem).map_err(|error| format!("not PEM: {error}"))?;
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
         .map_err(|error| format!("the key cannot be parsed: {error}"))?;
-    let key = encrypted.decrypt(password).map_err(|error| {
-        format!("the key cannot be decrypted (is the password right?): {error}")
-    })?;
+    let key = encrypted
+        .decrypt(password)
+        .map_err(|error| format!("the key cannot be decrypted (is the password right?): {error}"))?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
@@ -192,11 +166,7 @@ fn password(settings: &SslProfileSettings) -> Result<Option<String>, TlsConfigEr
             problem: format!("the environment has no variable '{rest}'"),
         })?,
         "file" => {
-            let file = File {
-                profile: &settings.name,
-                attribute: "password",
-                path: Path::new(rest),
-            };
+            let file = File { profile: &settings.name, attribute: "password", path: Path::new(rest) };
             let text = String::from_utf8(file.read()?).map_err(|_| file.unusable("not text"))?;
             // The first line, as OpenSSL's -passin file: reads it.
             text.lines().next().unwrap_or_default().to_owned()

@@ -91,11 +91,7 @@ pub struct ClientOptions {
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self {
-            verify_hostname: true,
-            alpn: Vec::new(),
-            require_close_notify: false,
-        }
+        Self { verify_hostname: true, alpn: Vec::new(), require_close_notify: false }
     }
 }
 
@@ -117,29 +113,21 @@ impl TlsProfile {
     /// # Errors
     /// [`TlsConfigError`], which names file and problem.
     pub fn load(settings: &SslProfileSettings) -> Result<Arc<Self>, TlsConfigError> {
-        let value_error = |attribute, problem| TlsConfigError::Value {
-            profile: settings.name.clone(),
-            attribute,
-            problem,
-        };
+        let value_error =
+            |attribute, problem| TlsConfigError::Value { profile: settings.name.clone(), attribute, problem };
         let mut warnings = Vec::new();
         let versions = ciphers::parse_protocols(settings.protocols.as_deref())
             .map_err(|problem| value_error("protocols", problem))?;
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-        if let Some(list) = settings
-            .ciphers
-            .as_deref()
-            .filter(|list| !list.trim().is_empty())
-        {
+        if let Some(list) = settings.ciphers.as_deref().filter(|list| !list.trim().is_empty()) {
             let selected = ciphers::select(list, &provider.cipher_suites, &versions)
                 .map_err(|problem| value_error("ciphers", problem))?;
             provider.cipher_suites = selected.suites;
-            warnings.extend(selected.ignored.into_iter().map(|name| {
-                format!(
-                    "sslProfile '{}': cipher '{name}' is not supported and left out",
-                    settings.name
-                )
-            }));
+            warnings.extend(
+                selected.ignored.into_iter().map(|name| {
+                    format!("sslProfile '{}': cipher '{name}' is not supported and left out", settings.name)
+                }),
+            );
         }
         let uid_format = match settings.uid_format.as_deref().map(UidFormat::parse) {
             None => UidFormat::default(),
@@ -199,18 +187,10 @@ impl TlsProfile {
             }
             (ClientCerts::None, _) | (ClientCerts::Optional, None) => builder.with_no_client_auth(),
             (wanted, Some(trusted)) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(
-                    trusted.roots(),
-                    Arc::clone(&self.provider),
-                );
-                let verifier = if wanted == ClientCerts::Optional {
-                    verifier.allow_unauthenticated()
-                } else {
-                    verifier
-                };
-                let verifier = verifier
-                    .build()
-                    .map_err(|error| self.value("caCertFile", &error))?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(trusted.roots(), Arc::clone(&self.provider));
+                let verifier =
+                    if wanted == ClientCerts::Optional { verifier.allow_unauthenticated() } else { verifier };
+                let verifier = verifier.build().map_err(|error| self.value("caCertFile", &error))?;
                 builder.with_client_cert_verifier(Arc::new(PeerVerifier::for_clients(
                     verifier,
                     Arc::clone(trusted),
@@ -220,13 +200,10 @@ impl TlsProfile {
         };
         let mut config = builder.with_cert_resolver(identity.server_resolver());
         config.alpn_protocols.clone_from(&options.alpn);
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-            .map_err(|error| self.value("protocols", &error))?;
+        config.ticketer =
+            rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| self.value("protocols", &error))?;
         config.send_tls13_tickets = TICKETS;
-        Ok(Arc::new(TlsServer::new(
-            Arc::new(config),
-            self.rules(options.require_close_notify),
-        )))
+        Ok(Arc::new(TlsServer::new(Arc::new(config), self.rules(options.require_close_notify))))
     }
 
     /// The configuration of a connector. To be made once, and shared by all workers.
@@ -236,10 +213,7 @@ impl TlsProfile {
     pub fn client(&self, options: &ClientOptions) -> Result<Arc<TlsClient>, TlsConfigError> {
         let trusted = match &self.trusted {
             Some(trusted) => Arc::clone(trusted),
-            None => Arc::new(
-                keys::system_authorities()
-                    .ok_or_else(|| self.missing("caCertFile", "a connector"))?,
-            ),
+            None => Arc::new(keys::system_authorities().ok_or_else(|| self.missing("caCertFile", "a connector"))?),
         };
         let verifier = PeerVerifier::for_servers(trusted, &self.provider, options.verify_hostname);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
@@ -253,32 +227,18 @@ impl TlsProfile {
         };
         config.alpn_protocols.clone_from(&options.alpn);
         config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS);
-        Ok(Arc::new(TlsClient::new(
-            Arc::new(config),
-            self.rules(options.require_close_notify),
-        )))
+        Ok(Arc::new(TlsClient::new(Arc::new(config), self.rules(options.require_close_notify))))
     }
 
     fn rules(&self, require_close_notify: bool) -> Arc<StreamRules> {
-        Arc::new(StreamRules {
-            uid_format: self.uid_format.clone(),
-            require_close_notify,
-        })
+        Arc::new(StreamRules { uid_format: self.uid_format.clone(), require_close_notify })
     }
 
     fn missing(&self, attribute: &'static str, needed_by: &'static str) -> TlsConfigError {
-        TlsConfigError::Missing {
-            profile: self.name.clone(),
-            attribute,
-            needed_by,
-        }
+        TlsConfigError::Missing { profile: self.name.clone(), attribute, needed_by }
     }
 
     fn value(&self, attribute: &'static str, error: &dyn fmt::Display) -> TlsConfigError {
-        TlsConfigError::Value {
-            profile: self.name.clone(),
-            attribute,
-            problem: error.to_string(),
-        }
+        TlsConfigError::Value { profile: self.name.clone(), attribute, problem: error.to_string() }
     }
 }

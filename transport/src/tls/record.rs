@@ -53,6 +53,19 @@ pub(super) struct Engine {
     /// `close_notify` was received.
     pub(super) peer_closed: bool,
     close_notify_sent: bool,
+    /// rustls reported an error, and is not asked again.
+    failed: Option<rustls::Error>,
+}
+
+/// Appends a message of rustls' to `outgoing`.
+macro_rules! encode {
+    ($engine:expr, $message:expr) => {
+        append(&mut $engine.outgoing, |room| match $message.encode(room) {
+            Ok(written) => Ok(written),
+            Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
+            Err(EncodeError::AlreadyEncoded) => Err(None),
+        })
+    };
 }
 
 /// Steps one role's state machine as far as the input goes. A macro, because the two roles share no public trait.
@@ -77,11 +90,7 @@ macro_rules! drive {
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                    append(&mut $engine.outgoing, |room| match message.encode(room) {
-                        Ok(written) => Ok(written),
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        Err(EncodeError::AlreadyEncoded) => Err(None),
-                    });
+                    encode!($engine, message);
                 }
                 // It counts as transmitted once it is in `outgoing`, which keeps the order.
                 Ok(ConnectionState::TransmitTlsData(message)) => message.done(),
@@ -97,24 +106,42 @@ macro_rules! drive {
     }};
 }
 
-/// Runs `$use` with the `WriteTraffic` state. Whatever must be sent before is put into `outgoing`.
+/// After an error: what rustls still wants to send, an alert mostly. It must not be driven further, or it would process the same input again.
+macro_rules! last_words {
+    ($engine:expr, $session:expr, $rest:expr) => {
+        while $session.wants_write() {
+            let UnbufferedStatus { state, .. } = $session.process_tls_records($rest);
+            let Ok(ConnectionState::EncodeTlsData(mut message)) = state else {
+                break;
+            };
+            encode!($engine, message);
+        }
+    };
+}
+
+/// Runs `$use` with the `WriteTraffic` state. Whatever must be sent before is put into `outgoing`. rustls has to see `incoming` again, because it
+/// remembers positions in it (of parts of handshake messages), and would panic without.
 macro_rules! write_traffic {
     ($engine:expr, $session:expr, $use:expr) => {{
         loop {
-            let UnbufferedStatus { state, .. } = $session.process_tls_records(&mut []);
+            let UnbufferedStatus { discard, state } = $session.process_tls_records(&mut $engine.incoming);
+            let mut done = None;
             match state {
-                Err(error) => break Err(error),
+                Err(error) => done = Some(Err(error)),
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                    append(&mut $engine.outgoing, |room| match message.encode(room) {
-                        Ok(written) => Ok(written),
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        Err(EncodeError::AlreadyEncoded) => Err(None),
-                    });
+                    encode!($engine, message);
                 }
                 Ok(ConnectionState::TransmitTlsData(message)) => message.done(),
                 Ok(ConnectionState::PeerClosed) => $engine.peer_closed = true,
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => break Ok($use(&mut traffic)),
-                Ok(_) => break Err(rustls::Error::HandshakeNotComplete),
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    done = Some(Ok($use(&mut traffic)));
+                }
+                // Not after the handshake; plaintext was taken when it came.
+                Ok(_) => done = Some(Err(rustls::Error::HandshakeNotComplete)),
+            }
+            $engine.incoming.advance(discard);
+            if let Some(done) = done {
+                break done;
             }
         }
     }};
@@ -129,6 +156,7 @@ impl Engine {
             outgoing: BytesMut::new(),
             peer_closed: false,
             close_notify_sent: false,
+            failed: None,
         }
     }
 
@@ -138,24 +166,25 @@ impl Engine {
 
     /// Processes the whole messages in `data`, hands plaintext to `sink` and keeps the rest in `incoming` (of which `data` must be the continuation, with
     /// that content in front). Messages of our own, an alert in case of an error among them, are appended to `outgoing`.
-    pub(super) fn process(
-        &mut self,
-        data: &mut [u8],
-        mut sink: impl FnMut(&[u8]),
-    ) -> Result<(), rustls::Error> {
-        let (consumed, result) = match &mut self.session {
+    pub(super) fn process(&mut self, data: &mut [u8], mut sink: impl FnMut(&[u8])) -> Result<(), rustls::Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let (mut consumed, result) = match &mut self.session {
             Session::Client(session) => drive!(self, session, data, sink),
             Session::Server(session) => drive!(self, session, data, sink),
         };
-        if result.is_err() {
-            // The error is repeated for ever; before it comes the alert.
-            let (_, _repeated) = match &mut self.session {
-                Session::Client(session) => drive!(self, session, &mut [0u8; 0], sink),
-                Session::Server(session) => drive!(self, session, &mut [0u8; 0], sink),
-            };
+        if let Err(error) = &result {
+            let rest = data.get_mut(consumed..).unwrap_or_default();
+            match &mut self.session {
+                Session::Client(session) => last_words!(self, session, rest),
+                Session::Server(session) => last_words!(self, session, rest),
+            }
+            self.failed = Some(error.clone());
+            consumed = data.len();
         }
         let rest = data.get(consumed..).unwrap_or_default();
-        if rest.is_empty() || self.peer_closed || result.is_err() {
+        if rest.is_empty() {
             self.incoming = BytesMut::new();
         } else {
             self.incoming.clear();
@@ -166,36 +195,28 @@ impl Engine {
 
     /// Encrypts `plaintext` into `out`, which must have [`ciphertext_bound`] bytes, and returns how many were used. What `outgoing` holds afterwards
     /// must be sent before.
-    pub(super) fn encrypt(
-        &mut self,
-        plaintext: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, rustls::Error> {
+    pub(super) fn encrypt(&mut self, plaintext: &[u8], out: &mut [u8]) -> Result<usize, rustls::Error> {
+        self.check()?;
         let encrypted = match &mut self.session {
             Session::Client(session) => {
-                write_traffic!(
-                    self,
-                    session,
-                    |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
-                        .encrypt(plaintext, out)
-                )
+                write_traffic!(self, session, |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
+                    .encrypt(plaintext, out))
             }
             Session::Server(session) => {
-                write_traffic!(
-                    self,
-                    session,
-                    |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
-                        .encrypt(plaintext, out)
-                )
+                write_traffic!(self, session, |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
+                    .encrypt(plaintext, out))
             }
         }?;
         encrypted.map_err(|error| match error {
             EncryptError::EncryptExhausted => rustls::Error::EncryptError,
-            EncryptError::InsufficientSize(size) => rustls::Error::General(format!(
-                "a record buffer of {} bytes is too small",
-                size.required_size
-            )),
+            EncryptError::InsufficientSize(size) => {
+                rustls::Error::General(format!("a record buffer of {} bytes is too small", size.required_size))
+            }
         })
+    }
+
+    fn check(&self) -> Result<(), rustls::Error> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Puts `close_notify` into `outgoing`, once.
@@ -203,29 +224,21 @@ impl Engine {
         if self.close_notify_sent {
             return Ok(());
         }
+        self.check()?;
         self.close_notify_sent = true;
         let mut alert = [0; 2 * RECORD_OVERHEAD];
         let written = match &mut self.session {
             Session::Client(session) => {
-                write_traffic!(
-                    self,
-                    session,
-                    |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
-                        .queue_close_notify(&mut alert)
-                )
+                write_traffic!(self, session, |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
+                    .queue_close_notify(&mut alert))
             }
             Session::Server(session) => {
-                write_traffic!(
-                    self,
-                    session,
-                    |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
-                        .queue_close_notify(&mut alert)
-                )
+                write_traffic!(self, session, |traffic: &mut rustls::unbuffered::WriteTraffic<'_, _>| traffic
+                    .queue_close_notify(&mut alert))
             }
         }?
         .map_err(|_| rustls::Error::EncryptError)?;
-        self.outgoing
-            .extend_from_slice(alert.get(..written).unwrap_or_default());
+        self.outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
         Ok(())
     }
 
@@ -240,10 +253,7 @@ impl Engine {
 }
 
 /// Lets `encode` write behind the content of `buffer`; it says how much room it needs when that is too little.
-fn append(
-    buffer: &mut BytesMut,
-    mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-) {
+fn append(buffer: &mut BytesMut, mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
     let len = buffer.len();
     let mut room = 512;
     loop {

@@ -60,21 +60,12 @@ pub struct TlsStream {
 
 impl TlsStream {
     pub(super) fn new(io: PlainStream, engine: Engine, rules: Arc<StreamRules>) -> Self {
-        Self {
-            io,
-            engine,
-            rules,
-            plaintext: BytesMut::new(),
-            error: None,
-            failed: false,
-            read_ended: false,
-        }
+        Self { io, engine, rules, plaintext: BytesMut::new(), error: None, failed: false, read_ended: false }
     }
 
     pub(crate) const fn plain(&self) -> &PlainStream {
         &self.io
     }
-
 
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.plaintext.is_empty() || self.error.is_some() || self.engine.peer_closed {
@@ -84,10 +75,10 @@ impl TlsStream {
     }
 
     pub(crate) fn try_read(&mut self, buf: &mut BytesMut) -> Read {
-        if !self.plaintext.is_empty() {
-            return Read::Data(self.take_plaintext(buf));
-        }
         loop {
+            if !self.plaintext.is_empty() {
+                return Read::Data(self.take_plaintext(buf));
+            }
             if let Some(error) = self.error.take() {
                 self.failed = true;
                 return Read::Failed(error);
@@ -114,7 +105,7 @@ impl TlsStream {
             if read > 0 {
                 return Read::Data(read);
             }
-            // Only messages of TLS itself, or an error or end to be reported.
+            // Only messages of TLS itself, a record for which `buf` has no room, or an error or end to be reported.
         }
     }
 
@@ -126,12 +117,8 @@ impl TlsStream {
             data.clear();
             data.extend_from_slice(&self.engine.incoming);
             // Not more than fits at the reader's, but a whole record in any case.
-            let wanted = buf
-                .as_ref()
-                .map_or(READ_CHUNK, |buf| buf.capacity() - buf.len());
-            let room = wanted
-                .saturating_sub(data.len())
-                .clamp(ciphertext_bound(RECORD), READ_CHUNK);
+            let wanted = buf.as_ref().map_or(READ_CHUNK, |buf| buf.capacity() - buf.len());
+            let room = wanted.saturating_sub(data.len()).clamp(ciphertext_bound(RECORD), READ_CHUNK);
             data.reserve(READ_CHUNK);
             let spare = data.spare_capacity_mut();
             let room = room.min(spare.len());
@@ -148,9 +135,7 @@ impl TlsStream {
             let overflow = &mut self.plaintext;
             self.engine
                 .process(data, |payload| match &mut buf {
-                    Some(buf)
-                        if overflow.is_empty() && buf.capacity() - buf.len() >= payload.len() =>
-                    {
+                    Some(buf) if overflow.is_empty() && buf.capacity() - buf.len() >= payload.len() => {
                         buf.extend_from_slice(payload);
                     }
                     _ => overflow.extend_from_slice(payload),
@@ -227,25 +212,19 @@ impl TlsStream {
         let mut used = 0;
         for slice in slices.iter().take(MAX_SLICES) {
             let mut rest: &[u8] = slice;
-            rest = rest
-                .get(..rest.len().min(WRITE_CHUNK - taken))
-                .unwrap_or_default();
+            rest = rest.get(..rest.len().min(WRITE_CHUNK - taken)).unwrap_or_default();
             taken += rest.len();
             while !rest.is_empty() {
                 if gather.is_empty() && rest.len() >= RECORD {
                     let (whole, tail) = rest.split_at(rest.len() - rest.len() % RECORD);
-                    used += self
-                        .engine
-                        .encrypt(whole, out.get_mut(used..).unwrap_or_default())?;
+                    used += self.engine.encrypt(whole, out.get_mut(used..).unwrap_or_default())?;
                     rest = tail;
                 } else {
                     let (now, later) = rest.split_at(rest.len().min(RECORD - gather.len()));
                     gather.extend_from_slice(now);
                     rest = later;
                     if gather.len() == RECORD {
-                        used += self
-                            .engine
-                            .encrypt(gather, out.get_mut(used..).unwrap_or_default())?;
+                        used += self.engine.encrypt(gather, out.get_mut(used..).unwrap_or_default())?;
                         gather.clear();
                     }
                 }
@@ -255,9 +234,7 @@ impl TlsStream {
             }
         }
         if !gather.is_empty() {
-            used += self
-                .engine
-                .encrypt(gather, out.get_mut(used..).unwrap_or_default())?;
+            used += self.engine.encrypt(gather, out.get_mut(used..).unwrap_or_default())?;
         }
         Ok((taken, used))
     }
@@ -268,8 +245,7 @@ impl TlsStream {
         let sent = if waiting == 0 {
             self.io.send(&[IoSlice::new(fresh)])
         } else {
-            self.io
-                .send(&[IoSlice::new(&self.engine.outgoing), IoSlice::new(fresh)])
+            self.io.send(&[IoSlice::new(&self.engine.outgoing), IoSlice::new(fresh)])
         };
         let sent = match sent {
             Ok(sent) => sent,
@@ -328,9 +304,7 @@ impl TlsStream {
     pub(super) async fn handshake(&mut self) -> Result<(), HandshakeError> {
         let mut begun = std::mem::take(&mut self.engine.incoming);
         let overflow = &mut self.plaintext;
-        let first = self
-            .engine
-            .process(&mut begun, |payload| overflow.extend_from_slice(payload));
+        let first = self.engine.process(&mut begun, |payload| overflow.extend_from_slice(payload));
         if let Err(error) = first {
             return Err(self.refuse(error));
         }
@@ -392,6 +366,18 @@ impl TlsStream {
         });
     }
 
+    /// Takes the socket from under TLS; what TLS holds is lost.
+    #[cfg(test)]
+    pub(super) fn into_plain(self) -> PlainStream {
+        self.io
+    }
+
+    /// Memory of buffers that this stream holds, in bytes; 0 while nothing is under way.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.engine.incoming.capacity() + self.engine.outgoing.capacity() + self.plaintext.capacity()
+    }
+
     /// The peer's certificates, its own first; `None` when it sent none.
     #[must_use]
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
@@ -401,9 +387,7 @@ impl TlsStream {
     /// The user that the peer's certificate stands for, by the profile's `uidFormat`; for SASL EXTERNAL.
     #[must_use]
     pub fn peer_user(&self) -> Option<String> {
-        self.rules
-            .uid_format
-            .user(self.peer_certificates()?.first()?)
+        self.rules.uid_format.user(self.peer_certificates()?.first()?)
     }
 
     /// The application protocol that was agreed upon.
@@ -424,20 +408,13 @@ impl TlsStream {
     /// Name of the cipher suite, as OpenSSL calls it.
     #[must_use]
     pub fn cipher(&self) -> &'static str {
-        self.engine
-            .common()
-            .negotiated_cipher_suite()
-            .map_or("", super::ciphers::openssl_name)
+        self.engine.common().negotiated_cipher_suite().map_or("", super::ciphers::openssl_name)
     }
 
     /// Strength of the cipher, in bits (`sslSsf`).
     #[must_use]
     pub fn cipher_bits(&self) -> u32 {
-        if self.cipher().contains("128") {
-            128
-        } else {
-            256
-        }
+        if self.cipher().contains("128") { 128 } else { 256 }
     }
 
     /// Whether the handshake resumed an earlier session.

@@ -67,10 +67,7 @@ impl UidFormat {
                 Part::Organisation => text(subject.iter_organization()),
                 Part::Unit => text(subject.iter_organizational_unit()),
                 Part::CommonName => text(subject.iter_common_name()),
-                Part::Sha1 => Some(fingerprint(
-                    &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
-                    certificate,
-                )),
+                Part::Sha1 => Some(fingerprint(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate)),
                 Part::Sha256 => Some(fingerprint(&aws_lc_rs::digest::SHA256, certificate)),
                 Part::Sha512 => Some(fingerprint(&aws_lc_rs::digest::SHA512, certificate)),
             };
@@ -102,11 +99,7 @@ fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
                     [high, low] => u16::from_be_bytes([*high, *low]),
                     _ => 0xfffd,
                 });
-                Some(
-                    char::decode_utf16(units)
-                        .map(|c| c.unwrap_or('\u{fffd}'))
-                        .collect(),
-                )
+                Some(char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect())
             }
             _ => Some(String::from_utf8_lossy(value.data).into_owned()),
         },

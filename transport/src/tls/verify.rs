@@ -6,9 +6,7 @@
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
@@ -26,10 +24,7 @@ impl TrustedCerts {
     pub(super) fn new(certs: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certs.iter().cloned());
-        Self {
-            roots: Arc::new(roots),
-            certs,
-        }
+        Self { roots: Arc::new(roots), certs }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,17 +37,11 @@ impl TrustedCerts {
 
     /// Whether this very certificate is trusted, and valid now.
     fn contains(&self, cert: &CertificateDer<'_>, now: UnixTime) -> bool {
-        if !self
-            .certs
-            .iter()
-            .any(|trusted| trusted.as_ref() == cert.as_ref())
-        {
+        if !self.certs.iter().any(|trusted| trusted.as_ref() == cert.as_ref()) {
             return false;
         }
-        let (Ok((_, parsed)), Ok(now)) = (
-            x509_parser::parse_x509_certificate(cert),
-            i64::try_from(now.as_secs()),
-        ) else {
+        let (Ok((_, parsed)), Ok(now)) = (x509_parser::parse_x509_certificate(cert), i64::try_from(now.as_secs()))
+        else {
             return false;
         };
         let validity = parsed.validity();
@@ -70,17 +59,8 @@ pub(super) struct PeerVerifier<V> {
 }
 
 impl PeerVerifier<()> {
-    pub(super) fn for_servers(
-        trusted: Arc<TrustedCerts>,
-        provider: &CryptoProvider,
-        verify_name: bool,
-    ) -> Self {
-        Self {
-            trusted,
-            algorithms: provider.signature_verification_algorithms,
-            verify_name,
-            clients: (),
-        }
+    pub(super) fn for_servers(trusted: Arc<TrustedCerts>, provider: &CryptoProvider, verify_name: bool) -> Self {
+        Self { trusted, algorithms: provider.signature_verification_algorithms, verify_name, clients: () }
     }
 }
 
@@ -90,12 +70,7 @@ impl PeerVerifier<Arc<dyn ClientCertVerifier>> {
         trusted: Arc<TrustedCerts>,
         provider: &CryptoProvider,
     ) -> Self {
-        Self {
-            trusted,
-            algorithms: provider.signature_verification_algorithms,
-            verify_name: false,
-            clients,
-        }
+        Self { trusted, algorithms: provider.signature_verification_algorithms, verify_name: false, clients }
     }
 }
 
@@ -109,28 +84,11 @@ impl ServerCertVerifier for PeerVerifier<()> {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let cert = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &cert,
-            &self.trusted.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )
-        .or_else(|error| {
-            if self.trusted.contains(end_entity, now) {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })?;
+        verify_server_cert_signed_by_trust_anchor(&cert, &self.trusted.roots, intermediates, now, self.algorithms.all)
+            .or_else(|error| if self.trusted.contains(end_entity, now) { Ok(()) } else { Err(error) })?;
         if self.verify_name {
-            verify_server_name(&cert, server_name).or_else(|error| {
-                if common_name_matches(end_entity, server_name) {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            })?;
+            verify_server_name(&cert, server_name)
+                .or_else(|error| if common_name_matches(end_entity, server_name) { Ok(()) } else { Err(error) })?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -177,15 +135,9 @@ impl ClientCertVerifier for PeerVerifier<Arc<dyn ClientCertVerifier>> {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.clients
-            .verify_client_cert(end_entity, intermediates, now)
-            .or_else(|error| {
-                if self.trusted.contains(end_entity, now) {
-                    Ok(ClientCertVerified::assertion())
-                } else {
-                    Err(error)
-                }
-            })
+        self.clients.verify_client_cert(end_entity, intermediates, now).or_else(|error| {
+            if self.trusted.contains(end_entity, now) { Ok(ClientCertVerified::assertion()) } else { Err(error) }
+        })
     }
 
     fn verify_tls12_signature(
@@ -223,12 +175,7 @@ fn common_name_matches(cert: &CertificateDer<'_>, name: &ServerName<'_>) -> bool
     if !matches!(parsed.subject_alternative_name(), Ok(None)) {
         return false;
     }
-    let Some(Ok(common)) = parsed
-        .subject()
-        .iter_common_name()
-        .last()
-        .map(|cn| cn.as_str())
-    else {
+    let Some(Ok(common)) = parsed.subject().iter_common_name().last().map(|cn| cn.as_str()) else {
         return false;
     };
     let name = name.as_ref();
@@ -236,9 +183,7 @@ fn common_name_matches(cert: &CertificateDer<'_>, name: &ServerName<'_>) -> bool
         return true;
     }
     match (common.strip_prefix("*."), name.split_once('.')) {
-        (Some(domain), Some((_, rest))) => {
-            domain.contains('.') && domain.eq_ignore_ascii_case(rest)
-        }
+        (Some(domain), Some((_, rest))) => domain.contains('.') && domain.eq_ignore_ascii_case(rest),
         _ => false,
     }
 }

@@ -15,10 +15,7 @@ pub(super) struct CatchPanic<F> {
 
 impl<F> CatchPanic<F> {
     pub(super) fn new(name: &'static str, future: F) -> Self {
-        Self {
-            name,
-            future: Some(Box::pin(future)),
-        }
+        Self { name, future: Some(Box::pin(future)) }
     }
 }
 

@@ -14,9 +14,7 @@ fn jobs_run_in_order_on_their_worker() {
         let (tx, rx) = mpsc::channel();
         for n in 0..100 {
             let tx = tx.clone();
-            handle
-                .run(move || tx.send((n, current().unwrap().index())).unwrap())
-                .unwrap();
+            handle.run(move || tx.send((n, current().unwrap().index())).unwrap()).unwrap();
         }
         for n in 0..100 {
             assert_eq!(rx.recv().unwrap(), (n, index));
@@ -47,11 +45,7 @@ fn a_panic_ends_only_its_task() {
         })
         .unwrap();
     rx.recv().expect("what the task owned is dropped");
-    assert!(
-        worker
-            .call_blocking(|| panic!("a job, on purpose"))
-            .is_err()
-    );
+    assert!(worker.call_blocking(|| panic!("a job, on purpose")).is_err());
     assert_eq!(worker.call_blocking(|| 7).unwrap(), 7);
     workers.stop();
 }

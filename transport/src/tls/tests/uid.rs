@@ -1,0 +1,71 @@
+//! User names from certificates.
+
+use super::pki::Pki;
+use crate::tls::UidFormat;
+use rcgen::{DnType, DnValue, KeyPair};
+use rustls_pki_types::CertificateDer;
+
+fn certificate() -> CertificateDer<'static> {
+    let mut params = Pki::params("", &["localhost"]);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in [
+        (DnType::CountryName, "US"),
+        (DnType::StateOrProvinceName, "NC"),
+        (DnType::LocalityName, "Raleigh"),
+        (DnType::OrganizationalUnitName, "Dev"),
+        (DnType::OrganizationName, "Test"),
+        (DnType::CommonName, "127.0.0.1"),
+    ] {
+        params.distinguished_name.push(kind, value);
+    }
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+}
+
+fn user(format: &str, certificate: &CertificateDer<'_>) -> Option<String> {
+    UidFormat::parse(format).unwrap().user(certificate)
+}
+
+#[test]
+fn parts_in_the_order_of_the_format() {
+    let cert = certificate();
+    assert_eq!(user("n", &cert).as_deref(), Some("127.0.0.1"));
+    assert_eq!(user("cslou", &cert).as_deref(), Some("US;NC;Raleigh;Test;Dev"));
+    assert_eq!(user(" nc ", &cert).as_deref(), Some("127.0.0.1;US"));
+    assert_eq!(user("", &cert).as_deref(), Some("C=US,ST=NC,L=Raleigh,OU=Dev,O=Test,CN=127.0.0.1"));
+}
+
+#[test]
+fn fingerprints_are_hexadecimal_digests_of_the_certificate() {
+    let cert = certificate();
+    let sha1 = user("1", &cert).unwrap();
+    let sha256 = user("2", &cert).unwrap();
+    let both = user("n25", &cert).unwrap();
+    assert_eq!((sha1.len(), sha256.len()), (40, 64));
+    assert!(sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+    assert!(both.starts_with(&format!("127.0.0.1;{sha256};")));
+    assert_eq!(both.len(), 9 + 1 + 64 + 1 + 128);
+}
+
+#[test]
+fn missing_parts_are_left_out() {
+    let params = Pki::params("only", &["localhost"]);
+    let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+    assert_eq!(user("cn", &cert).as_deref(), Some("only"));
+    assert_eq!(user("c", &cert), None);
+    assert_eq!(user("n", &CertificateDer::from(vec![1, 2, 3])), None);
+}
+
+#[test]
+fn other_encodings_are_read() {
+    let mut params = Pki::params("", &["localhost"]);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, DnValue::BmpString("M\u{fc}ller".try_into().unwrap()));
+    let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+    assert_eq!(user("n", &cert).as_deref(), Some("M\u{fc}ller"));
+}
+
+#[test]
+fn letters_are_checked() {
+    assert_eq!(UidFormat::parse("cslounx"), Err('x'));
+    assert!(UidFormat::parse("cslo un").is_err());
+}
