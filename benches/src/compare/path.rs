@@ -118,7 +118,7 @@ fn start_tcp(run: &Run<'_>, name: &'static str, server: u16, tls: Option<&Certif
             std::fs::write(
                 &file,
                 format!(
-                    "global\n  nbthread 2\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  \
+                    "global\n  nbthread 2\n  maxconn 9500\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  \
                      timeout server 1h\nlisten all\n  bind 127.0.0.1:{port} {tls}\n  server s 127.0.0.1:{server}\n"
                 ),
             )?;
