@@ -96,6 +96,11 @@ impl std::str::FromStr for LogLevel {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a router
+    ///
+    /// Without a file, the router is standalone, takes AMQP on 127.0.0.1:5672 and answers probes on 127.0.0.1:5680.
+    /// Flags add to the file, or to these defaults: --listen and --admin replace the default of the same kind.
+    ///
+    /// SIGTERM and SIGINT drain: addresses are withdrawn, work in flight may finish, then the router ends.
     Run(RunArgs),
     /// Send messages to an address
     Send(messaging::SendArgs),
@@ -112,12 +117,7 @@ pub(crate) enum Command {
 
 /// Options of `spanway run`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(
-    long_about = "Run a router.\n\n\
-        Without a file, the router is standalone, takes AMQP on 127.0.0.1:5672 and answers probes on 127.0.0.1:5680.\n\
-        Flags add to the file, or to these defaults: --listen and --admin replace the default of the same kind.\n\n\
-        SIGTERM and SIGINT drain: addresses are withdrawn, work in flight may finish, then the router ends.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         spanway run\n  \
         spanway run -c router.yaml\n  \
         spanway run --listen amqp://0.0.0.0:5672 --id A\n  \
@@ -125,8 +125,7 @@ pub(crate) enum Command {
         spanway run --listen amqps://0.0.0.0:5671 --cert tls.crt --key tls.key\n  \
         spanway run -c skrouterd.json --check\n\n\
         Files may be YAML (.yaml, .yml), the JSON of Skupper's controller (.json), or the text of skrouterd.conf (all others).\n\
-        docs/reference/entities.md lists everything that can be set."
-)]
+        docs/reference/entities.md lists everything that can be set.")]
 pub(crate) struct RunArgs {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", env = "SPANWAY_CONFIG")]

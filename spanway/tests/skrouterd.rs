@@ -98,3 +98,51 @@ fn configurations_can_be_checked() {
     assert!(text(&invalid.stderr).starts_with("--mode inner: mode: expected one of"), "{}", text(&invalid.stderr));
     assert_eq!(run(&["--nonsense"]).status.code(), Some(2));
 }
+
+/// A process that is not our child; ended when the test is over, however it ends.
+struct Daemon(u32);
+
+impl Daemon {
+    fn signal(&self, name: &str) {
+        // The shell has `kill` built in; a program of that name need not be installed.
+        let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0)]).status();
+    }
+
+    fn runs(&self) -> bool {
+        std::path::Path::new(&format!("/proc/{}/exe", self.0)).read_link().is_ok()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.signal("KILL");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_is_ready_when_its_launcher_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("a.log");
+    let config = format!(
+        "log {{\n  module: DEFAULT\n  enable: info+\n  outputFile: {}\n}}\nlistener {{\n  host: 127.0.0.1\n  port: 0\n}}\n",
+        log.display()
+    );
+    std::fs::write(dir.path().join("a.conf"), config).expect("a file");
+    let launched =
+        skrouterd(&["-d", "-c", "a.conf", "-P", "pid"]).current_dir(dir.path()).output().expect("the binary runs");
+    assert_eq!(launched.status.code(), Some(0), "{}", text(&launched.stderr));
+    let pid = std::fs::read_to_string(dir.path().join("pid")).expect("the pid file");
+    let daemon = Daemon(pid.trim().parse().expect("a number"));
+    let said = std::fs::read_to_string(&log).expect("the log");
+    assert!(said.contains(&format!("Threads Running (process ID {})", daemon.0)), "{said}");
+    assert!(said.contains(" SERVER (info) Operational, "), "{said}");
+    assert!(daemon.runs());
+    daemon.signal("TERM");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while daemon.runs() {
+        assert!(std::time::Instant::now() < deadline, "it does not end: {said}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -121,7 +121,7 @@ impl Configuration {
                 *counter
             });
         }
-        let entities: Vec<Entity> = drafts.iter().map(|draft| draft.entity.clone()).collect();
+        let entities: Vec<&Entity> = drafts.iter().map(|draft| &draft.entity).collect();
         for (index, problem) in check_all(&entities) {
             if let Some(draft) = drafts.get(index) {
                 findings.push(locate(&draft.section, problem));
@@ -142,6 +142,7 @@ impl Configuration {
             draft.entity.kind() == EntityKind::Router
                 && draft.section.attributes.iter().any(|attribute| attribute.name == "workerThreads")
         });
+        let entities = drafts.into_iter().map(|draft| draft.entity).collect();
         let mut configuration = Self::typed(entities, warnings);
         configuration.worker_threads = set_workers.then_some(configuration.router.worker_threads);
         Ok(configuration)

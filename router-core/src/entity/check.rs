@@ -284,14 +284,14 @@ impl Entity {
 /// Everything that is wrong with these entities together. A problem comes with the place of the entity it is about.
 ///
 /// A later entity is blamed for what it has in common with an earlier one.
-pub fn check_all(entities: &[Entity]) -> Vec<(usize, Problem)> {
+pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
     let mut problems = Vec::new();
     let router = entities.iter().find(|entity| entity.kind() == EntityKind::Router);
     let mode: Mode = router.map_or(Mode::Standalone, |router| router.typed("mode"));
     let mut names = HashMap::new();
     let mut identities = HashMap::new();
     let mut sockets: HashMap<(String, u16), &Entity> = HashMap::new();
-    for (index, entity) in entities.iter().enumerate() {
+    for (index, entity) in entities.iter().copied().enumerate() {
         let kind = entity.kind();
         let mut problem = |problem| problems.push((index, problem));
         if kind.descriptor().singleton && entities.iter().take(index).any(|earlier| earlier.kind() == kind) {
@@ -344,7 +344,7 @@ fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
     Some(Problem::of("role", Stage::Load, message))
 }
 
-fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnMut(Problem)) {
+fn check_references(entity: &Entity, entities: &[&Entity], problem: &mut impl FnMut(Problem)) {
     let mut refer = |attribute: &str, target: EntityKind| {
         if entity.kind().descriptor().attribute(attribute).is_none() {
             return;
@@ -355,7 +355,7 @@ fn check_references(entity: &Entity, entities: &[Entity], problem: &mut impl FnM
         let candidates = || entities.iter().filter(|other| other.kind() == target);
         if candidates().all(|other| other.name() != name) {
             let mut message = format!("{} '{name}' not found", target.name());
-            if let Some(near) = nearest(name, candidates().map(Entity::name)) {
+            if let Some(near) = nearest(name, candidates().map(|other| other.name())) {
                 message.push_str(&format!("; did you mean `{near}`?"));
             }
             problem(Problem::of(attribute, Stage::Create, message));

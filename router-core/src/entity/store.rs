@@ -265,10 +265,10 @@ impl EntityStore {
 
     /// Checks an entity together with all others, except the one that it replaces.
     fn check_with(&self, replaced: Option<u64>, entity: &Entity) -> Result<(), StoreError> {
-        let mut all: Vec<Entity> =
-            self.entities.iter().filter(|(key, _)| Some(**key) != replaced).map(|(_, other)| other.clone()).collect();
+        let mut all: Vec<&Entity> =
+            self.entities.iter().filter(|(key, _)| Some(**key) != replaced).map(|(_, other)| other).collect();
         let last = all.len();
-        all.push(entity.clone());
+        all.push(entity);
         let problems = check_all(&all);
         let own: Vec<_> = problems.iter().filter(|(index, _)| *index == last).map(|(_, problem)| problem).collect();
         if own.is_empty() { Ok(()) } else { Err(StoreError::from_problems(own)) }
