@@ -7,8 +7,8 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use config::{AddressConfig, PatternError};
 pub(crate) use config::AddressTable;
+pub use config::{AddressConfig, PatternError};
 pub(crate) use dynamic::NameGenerator;
 
 /// What kind of thing an address names; its letter is the first of the lookup key.

@@ -2,7 +2,11 @@
 
 use amqp_proto::message::HeadCursor;
 
-use crate::{core::slots::Key, credit::Capacity, egress::{LinkRef, Transfer}};
+use crate::{
+    core::slots::Key,
+    credit::Capacity,
+    egress::{LinkRef, Transfer},
+};
 
 #[derive(Debug)]
 pub(crate) struct Inlet {

@@ -33,7 +33,24 @@ impl NameGenerator {
 
     fn block(&mut self) -> [u32; 16] {
         let k = &self.key;
-        let mut start = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], 0, 0, 0, 0];
+        let mut start = [
+            0x6170_7865,
+            0x3320_646e,
+            0x7962_2d32,
+            0x6b20_6574,
+            k[0],
+            k[1],
+            k[2],
+            k[3],
+            k[4],
+            k[5],
+            k[6],
+            k[7],
+            0,
+            0,
+            0,
+            0,
+        ];
         start[12] = self.counter as u32;
         start[13] = (self.counter >> 32) as u32;
         start[14] = self.worker;

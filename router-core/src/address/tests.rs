@@ -105,6 +105,8 @@ fn discriminators_differ() {
     let mut two = NameGenerator::new(&[7; 32], 1);
     let names: HashSet<String> = (0..1000).flat_map(|_| [one.discriminator(), two.discriminator()]).collect();
     assert_eq!(names.len(), 2000);
-    assert!(names.iter().all(|n| n.len() == 15 && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '_')));
+    assert!(
+        names.iter().all(|n| n.len() == 15 && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '_'))
+    );
     assert_eq!(NameGenerator::new(&[7; 32], 0).discriminator(), NameGenerator::new(&[7; 32], 0).discriminator());
 }

@@ -35,7 +35,13 @@ impl Core {
     }
 
     /// The first frame of an anonymous delivery.
-    pub(super) fn first_anonymous(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+    pub(super) fn first_anonymous(
+        &mut self,
+        key: Key,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
         match self.route_of(key, HeadCursor::new(MAX_HEAD), payload.as_slice(), t.end != End::More) {
             Route::To(address) => self.admit(key, address, t, payload, eg),
             Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
@@ -49,7 +55,13 @@ impl Core {
     }
 
     /// The next frame of one that was not forwarded yet.
-    pub(super) fn more_pending(&mut self, key: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+    pub(super) fn more_pending(
+        &mut self,
+        key: Key,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
         let address = self.inlets.get(key)?.address;
         let mut pending = self.inlets.get_mut(key)?.pending.take()?;
         if t.end == End::Aborted {
@@ -82,7 +94,13 @@ impl Core {
         }
     }
 
-    fn refuse_anonymous(&mut self, key: Key, t: &Transfer, state: &DeliveryState, eg: &mut impl Egress) -> Option<InKey> {
+    fn refuse_anonymous(
+        &mut self,
+        key: Key,
+        t: &Transfer,
+        state: &DeliveryState,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
         self.seq += 1;
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
@@ -112,7 +130,8 @@ impl Core {
             Err(error) => return Route::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
         };
         if let Some(policy) = &self.policy {
-            let group = self.inlets.get(inlet).and_then(|inlet| self.conns.get(inlet.conn)).map_or(0, |conn| conn.group);
+            let group =
+                self.inlets.get(inlet).and_then(|inlet| self.conns.get(inlet.conn)).map_or(0, |conn| conn.group);
             if let Err(refusal) = policy.route(group, to) {
                 return Route::Refused(refused(&refusal));
             }

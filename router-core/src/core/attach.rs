@@ -2,8 +2,8 @@
 
 use super::{Conn, Core};
 use crate::{
-    ConnInfo, ConnKey, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey, OutletRequest, Refusal, Terminus,
-    Treatment,
+    ConnInfo, ConnKey, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey, OutletRequest,
+    Refusal, Terminus, Treatment,
     address::Syntax,
     core::slots::Key,
     credit::Capacity,
@@ -28,8 +28,13 @@ impl Core {
             Some(policy) => policy.connection(info).inspect_err(|_| self.counters.connections_denied += 1)?,
         };
         self.counters.connections_opened += 1;
-        let conn =
-            Conn { group, link_capacity: info.link_capacity, inlets: Vec::new(), outlets: Vec::new(), blocked: Vec::new() };
+        let conn = Conn {
+            group,
+            link_capacity: info.link_capacity,
+            inlets: Vec::new(),
+            outlets: Vec::new(),
+            blocked: Vec::new(),
+        };
         Ok(ConnKey(self.conns.insert(conn)))
     }
 
@@ -44,9 +49,8 @@ impl Core {
         request: &InletRequest<'_>,
         eg: &mut impl Egress,
     ) -> Result<InletAttached, Refusal> {
-        let (address, dynamic) = self
-            .terminus(conn, Direction::In, request.target)
-            .inspect_err(|_| self.counters.links_denied += 1)?;
+        let (address, dynamic) =
+            self.terminus(conn, Direction::In, request.target).inspect_err(|_| self.counters.links_denied += 1)?;
         let Some(owner) = self.conns.get_mut(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
         let capacity = Capacity::new(owner.link_capacity);
         let conn_at = owner.inlets.len() as u32;
@@ -101,9 +105,8 @@ impl Core {
         request: &OutletRequest<'_>,
         eg: &mut impl Egress,
     ) -> Result<OutletAttached, Refusal> {
-        let (address, dynamic) = self
-            .terminus(conn, Direction::Out, request.source)
-            .inspect_err(|_| self.counters.links_denied += 1)?;
+        let (address, dynamic) =
+            self.terminus(conn, Direction::Out, request.source).inspect_err(|_| self.counters.links_denied += 1)?;
         let gone = Refusal::Invalid("the connection is gone");
         let Some(address_key) = address else { return Err(gone) };
         let (Some(owner), Some(address)) = (self.conns.get_mut(conn.0), self.addresses.get_mut(address_key)) else {
@@ -136,7 +139,12 @@ impl Core {
     }
 
     /// Finds or makes up the address of a new link.
-    fn terminus(&mut self, conn: ConnKey, direction: Direction, terminus: Terminus<'_>) -> Result<(Option<Key>, Option<String>), Refusal> {
+    fn terminus(
+        &mut self,
+        conn: ConnKey,
+        direction: Direction,
+        terminus: Terminus<'_>,
+    ) -> Result<(Option<Key>, Option<String>), Refusal> {
         let Some(owner) = self.conns.get(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
         if let Some(policy) = &self.policy {
             policy.attach(owner.group, direction, terminus)?;

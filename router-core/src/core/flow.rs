@@ -1,11 +1,7 @@
 //! Credit: that of senders, which we give, and that of receivers, which we use.
 
 use super::Core;
-use crate::{
-    InletKey, OutletKey,
-    core::slots::Key,
-    egress::Egress,
-};
+use crate::{InletKey, OutletKey, core::slots::Key, egress::Egress};
 
 impl Core {
     /// The receiver's credit is now `credit` deliveries, those subtracted that were sent already. `drain`: it wants what is there and

@@ -4,7 +4,10 @@ use super::{Core, Want};
 use crate::{
     InKey, InletKey, Treatment,
     core::slots::Key,
-    delivery::{AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, PRESETTLED, REPORT, SECOND, SENT, STARTED, To, WAITS},
+    delivery::{
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, PRESETTLED, REPORT, SECOND, SENT, STARTED,
+        To, WAITS,
+    },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
 };
@@ -42,7 +45,13 @@ impl Core {
     /// A frame of a delivery arrived. Answers, for the first frame of an unsettled delivery, the key to keep as its token; `None` if
     /// the delivery is settled already (the core may have called [`Egress::settle_in`] in this very call). An anonymous delivery
     /// whose first frame does not say yet where it goes gets its key with a later frame.
-    pub fn transfer(&mut self, key: InletKey, transfer: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+    pub fn transfer(
+        &mut self,
+        key: InletKey,
+        transfer: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
         let key = key.0;
         let inlet = self.inlets.get_mut(key)?;
         self.counters.bytes_in += payload.len() as u64;
@@ -74,7 +83,14 @@ impl Core {
 
     /// A delivery begins, and it is known where it goes.
     #[inline]
-    pub(super) fn admit(&mut self, key: Key, address: Key, t: &Transfer, payload: &Payload<'_>, eg: &mut impl Egress) -> Option<InKey> {
+    pub(super) fn admit(
+        &mut self,
+        key: Key,
+        address: Key,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
         self.seq += 1;
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
@@ -130,7 +146,14 @@ impl Core {
 
     /// Finds an outlet for a delivery of which the first part is here, or makes it wait. Answers its record, if it needs one.
     #[inline]
-    pub(super) fn route(&mut self, address: Key, arrival: &Arrival, payload: &Payload<'_>, end: End, eg: &mut impl Egress) -> Option<Key> {
+    pub(super) fn route(
+        &mut self,
+        address: Key,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
         let Some(a) = self.addresses.get(address) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
@@ -287,7 +310,8 @@ impl Core {
             return self.store(d, payload, eg);
         }
         let settled = delivery.has(HEAD_SETTLED);
-        let head = SendHead { message_format: delivery.message_format, settled, token: if settled { 0 } else { d.to_raw() } };
+        let head =
+            SendHead { message_format: delivery.message_format, settled, token: if settled { 0 } else { d.to_raw() } };
         let sent = eg.send(outlet.link, &head, payload, end);
         self.counters.bytes_out += sent.taken as u64;
         let (from, report) = (delivery.from, delivery.has(REPORT));
@@ -330,7 +354,13 @@ impl Core {
     }
 
     /// Nobody can take the delivery. What is still to come of it will be dropped.
-    pub(super) fn refuse(&mut self, arrival: &Arrival, end: End, state: Option<&DeliveryState>, eg: &mut impl Egress) -> Option<Key> {
+    pub(super) fn refuse(
+        &mut self,
+        arrival: &Arrival,
+        end: End,
+        state: Option<&DeliveryState>,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
         self.counters.dropped_presettled += u64::from(arrival.settled);
         let mut record = arrival.record(Key::NONE, end);
         record.to = To::Nowhere;

@@ -7,7 +7,8 @@ use crate::{
     WorkerId,
     core::slots::Key,
     delivery::{
-        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SENT, STARTED, To,
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SENT,
+        STARTED, To,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead},
@@ -25,7 +26,14 @@ const REJECTED: u8 = 4;
 
 impl Core {
     /// Makes copies of a delivery of which the first part is here.
-    pub(super) fn fan_out(&mut self, address: Key, arrival: &Arrival, payload: &Payload<'_>, end: End, eg: &mut impl Egress) -> Option<Key> {
+    pub(super) fn fan_out(
+        &mut self,
+        address: Key,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
         let a = self.addresses.get(address).filter(|a| a.open);
         let from_here = matches!(arrival.from, From::Inlet { .. });
         let some = a.is_some_and(|a| from_here || a.candidates.iter().any(|c| matches!(c, Candidate::Local(_))));
@@ -58,7 +66,16 @@ impl Core {
 
     /// Makes the copy for one outlet. True if it has to read `payload` later.
     #[expect(clippy::too_many_arguments, reason = "all of it is at hand, and nothing of it is worth storing")]
-    fn copy_to(&mut self, p: Key, o: Key, address: Key, arrival: &Arrival, payload: &Payload<'_>, end: End, eg: &mut impl Egress) -> bool {
+    fn copy_to(
+        &mut self,
+        p: Key,
+        o: Key,
+        address: Key,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> bool {
         let Some(outlet) = self.outlets.get(o) else { return false };
         let ready = outlet.is_ready();
         let link = outlet.link;
@@ -124,7 +141,8 @@ impl Core {
     /// A record for a copy.
     fn child(&mut self, p: Key, address: Key, arrival: &Arrival, end: End) -> Key {
         let flags = if arrival.settled { PRESETTLED | HEAD_SETTLED } else { 0 };
-        let mut child = Delivery::new(From::Copy { parent: p }, address, flags, arrival.message_format, arrival.seq, end);
+        let mut child =
+            Delivery::new(From::Copy { parent: p }, address, flags, arrival.message_format, arrival.seq, end);
         let Some(first) = self.deliveries.get(p).map(|p| p.first_child) else { return Key::NONE };
         child.sib_next = first;
         let c = self.deliveries.insert(child);
@@ -400,7 +418,14 @@ impl Core {
     }
 
     /// The receiver of a copy has spoken.
-    pub(super) fn copy_outcome(&mut self, c: Key, state: Option<&DeliveryState>, settled: bool, terminal: bool, eg: &mut impl Egress) {
+    pub(super) fn copy_outcome(
+        &mut self,
+        c: Key,
+        state: Option<&DeliveryState>,
+        settled: bool,
+        terminal: bool,
+        eg: &mut impl Egress,
+    ) {
         let Some(child) = self.deliveries.get(c).filter(|c| !c.has(OUTCOME_SENT)) else { return };
         let transactional = state.and_then(DeliveryState::descriptor) == Some(TRANSACTIONAL);
         if !terminal && !transactional {
@@ -489,7 +514,13 @@ impl Core {
     }
 
     /// The sender of a multicast delivery has spoken.
-    pub(super) fn fan_sender_state(&mut self, p: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+    pub(super) fn fan_sender_state(
+        &mut self,
+        p: Key,
+        state: Option<&DeliveryState>,
+        settled: bool,
+        eg: &mut impl Egress,
+    ) {
         if settled {
             if let Some(parent) = self.deliveries.get_mut(p) {
                 parent.flags |= IN_SETTLED;
@@ -501,6 +532,8 @@ impl Core {
 }
 
 fn refused_state() -> DeliveryState {
-    DeliveryState::rejected(Some(&Error::new(condition::NOT_IMPLEMENTED, "transactions are not supported on multicast addresses")))
+    DeliveryState::rejected(Some(&Error::new(
+        condition::NOT_IMPLEMENTED,
+        "transactions are not supported on multicast addresses",
+    )))
 }
-

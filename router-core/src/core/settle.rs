@@ -2,12 +2,11 @@
 
 use super::{Core, count};
 use crate::{
-    InKey, OutKey,
+    InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, To},
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
-    WorkerId,
 };
 
 impl Core {
@@ -126,7 +125,13 @@ impl Core {
         }
     }
 
-    pub(super) fn on_sender_state(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+    pub(super) fn on_sender_state(
+        &mut self,
+        d: Key,
+        state: Option<&DeliveryState>,
+        settled: bool,
+        eg: &mut impl Egress,
+    ) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if delivery.has(IN_SETTLED) {
             return;
@@ -166,7 +171,13 @@ impl Core {
     }
 
     /// A state, or the settlement, for the receiver.
-    pub(super) fn settle_receiver(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+    pub(super) fn settle_receiver(
+        &mut self,
+        d: Key,
+        state: Option<&DeliveryState>,
+        settled: bool,
+        eg: &mut impl Egress,
+    ) {
         let Some(delivery) = self.deliveries.get(d) else { return };
         match delivery.to {
             To::Outlet { outlet, id } => {

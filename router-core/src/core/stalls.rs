@@ -66,7 +66,10 @@ impl Core {
             let link = inlet.link;
             self.counters.stalled += 1;
             self.detach_inlet(InletKey(key), eg);
-            eg.detach(link, Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the sender stalled in the middle of a delivery"));
+            eg.detach(
+                link,
+                Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the sender stalled in the middle of a delivery"),
+            );
         }
     }
 

@@ -143,7 +143,11 @@ impl Core {
             };
             let Some(outlet) = self.outlets.get(o) else { return Pushed::Short };
             let settled = delivery.has(HEAD_SETTLED);
-            let head = SendHead { message_format: delivery.message_format, settled, token: if settled { 0 } else { d.to_raw() } };
+            let head = SendHead {
+                message_format: delivery.message_format,
+                settled,
+                token: if settled { 0 } else { d.to_raw() },
+            };
             let started = delivery.has(STARTED);
             let (chunk, last) = match self.next_chunk(d) {
                 Some((chunk, last)) => (Some(chunk), last),
@@ -200,7 +204,9 @@ impl Core {
     fn ended(&self, d: Key) -> End {
         let Some(delivery) = self.deliveries.get(d) else { return End::Aborted };
         match delivery.from {
-            From::Copy { parent } if delivery.ended != End::Aborted => self.deliveries.get(parent).map_or(End::Aborted, |p| p.ended),
+            From::Copy { parent } if delivery.ended != End::Aborted => {
+                self.deliveries.get(parent).map_or(End::Aborted, |p| p.ended)
+            }
             _ => delivery.ended,
         }
     }

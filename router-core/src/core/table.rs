@@ -57,7 +57,11 @@ impl Core {
     /// Forgets the address if nobody needs it any more.
     pub(super) fn forget_address(&mut self, key: Key) {
         let Some(a) = self.addresses.get(key) else { return };
-        let used = a.candidates.len() > 0 || !a.inlets.is_empty() || a.waiting.len() > 0 || !a.servers.is_empty() || !a.watches.is_empty();
+        let used = a.candidates.len() > 0
+            || !a.inlets.is_empty()
+            || a.waiting.len() > 0
+            || !a.servers.is_empty()
+            || !a.watches.is_empty();
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
         }
@@ -107,7 +111,11 @@ impl Core {
     ///
     /// # Errors
     /// If the pattern is bad.
-    pub fn add_address(&mut self, config: &AddressConfig, eg: &mut impl Egress) -> Result<(), crate::address::PatternError> {
+    pub fn add_address(
+        &mut self,
+        config: &AddressConfig,
+        eg: &mut impl Egress,
+    ) -> Result<(), crate::address::PatternError> {
         self.table.add(config)?;
         self.reconfigure(eg);
         Ok(())

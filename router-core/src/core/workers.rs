@@ -77,8 +77,16 @@ impl Core {
         let Some(a) = self.addresses.get_mut(address) else { return };
         let Some(peer) = self.peers.get_mut(usize::from(worker)) else { return };
         let at = a.candidates.len() as u32;
-        let remote =
-            self.remotes.insert(Remote { worker, outlet, address, at, lent: 0, lent_most: 0, outstanding: 0, others: 0 });
+        let remote = self.remotes.insert(Remote {
+            worker,
+            outlet,
+            address,
+            at,
+            lent: 0,
+            lent_most: 0,
+            outstanding: 0,
+            others: 0,
+        });
         a.candidates.push(Candidate::Remote(remote));
         set_at(&mut peer.outlets, Key::from_raw(outlet).index, remote);
         match a.peers.iter_mut().find(|p| p.worker == worker) {
@@ -146,7 +154,9 @@ impl Core {
         for wanter in std::mem::take(&mut a.wanters) {
             let mut lent = 0;
             for at in 0..a.candidates.len().min(LOOK) {
-                let Some(Candidate::Local(o)) = a.candidates.get((at + a.next_loan) % a.candidates.len()) else { continue };
+                let Some(Candidate::Local(o)) = a.candidates.get((at + a.next_loan) % a.candidates.len()) else {
+                    continue;
+                };
                 let Some(outlet) = self.outlets.get_mut(o) else { continue };
                 let free = if outlet.queued > 0 || outlet.blocked { 0 } else { outlet.free() };
                 let credit = if outlet.drain && wanter.urgent {
@@ -277,8 +287,18 @@ impl Core {
         }
     }
 
-    fn delivered_to(&mut self, o: Key, worker: u16, deliver: &Deliver, arrival: &Arrival, payload: &Payload<'_>, eg: &mut impl Egress) {
-        let Some(outlet) = self.outlets.get_mut(o) else { return self.bounce_arrival(worker, deliver, arrival, payload, eg) };
+    fn delivered_to(
+        &mut self,
+        o: Key,
+        worker: u16,
+        deliver: &Deliver,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) {
+        let Some(outlet) = self.outlets.get_mut(o) else {
+            return self.bounce_arrival(worker, deliver, arrival, payload, eg);
+        };
         let before = outlet.lent;
         outlet.unlend(worker, 1);
         let back = before - outlet.lent;
@@ -318,7 +338,14 @@ impl Core {
     }
 
     /// Its outlet went away before it arrived here.
-    fn bounce_arrival(&mut self, worker: u16, deliver: &Deliver, arrival: &Arrival, payload: &Payload<'_>, eg: &mut impl Egress) {
+    fn bounce_arrival(
+        &mut self,
+        worker: u16,
+        deliver: &Deliver,
+        arrival: &Arrival,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) {
         if deliver.end == End::More {
             let mut record = arrival.record(Key::NONE, End::More);
             record.to = To::Parked { worker };

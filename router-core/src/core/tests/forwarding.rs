@@ -1,5 +1,8 @@
 use super::world::*;
-use crate::{AddressConfig, Refusal, Terminus, Treatment, egress::{DeliveryState, Payload}};
+use crate::{
+    AddressConfig, Refusal, Terminus, Treatment,
+    egress::{DeliveryState, Payload},
+};
 
 /// A message with this `to` and priority.
 pub(super) fn message(to: Option<&str>, priority: Option<u8>) -> Vec<u8> {
@@ -202,7 +205,14 @@ fn stale_keys_do_nothing() {
     let outlet = w.outlet(r).key;
     w.detach_sender(s);
     w.detach_receiver(r);
-    let t = crate::Transfer { delivery_id: 0, first: true, end: crate::egress::End::Complete, settled: false, message_format: 0, rcv_second: false };
+    let t = crate::Transfer {
+        delivery_id: 0,
+        first: true,
+        end: crate::egress::End::Complete,
+        settled: false,
+        message_format: 0,
+        rcv_second: false,
+    };
     assert_eq!(w.cores[0].transfer(key, &t, &Payload::empty(), &mut w.sides[0]), None);
     w.cores[0].credit(outlet, 5, true, &mut w.sides[0]);
     w.cores[0].detach_outlet(outlet, &mut w.sides[0]);

@@ -3,7 +3,10 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::world::{FULL, Receiver, Sender, World};
-use crate::{ConnInfo, Terminus, egress::{DeliveryState, End}};
+use crate::{
+    ConnInfo, Terminus,
+    egress::{DeliveryState, End},
+};
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
@@ -87,7 +90,10 @@ impl Run {
         match op {
             Op::Sender { worker, address, capacity } => {
                 let w = usize::from(worker) % workers;
-                let info = ConnInfo { link_capacity: (capacity % 3 == 0).then_some(u32::from(capacity % 20) + 1), ..ConnInfo::default() };
+                let info = ConnInfo {
+                    link_capacity: (capacity % 3 == 0).then_some(u32::from(capacity % 20) + 1),
+                    ..ConnInfo::default()
+                };
                 let conn = self.world.conn_with(w, &info);
                 let address = if address % 8 == 7 { "" } else { self.known[usize::from(address) % self.known.len()] };
                 let target = if address.is_empty() { Terminus::Anonymous } else { Terminus::Address(address) };
@@ -171,7 +177,14 @@ impl Run {
             Op::SenderState { sender, which } => {
                 let Some(s) = pick(self.senders(), sender) else { return };
                 let told = |d: &super::world::Outgoing| d.outcomes.iter().any(|(_, settled)| !settled);
-                let open: Vec<u32> = self.world.inlet(s).deliveries.iter().filter(|(_, d)| !d.settled && d.key.is_some() && (told(d) || which > 200)).map(|(id, _)| *id).collect();
+                let open: Vec<u32> = self
+                    .world
+                    .inlet(s)
+                    .deliveries
+                    .iter()
+                    .filter(|(_, d)| !d.settled && d.key.is_some() && (told(d) || which > 200))
+                    .map(|(id, _)| *id)
+                    .collect();
                 if !open.is_empty() {
                     let id = open[usize::from(which) % open.len()];
                     self.world.sender_state(s, id, None, true);
@@ -230,7 +243,16 @@ impl Run {
         let mut all = Vec::new();
         for core in &self.world.cores {
             let c = core.counters();
-            all.extend([c.bytes_in, c.bytes_out, c.deliveries_out, c.deliveries_held, c.accepted, c.bytes_held, c.released, c.modified]);
+            all.extend([
+                c.bytes_in,
+                c.bytes_out,
+                c.deliveries_out,
+                c.deliveries_held,
+                c.accepted,
+                c.bytes_held,
+                c.released,
+                c.modified,
+            ]);
         }
         for s in &self.world.senders {
             let i = &self.world.sides[s.0].inlets[&s.1];
@@ -255,7 +277,8 @@ impl Run {
             let inlet = self.world.inlet(s);
             for (id, d) in &inlet.deliveries {
                 let (copies, accepted) = received.get(&d.body).copied().unwrap_or_default();
-                let multicast = self.addresses[s].starts_with("multi") || self.addresses[s].is_empty() && self.known[2].starts_with("multi");
+                let multicast = self.addresses[s].starts_with("multi")
+                    || self.addresses[s].is_empty() && self.known[2].starts_with("multi");
                 if !multicast {
                     assert!(copies <= 1, "a unicast delivery came {copies} times");
                 }
@@ -274,7 +297,10 @@ impl Run {
                 assert_eq!(open, 0, "sender {s}: deliveries are open");
                 assert_eq!(issued, inlet.credit, "sender {s}: credit differs");
                 let granting = inlet.credit > 0 || inlet.draining;
-                assert!(!granting || capacity.saturating_sub(issued) * 4 < capacity.max(1) || issued >= capacity, "sender {s}: {issued} of {capacity}");
+                assert!(
+                    !granting || capacity.saturating_sub(issued) * 4 < capacity.max(1) || issued >= capacity,
+                    "sender {s}: {issued} of {capacity}"
+                );
             }
         }
         for (w, link) in &self.world.receivers {
@@ -300,7 +326,13 @@ impl Run {
         for s in 0..self.world.senders.len() {
             multicast |= self.known[2].starts_with("multi");
             // A sender that settles an unsettled delivery makes it one of these, if it has not been told an outcome.
-            sent += self.world.inlet(s).deliveries.values().filter(|d| d.complete && d.settled && d.outcomes.is_empty()).count();
+            sent += self
+                .world
+                .inlet(s)
+                .deliveries
+                .values()
+                .filter(|d| d.complete && d.settled && d.outcomes.is_empty())
+                .count();
         }
         if multicast {
             return;
@@ -318,7 +350,10 @@ impl Run {
             .filter(|d| d.end == End::Complete && bodies.contains(d.bytes.as_slice()))
             .count();
         let dropped: u64 = self.world.cores.iter().map(|c| c.counters().dropped_presettled).sum();
-        assert!(received as u64 + dropped >= sent as u64, "of {sent} presettled {received} came and {dropped} were dropped");
+        assert!(
+            received as u64 + dropped >= sent as u64,
+            "of {sent} presettled {received} came and {dropped} were dropped"
+        );
         if !self.lost_receivers {
             assert!(received <= sent);
         }
@@ -330,8 +365,11 @@ impl Run {
             let sent: std::collections::HashMap<&[u8], u32> =
                 self.world.inlet(s).deliveries.iter().map(|(id, d)| (d.body.as_slice(), *id)).collect();
             for (w, link) in &self.world.receivers {
-                let got: Vec<u32> =
-                    self.world.sides[*w].outlets[link].received.iter().filter_map(|d| sent.get(d.bytes.as_slice()).copied()).collect();
+                let got: Vec<u32> = self.world.sides[*w].outlets[link]
+                    .received
+                    .iter()
+                    .filter_map(|d| sent.get(d.bytes.as_slice()).copied())
+                    .collect();
                 assert!(got.is_sorted(), "receiver {link:?} got {got:?} of sender {s}");
             }
         }
@@ -339,7 +377,13 @@ impl Run {
 }
 
 fn run(workers: usize, known: [&'static str; 4], ops: &[Op]) {
-    let mut run = Run { known, world: World::with(workers, |c| c.multicast_lag = 3000), serial: 0, addresses: Vec::new(), lost_receivers: false };
+    let mut run = Run {
+        known,
+        world: World::with(workers, |c| c.multicast_lag = 3000),
+        serial: 0,
+        addresses: Vec::new(),
+        lost_receivers: false,
+    };
     run.world.prompt = false;
     for op in ops {
         run.apply(*op);

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    ConnInfo, ConnKey, Core, CoreConfig, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest, Refusal, Terminus, Transfer,
-    WorkerBatch, WorkerId, WorkerMsg,
+    ConnInfo, ConnKey, Core, CoreConfig, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest,
+    Refusal, Terminus, Transfer, WorkerBatch, WorkerId, WorkerMsg,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent},
 };
 
@@ -35,9 +35,7 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct Inlet {
     pub(super) worker: usize,
-    pub(super) conn: ConnKey,
     pub(super) key: InletKey,
-    pub(super) link: LinkRef,
     pub(super) credit: u32,
     pub(super) draining: bool,
     pub(super) held: usize,
@@ -60,7 +58,6 @@ pub(super) struct Incoming {
     /// What the receiver said, if terminal.
     pub(super) outcome: Option<DeliveryState>,
     pub(super) states: Vec<DeliveryState>,
-    pub(super) message_format: u32,
 }
 
 #[derive(Debug)]
@@ -102,7 +99,12 @@ impl Egress for Side {
         if o.room == 0 {
             o.short = true;
             let id = o.received.last().map_or(0, |r| r.id);
-            return Sent { started: o.partial, settled: o.partial && o.settles, delivery_id: if o.partial { id } else { 0 }, ..Sent::default() };
+            return Sent {
+                started: o.partial,
+                settled: o.partial && o.settles,
+                delivery_id: if o.partial { id } else { 0 },
+                ..Sent::default()
+            };
         }
         if !o.partial {
             assert!(o.credit > 0, "sent without credit");
@@ -117,7 +119,6 @@ impl Egress for Side {
                 end: End::More,
                 outcome: None,
                 states: Vec::new(),
-                message_format: head.message_format,
             });
             o.partial = true;
         }
@@ -143,7 +144,9 @@ impl Egress for Side {
     }
 
     fn settle_in(&mut self, link: LinkRef, id: u32, state: Option<&DeliveryState>, settled: bool) {
-        let Some(i) = self.inlets.get_mut(&link).filter(|i| i.attached) else { panic!("settled on an inlet that is gone") };
+        let Some(i) = self.inlets.get_mut(&link).filter(|i| i.attached) else {
+            panic!("settled on an inlet that is gone")
+        };
         let d = i.deliveries.get_mut(&id).expect("settled an unknown delivery");
         assert!(!d.settled, "settled what the sender had settled");
         let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
@@ -310,9 +313,7 @@ impl World {
         let link = self.link();
         let inlet = Inlet {
             worker: w,
-            conn,
             key: InletKey::NONE,
-            link,
             credit: 0,
             draining: false,
             held: 0,
@@ -333,7 +334,12 @@ impl World {
         Ok(self.senders.len() - 1)
     }
 
-    pub(super) fn attach_receiver(&mut self, w: usize, conn: ConnKey, source: Terminus<'_>) -> Result<Receiver, Refusal> {
+    pub(super) fn attach_receiver(
+        &mut self,
+        w: usize,
+        conn: ConnKey,
+        source: Terminus<'_>,
+    ) -> Result<Receiver, Refusal> {
         let link = self.link();
         let outlet = Outlet {
             worker: w,
@@ -459,13 +465,24 @@ impl World {
         self.end_batch(w);
     }
 
+    pub(super) fn send_rest(&mut self, s: Sender) {
+        self.part(s, usize::MAX / 4);
+    }
+
     pub(super) fn abort(&mut self, s: Sender) {
         let inlet = self.inlet_mut(s);
         let id = inlet.current.take().expect("nothing is being sent");
         let d = inlet.deliveries.get_mut(&id).unwrap();
         d.aborted = true;
         d.settled = true;
-        let t = Transfer { delivery_id: id, first: false, end: End::Aborted, settled: false, message_format: 0, rcv_second: false };
+        let t = Transfer {
+            delivery_id: id,
+            first: false,
+            end: End::Aborted,
+            settled: false,
+            message_format: 0,
+            rcv_second: false,
+        };
         let (w, link) = self.senders[s];
         let key = self.sides[w].inlets[&link].key;
         self.cores[w].transfer(key, &t, &Payload::empty(), &mut self.sides[w]);
