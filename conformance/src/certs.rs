@@ -43,7 +43,8 @@ impl Certs {
             params.extended_key_usages.push(usage);
             params.use_authority_key_identifier_extension = true;
             let key = KeyPair::generate().unwrap();
-            let pair = Pair { cert: dir.join(format!("{name}-{what}.pem")), key: dir.join(format!("{name}-{what}.key")) };
+            let pair =
+                Pair { cert: dir.join(format!("{name}-{what}.pem")), key: dir.join(format!("{name}-{what}.key")) };
             fs::write(&pair.cert, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
             fs::write(&pair.key, key.serialize_pem()).unwrap();
             pair
@@ -60,7 +61,16 @@ impl Certs {
         let trust = self.ca.with_extension("trust.p12");
         if !trust.exists() {
             let mut keytool = Command::new("keytool");
-            keytool.args(["-importcert", "-noprompt", "-alias", "ca", "-storetype", "PKCS12", "-storepass", "password"]);
+            keytool.args([
+                "-importcert",
+                "-noprompt",
+                "-alias",
+                "ca",
+                "-storetype",
+                "PKCS12",
+                "-storepass",
+                "password",
+            ]);
             run(keytool.arg("-file").arg(&self.ca).arg("-keystore").arg(&trust));
         }
         let keys = self.client.cert.with_extension("p12");

@@ -10,6 +10,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod router;
+pub mod suite;
 
 pub use process::{Process, wait_for};
 pub use router::{Config, PATIENCE, Router};

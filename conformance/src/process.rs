@@ -49,12 +49,9 @@ impl Process {
         let log = dir.join(format!("{name}.log"));
         let out = File::create(&log).unwrap();
         let err = out.try_clone().unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}; `./test` installs what is needed"));
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap_or_else(|error| {
+            panic!("cannot start {name} ({command:?}): {error}; `./test` installs what is needed")
+        });
         Self { name: name.to_owned(), child, log, status: None }
     }
 

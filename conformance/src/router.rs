@@ -25,10 +25,7 @@ pub fn workspace() -> &'static Path {
 /// The target directory and profile that this test was built into, such as `target/debug`.
 pub fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
-    exe.ancestors()
-        .find(|dir| dir.join("deps").is_dir())
-        .expect("a test runs from target/<profile>/deps")
-        .to_owned()
+    exe.ancestors().find(|dir| dir.join("deps").is_dir()).expect("a test runs from target/<profile>/deps").to_owned()
 }
 
 /// The `spanway` binary of this workspace, built on the first call with the profile of the test.

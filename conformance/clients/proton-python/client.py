@@ -105,7 +105,7 @@ def canonical(value):
     if isinstance(value, list):
         return "list:[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, dict):
-        return "map:{" + ",".join("%s=%s" % (canonical(k), canonical(v)) for k, v in value.items()) + "}"
+        return "map:{" + ",".join(sorted("%s=%s" % (canonical(k), canonical(v)) for k, v in value.items())) + "}"
     return "%s:?" % type(value).__name__
 
 
@@ -378,7 +378,8 @@ class TypesSend(Command):
     """Sends a message for every case of the type matrix."""
 
     def begin(self, event):
-        self.messages = matrix()
+        skip = ARGS.get("skip", "").split(",")
+        self.messages = (message for message in matrix() if message.subject not in skip)
         self.left = 0
         self.all = False
         self.sender = event.container.create_sender(self.connection, ADDRESS)

@@ -103,7 +103,7 @@ function canonical(typed) {
       const items = value.map(canonical);
       const pairs = [];
       for (let i = 0; i < items.length; i += 2) pairs.push(`${items[i]}=${items[i + 1]}`);
-      return `map:{${pairs.join(',')}}`;
+      return `map:{${pairs.sort().join(',')}}`;
     }
     default: return `${name}:${value}`;
   }
@@ -242,7 +242,15 @@ const COMMANDS = {
         if (to) msg.to = to[sent % to.length];
         sender.send(msg);
         sent += 1;
-        if (ARGS.settled && sent === COUNT) setImmediate(() => done({ sent }));
+        if (ARGS.settled && sent === COUNT) {
+          // A close would overtake what waits for the session's window.
+          const { outgoing } = sender.session;
+          const timer = setInterval(() => {
+            if (outgoing.next_pending_delivery < outgoing.next_delivery_id) return;
+            clearInterval(timer);
+            done({ sent });
+          }, 5);
+        }
       }
     });
     const count = (name) => () => {
@@ -317,7 +325,7 @@ const COMMANDS = {
     };
     sender.on('accepted', seen(() => 'accepted'));
     sender.on('released', seen(() => 'released'));
-    sender.on('rejected', seen((state) => `rejected:${state.error.condition}:${state.error.description}`));
+    sender.on('rejected', seen(({ error }) => (error ? `rejected:${error.condition}:${error.description}` : 'rejected')));
     sender.on('modified', seen((state) => `modified:failed=${Boolean(state.delivery_failed)}:`
       + `undeliverable=${Boolean(state.undeliverable_here)}`));
   },
@@ -342,7 +350,8 @@ const COMMANDS = {
 
   'types-send'() {
     const sender = connection.open_sender(ADDRESS);
-    const messages = matrix();
+    const skip = (ARGS.skip ?? '').split(',');
+    const messages = matrix().filter((msg) => !skip.includes(msg.subject));
     let sent = 0;
     let settled = 0;
     sender.on('sendable', () => {

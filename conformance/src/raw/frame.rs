@@ -206,8 +206,7 @@ impl Frame {
     pub fn parse(rest: &[u8]) -> Self {
         let doff = usize::from(rest[0]) * 4 - 4;
         let mut body = &rest[doff..];
-        let mut frame =
-            Self { kind: rest[1], channel: u16::from_be_bytes([rest[2], rest[3]]), ..Self::empty() };
+        let mut frame = Self { kind: rest[1], channel: u16::from_be_bytes([rest[2], rest[3]]), ..Self::empty() };
         if !body.is_empty() {
             let V::Desc(code, list) = V::read(&mut body) else { panic!("a frame without performative") };
             let V::List(fields) = *list else { panic!("a performative that is no list") };
@@ -244,8 +243,7 @@ pub mod message {
 
     /// A message with `properties.to` and a binary body.
     pub fn to(address: &str, body: &[u8]) -> Vec<u8> {
-        let mut out =
-            V::Desc(0x73, Box::new(V::List(vec![V::Null, V::Null, V::str(address)]))).bytes();
+        let mut out = V::Desc(0x73, Box::new(V::List(vec![V::Null, V::Null, V::str(address)]))).bytes();
         out.extend(data(body));
         out
     }

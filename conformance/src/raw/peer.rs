@@ -117,7 +117,7 @@ impl Peer {
     }
 
     /// The next frame that is not empty; `None` at the end of the connection.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         loop {
             match self.next_any() {
                 Some(frame) if frame.code.is_none() => {}
@@ -129,7 +129,7 @@ impl Peer {
     /// The next frame of a kind; others are skipped, but not the end of what it belongs to.
     pub fn expect(&mut self, wanted: u64) -> Frame {
         loop {
-            let frame = self.next().unwrap_or_else(|| panic!("the router hung up before {wanted:#04x}"));
+            let frame = self.next_frame().unwrap_or_else(|| panic!("the router hung up before {wanted:#04x}"));
             let got = frame.code.unwrap_or(0);
             if got == wanted {
                 return frame;
@@ -143,7 +143,7 @@ impl Peer {
     /// description.
     pub fn expect_error(&mut self, wanted: u64) -> (String, String) {
         loop {
-            let frame = self.next().unwrap_or_else(|| panic!("the router hung up without a reason"));
+            let frame = self.next_frame().unwrap_or_else(|| panic!("the router hung up without a reason"));
             let got = frame.code.unwrap_or(0);
             if !matches!(got, code::DETACH | code::END | code::CLOSE) {
                 continue;
@@ -177,7 +177,7 @@ impl Peer {
         self.send(&Frame::begin().on(channel));
         self.send(&Frame::end().on(channel));
         loop {
-            let frame = self.next().expect("the connection stays");
+            let frame = self.next_frame().expect("the connection stays");
             match frame.code.unwrap_or(0) {
                 code::BEGIN | code::FLOW => {}
                 code::END if frame.field(0) == &V::Null => return,

@@ -26,11 +26,11 @@ pub enum V {
     /// `binary`
     Bin(Vec<u8>),
     /// `list`
-    List(Vec<V>),
+    List(Vec<Self>),
     /// `map`, in order
-    Map(Vec<(V, V)>),
+    Map(Vec<(Self, Self)>),
     /// A described value with a numeric descriptor.
-    Desc(u64, Box<V>),
+    Desc(u64, Box<Self>),
     /// Bytes put in as they are; on reading: an encoding that has no variant here, format code included.
     Raw(Vec<u8>),
 }

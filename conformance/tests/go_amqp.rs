@@ -1,0 +1,3 @@
+//! go-amqp through the router.
+
+conformance::client_tests!(conformance::client::Client::GoAmqp, drain and external);

@@ -1,0 +1,3 @@
+//! proton-cpp through the router.
+
+conformance::client_tests!(conformance::client::Client::ProtonCpp, drain and external);

@@ -1,0 +1,3 @@
+//! qpid-jms through the router.
+
+conformance::client_tests!(conformance::client::Client::QpidJms, drain and external);

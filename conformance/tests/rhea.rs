@@ -1,0 +1,3 @@
+//! rhea through the router.
+
+conformance::client_tests!(conformance::client::Client::Rhea, drain and external);
