@@ -40,9 +40,7 @@ use std::{collections::VecDeque, time::Instant};
 use budget::Budget;
 pub use commands::CommandError;
 pub use config::{ClientSasl, Config, Limits, ServerSasl, Side};
-pub use event::{
-    Attached, Closed, Disposed, Disposition, Event, Initiator, SaslResponse, Transfer,
-};
+pub use event::{Attached, Closed, Disposed, Disposition, Event, Initiator, SaslResponse, Transfer};
 pub use id::{LinkId, SessionId};
 pub use stats::Stats;
 
@@ -175,40 +173,27 @@ impl Connection {
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {
-        self.links
-            .get(id.index())
-            .filter(|l| l.id(id.index()) == id)
+        self.links.get(id.index()).filter(|l| l.id(id.index()) == id)
     }
 
     fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links
-            .get_mut(id.index())
-            .filter(|l| l.id(id.index()) == id)
+        self.links.get_mut(id.index()).filter(|l| l.id(id.index()) == id)
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions
-            .get(usize::from(id.index))
-            .filter(|s| s.generation == id.generation)
+        self.sessions.get(usize::from(id.index)).filter(|s| s.generation == id.generation)
     }
 
     fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions
-            .get_mut(usize::from(id.index))
-            .filter(|s| s.generation == id.generation)
+        self.sessions.get_mut(usize::from(id.index)).filter(|s| s.generation == id.generation)
     }
 
     fn link_id(&self, index: usize) -> LinkId {
-        self.links
-            .get(index)
-            .map_or_else(|| LinkId::from_u32(u32::MAX), |l| l.id(index))
+        self.links.get(index).map_or_else(|| LinkId::from_u32(u32::MAX), |l| l.id(index))
     }
 
     fn session_id(&self, index: usize) -> SessionId {
-        SessionId {
-            index: index as u16,
-            generation: self.sessions.get(index).map_or(0, |s| s.generation),
-        }
+        SessionId { index: index as u16, generation: self.sessions.get(index).map_or(0, |s| s.generation) }
     }
 
     fn mark_link(&mut self, index: usize, urgent: bool) {

@@ -12,6 +12,8 @@ mod delivery_state;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod fuzz_engine;
 mod link;
 pub mod message;
 pub mod output;

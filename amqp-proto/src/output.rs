@@ -159,20 +159,13 @@ impl Output {
         let gap = std::mem::take(&mut self.tail);
         self.referenced += bytes.len();
         self.queued = self.queued.wrapping_add(bytes.len() as u32);
-        self.refs.push_back(Ref {
-            gap,
-            bytes: block.slice(start..end),
-        });
+        self.refs.push_back(Ref { gap, bytes: block.slice(start..end) });
     }
 
     /// Lets `write` append to the buffer of copied bytes; whatever it appended is queued.
     ///
     /// `write` gets the buffer with what is in it already and must only append.
-    pub(crate) fn append<R>(
-        &mut self,
-        expected: usize,
-        write: impl FnOnce(&mut Vec<u8>) -> R,
-    ) -> R {
+    pub(crate) fn append<R>(&mut self, expected: usize, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         self.reclaim(expected);
         let before = self.buf.len();
         let result = write(&mut self.buf);

@@ -28,19 +28,13 @@ pub(crate) fn mechanism(sasl: &ClientSasl) -> Symbol {
 
 pub(crate) fn choose(sasl: &ClientSasl, offered: &[Symbol]) -> Choice {
     let wanted = mechanism(sasl);
-    if offered.contains(&wanted) {
-        Choice::Use(wanted)
-    } else {
-        Choice::Nothing
-    }
+    if offered.contains(&wanted) { Choice::Use(wanted) } else { Choice::Nothing }
 }
 
 pub(crate) fn initial_response(sasl: &ClientSasl) -> Bytes {
     match sasl {
         ClientSasl::None | ClientSasl::Anonymous => Bytes::new(),
-        ClientSasl::Plain { username, password } => {
-            Bytes::from(format!("\0{username}\0{password}"))
-        }
+        ClientSasl::Plain { username, password } => Bytes::from(format!("\0{username}\0{password}")),
         ClientSasl::External { authzid } => Bytes::copy_from_slice(authzid.as_bytes()),
     }
 }
@@ -81,11 +75,7 @@ impl<'a> PlainMessage<'a> {
         if parts.next().is_some() || authcid.is_empty() || password.is_empty() {
             return None;
         }
-        Some(Self {
-            authzid,
-            authcid,
-            password,
-        })
+        Some(Self { authzid, authcid, password })
     }
 }
 
@@ -104,25 +94,11 @@ mod tests {
 
     #[test]
     fn plain_round_trip_and_rejects() {
-        let sent = initial_response(&ClientSasl::Plain {
-            username: "bob".into(),
-            password: "s3cr\u{e9}t".into(),
-        });
+        let sent = initial_response(&ClientSasl::Plain { username: "bob".into(), password: "s3cr\u{e9}t".into() });
         let parsed = PlainMessage::parse(&sent).unwrap();
-        assert_eq!(
-            (parsed.authzid, parsed.authcid, parsed.password),
-            ("", "bob", "s3cr\u{e9}t")
-        );
+        assert_eq!((parsed.authzid, parsed.authcid, parsed.password), ("", "bob", "s3cr\u{e9}t"));
         assert!(!format!("{parsed:?}").contains("s3cr"));
-        for bad in [
-            &b""[..],
-            b"bob",
-            b"\0bob",
-            b"\0\0pw",
-            b"\0bob\0",
-            b"a\0b\0c\0d",
-            b"\0\xff\0pw",
-        ] {
+        for bad in [&b""[..], b"bob", b"\0bob", b"\0\0pw", b"\0bob\0", b"a\0b\0c\0d", b"\0\xff\0pw"] {
             assert_eq!(PlainMessage::parse(bad), None, "{bad:?}");
         }
     }

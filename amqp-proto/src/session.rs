@@ -74,14 +74,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        generation: u16,
-        first_id: u32,
-        max_frame_size: u32,
-        limits: &Limits,
-    ) -> Self {
-        let window =
-            (limits.first_window_bytes / max_frame_size).clamp(8, limits.session_frames.max(8));
+    pub(crate) fn new(generation: u16, first_id: u32, max_frame_size: u32, limits: &Limits) -> Self {
+        let window = (limits.first_window_bytes / max_frame_size).clamp(8, limits.session_frames.max(8));
         Self {
             state: SessionState::BeginSent,
             generation,
@@ -120,11 +114,8 @@ impl Session {
         }
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
         // An average over about 16 frames, kept in 1/16 of a byte.
-        self.frame_size = if self.frame_size == 0 {
-            size << 4
-        } else {
-            self.frame_size - (self.frame_size >> 4) + size
-        };
+        self.frame_size =
+            if self.frame_size == 0 { size << 4 } else { self.frame_size - (self.frame_size >> 4) + size };
         true
     }
 
@@ -137,12 +128,7 @@ impl Session {
     /// anyway. True if there is to be one.
     ///
     /// The window is counted in frames but meant in bytes: the smaller the frames are, the more of them.
-    pub(crate) fn extend_window(
-        &mut self,
-        max_frame_size: u32,
-        limits: &Limits,
-        anyway: bool,
-    ) -> bool {
+    pub(crate) fn extend_window(&mut self, max_frame_size: u32, limits: &Limits, anyway: bool) -> bool {
         if self.frame_size == 0 {
             return anyway;
         }
@@ -154,9 +140,7 @@ impl Session {
         let window = target.saturating_sub(held);
         let before = self.incoming_window();
         self.low_water = target / 2;
-        let worth = window > before
-            && before <= self.low_water
-            && (window - before >= target / 8 || before == 0);
+        let worth = window > before && before <= self.low_water && (window - before >= target / 8 || before == 0);
         if window > before && (worth || anyway) {
             // Never told without being counted, and never counted without being told.
             self.incoming_limit = self.next_incoming_id.wrapping_add(window);

@@ -11,11 +11,7 @@ use crate::{
 };
 
 impl Connection {
-    pub(super) fn on_attach(
-        &mut self,
-        channel: u16,
-        attach: Box<Attach>,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_attach(&mut self, channel: u16, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
         let Some(index) = self.session_on(channel, "attach")? else {
             return Ok(None);
         };
@@ -23,17 +19,10 @@ impl Connection {
         if attach.handle > handle_max {
             return Err(Fault::connection(
                 condition::CONNECTION_FRAMING_ERROR,
-                format_args!(
-                    "attach.handle {} is above the handle-max of {handle_max}",
-                    attach.handle
-                ),
+                format_args!("attach.handle {} is above the handle-max of {handle_max}", attach.handle),
             ));
         }
-        if self
-            .sessions
-            .get(index)
-            .is_some_and(|s| s.handles.get(attach.handle).is_some())
-        {
+        if self.sessions.get(index).is_some_and(|s| s.handles.get(attach.handle).is_some()) {
             return Err(Fault::session(
                 index,
                 condition::SESSION_HANDLE_IN_USE,
@@ -49,9 +38,7 @@ impl Connection {
         }
         let role = attach.role.other();
         let found = self.names.find(role, attach.name.as_bytes(), |i| {
-            self.links
-                .get(i)
-                .is_some_and(|l| l.role == role && l.name == attach.name)
+            self.links.get(i).is_some_and(|l| l.role == role && l.name == attach.name)
         });
         match found {
             Some(li) if self.links.get(li).is_some_and(|l| l.peer_handle.is_none()) => {
@@ -61,10 +48,7 @@ impl Connection {
                 // §2.6.1: whoever attaches the name last has the link.
                 let id = self.link_id(li);
                 let user = self.links.get(li).map_or(0, |l| l.user);
-                let error = Error::new(
-                    condition::LINK_STOLEN,
-                    format!("link {} was attached again", attach.name),
-                );
+                let error = Error::new(condition::LINK_STOLEN, format!("link {} was attached again", attach.name));
                 self.detach_index(li, true, Some(error.clone()));
                 let stolen = Event::Detached {
                     link: id,
@@ -82,12 +66,7 @@ impl Connection {
         }
     }
 
-    fn on_attach_answer(
-        &mut self,
-        session: usize,
-        index: usize,
-        attach: Box<Attach>,
-    ) -> Result<Option<Event>, Fault> {
+    fn on_attach_answer(&mut self, session: usize, index: usize, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
         let Some(link) = self.links.get_mut(index) else {
             return Ok(None);
         };
@@ -101,8 +80,7 @@ impl Connection {
         if link.state == LinkState::DetachSent {
             // The owner changed its mind; the peer's detach follows.
             link.peer_handle = Some(attach.handle);
-            self.names
-                .remove(attach.role.other(), attach.name.as_bytes(), index);
+            self.names.remove(attach.role.other(), attach.name.as_bytes(), index);
             if let Some(session) = self.sessions.get_mut(session) {
                 session.handles.insert(attach.handle, index);
             }
@@ -110,16 +88,10 @@ impl Connection {
         }
         link.state = LinkState::Attached;
         self.adopt(session, index, &attach);
-        Ok(Some(
-            self.attached_event(session, index, attach, true, false),
-        ))
+        Ok(Some(self.attached_event(session, index, attach, true, false)))
     }
 
-    fn new_peer_link(
-        &mut self,
-        session: usize,
-        attach: Box<Attach>,
-    ) -> Result<Option<Event>, Fault> {
+    fn new_peer_link(&mut self, session: usize, attach: Box<Attach>) -> Result<Option<Event>, Fault> {
         let role = attach.role.other();
         let resumed = self.names.resume(role, attach.name.as_bytes());
         let index = match self.new_link(session, attach.name.detached(), role) {
@@ -140,9 +112,7 @@ impl Connection {
             }
         };
         self.adopt(session, index, &attach);
-        Ok(Some(
-            self.attached_event(session, index, attach, false, resumed),
-        ))
+        Ok(Some(self.attached_event(session, index, attach, false, resumed)))
     }
 
     /// Takes over what the peer's attach says.
@@ -162,40 +132,17 @@ impl Connection {
         }
     }
 
-    fn attached_event(
-        &self,
-        session: usize,
-        index: usize,
-        attach: Box<Attach>,
-        answer: bool,
-        resumed: bool,
-    ) -> Event {
+    fn attached_event(&self, session: usize, index: usize, attach: Box<Attach>, answer: bool, resumed: bool) -> Event {
         let user = self.links.get(index).map_or(0, |l| l.user);
         let (link, session) = (self.link_id(index), self.session_id(session));
-        Event::Attached(Box::new(Attached {
-            link,
-            session,
-            user,
-            attach: *attach,
-            answer,
-            resumed,
-        }))
+        Event::Attached(Box::new(Attached { link, session, user, attach: *attach, answer, resumed }))
     }
 
-    fn new_link(
-        &mut self,
-        session: usize,
-        name: crate::Str,
-        role: Role,
-    ) -> Result<usize, CommandError> {
+    fn new_link(&mut self, session: usize, name: crate::Str, role: Role) -> Result<usize, CommandError> {
         if self.links.len() >= (self.limits.links as usize).min(super::id::MAX_LINKS) {
             return Err(CommandError::TooManyLinks);
         }
-        let handle = self
-            .sessions
-            .get_mut(session)
-            .and_then(|s| s.take_handle())
-            .ok_or(CommandError::NoHandle)?;
+        let handle = self.sessions.get_mut(session).and_then(|s| s.take_handle()).ok_or(CommandError::NoHandle)?;
         self.generation = self.generation.wrapping_add(1);
         let mut link = Link::new(name.clone(), role, session as u16, self.generation);
         link.handle = handle;
@@ -216,15 +163,8 @@ impl Connection {
     ///
     /// # Errors
     /// If the session is gone, the name is in use, or there may be no more links.
-    pub fn attach(
-        &mut self,
-        session: SessionId,
-        attach: Attach,
-        user: u64,
-    ) -> Result<LinkId, CommandError> {
-        let ended = self
-            .session(session)
-            .is_none_or(|s| s.state == SessionState::EndSent);
+    pub fn attach(&mut self, session: SessionId, attach: Attach, user: u64) -> Result<LinkId, CommandError> {
+        let ended = self.session(session).is_none_or(|s| s.state == SessionState::EndSent);
         if ended {
             return Err(CommandError::NoSession);
         }
@@ -232,9 +172,7 @@ impl Connection {
         if self
             .names
             .find(role, attach.name.as_bytes(), |i| {
-                self.links
-                    .get(i)
-                    .is_some_and(|l| l.role == role && l.name == attach.name)
+                self.links.get(i).is_some_and(|l| l.role == role && l.name == attach.name)
             })
             .is_some()
         {
@@ -263,10 +201,7 @@ impl Connection {
 
     /// Refuses a link that the peer attached (§2.6.3): answers without our terminus and closes it with `error`.
     pub fn refuse_attach(&mut self, link: LinkId, error: Error) {
-        if self
-            .link(link)
-            .is_some_and(|l| l.state == LinkState::AttachReceived)
-        {
+        if self.link(link).is_some_and(|l| l.state == LinkState::AttachReceived) {
             self.detach_index(link.index(), true, Some(error));
         }
     }
@@ -308,12 +243,7 @@ impl Connection {
         self.write_attach(index, Attach::default());
     }
 
-    pub(super) fn on_detach(
-        &mut self,
-        channel: u16,
-        detach: Detach,
-        now: Instant,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_detach(&mut self, channel: u16, detach: Detach, now: Instant) -> Result<Option<Event>, Fault> {
         let Some(session) = self.session_on(channel, "detach")? else {
             return Ok(None);
         };
@@ -330,14 +260,7 @@ impl Connection {
         self.detach_index(index, detach.closed, None);
         self.remove_link(index);
         let error = detach.error.map(Box::new);
-        Ok(Some(Event::Detached {
-            link: id,
-            role,
-            user,
-            closed: detach.closed,
-            by: super::Initiator::Peer,
-            error,
-        }))
+        Ok(Some(Event::Detached { link: id, role, user, closed: detach.closed, by: super::Initiator::Peer, error }))
     }
 
     /// Forgets the unsettled deliveries of a link.
@@ -352,11 +275,7 @@ impl Connection {
         link.credit = 0;
         let role = link.role;
         if let Some(session) = self.sessions.get_mut(usize::from(link.session)) {
-            let ring = if role == Role::Sender {
-                &mut session.outgoing
-            } else {
-                &mut session.incoming
-            };
+            let ring = if role == Role::Sender { &mut session.outgoing } else { &mut session.incoming };
             ring.forget(index as u32, unsettled);
         }
     }

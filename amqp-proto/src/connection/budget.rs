@@ -14,11 +14,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(size: u32, now: Instant) -> Self {
-        Self {
-            left: size,
-            size,
-            filled: now,
-        }
+        Self { left: size, size, filled: now }
     }
 
     /// Takes a token. False if there is none: the peer does too much of it.
@@ -26,17 +22,12 @@ impl Budget {
     pub(crate) fn spend(&mut self, now: Instant) -> bool {
         if self.left == 0 {
             let tenth = u64::from(self.size / 10 + 1);
-            let passed = now
-                .saturating_duration_since(self.filled)
-                .min(Duration::from_secs(10))
-                .as_millis() as u64;
+            let passed = now.saturating_duration_since(self.filled).min(Duration::from_secs(10)).as_millis() as u64;
             let refill = tenth * passed / 1000;
             if refill == 0 {
                 return false;
             }
-            self.left = u32::try_from(refill)
-                .unwrap_or(u32::MAX)
-                .min(self.size.max(1));
+            self.left = u32::try_from(refill).unwrap_or(u32::MAX).min(self.size.max(1));
             self.filled = now;
         }
         self.left -= 1;
@@ -63,9 +54,6 @@ mod tests {
         }
         assert!(!budget.spend(later));
         let much_later = start + Duration::from_secs(3600);
-        assert_eq!(
-            (0..1000).take_while(|_| budget.spend(much_later)).count(),
-            100
-        );
+        assert_eq!((0..1000).take_while(|_| budget.spend(much_later)).count(), 100);
     }
 }

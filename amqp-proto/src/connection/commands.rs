@@ -45,21 +45,13 @@ impl Connection {
             return;
         }
         if !self.phase.is_amqp() && !self.open.sent {
-            self.finish_later(super::Closed {
-                by: super::Initiator::Local,
-                error,
-            });
+            self.finish_later(super::Closed { by: super::Initiator::Local, error });
             return;
         }
         self.write_pending();
         self.send_open();
         self.open.close_sent = true;
-        self.write_cold(
-            0,
-            &Close {
-                error: error.clone(),
-            },
-        );
+        self.write_cold(0, &Close { error: error.clone() });
         self.close_error = error.map(Box::new);
         self.drop_all();
     }
@@ -79,20 +71,12 @@ impl Connection {
 
     /// Ends a session and all its links. There is no event for it, nor for its links.
     pub fn end(&mut self, session: SessionId, error: Option<Error>) {
-        if self
-            .session(session)
-            .is_none_or(|s| s.state == SessionState::EndSent)
-        {
+        if self.session(session).is_none_or(|s| s.state == SessionState::EndSent) {
             return;
         }
         let index = usize::from(session.index);
         self.write_session(index);
-        let lost: Vec<usize> = self
-            .links
-            .iter()
-            .filter(|(_, l)| l.session == session.index)
-            .map(|(i, _)| i)
-            .collect();
+        let lost: Vec<usize> = self.links.iter().filter(|(_, l)| l.session == session.index).map(|(i, _)| i).collect();
         for link in lost {
             self.remove_link(link);
         }
@@ -116,8 +100,7 @@ impl Connection {
 
     /// The session of a link.
     pub fn link_session(&self, link: LinkId) -> Option<SessionId> {
-        self.link(link)
-            .map(|l| self.session_id(usize::from(l.session)))
+        self.link(link).map(|l| self.session_id(usize::from(l.session)))
     }
 
     /// True if we are the sender on a link. Known even when the link is gone.
@@ -142,8 +125,7 @@ impl Connection {
 
     /// Credit of a link: what we may send, or what the sender has and will have after the next flow.
     pub fn link_credit(&self, link: LinkId) -> u32 {
-        self.link(link)
-            .map_or(0, |l| l.credit.saturating_add(l.grant))
+        self.link(link).map_or(0, |l| l.credit.saturating_add(l.grant))
     }
 
     /// Deliveries of a link that nobody has settled.

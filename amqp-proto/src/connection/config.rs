@@ -85,14 +85,8 @@ impl fmt::Debug for ClientSasl {
         match self {
             Self::None => f.write_str("None"),
             Self::Anonymous => f.write_str("Anonymous"),
-            Self::Plain { username, .. } => f
-                .debug_struct("Plain")
-                .field("username", username)
-                .finish_non_exhaustive(),
-            Self::External { authzid } => f
-                .debug_struct("External")
-                .field("authzid", authzid)
-                .finish(),
+            Self::Plain { username, .. } => f.debug_struct("Plain").field("username", username).finish_non_exhaustive(),
+            Self::External { authzid } => f.debug_struct("External").field("authzid", authzid).finish(),
         }
     }
 }

@@ -18,11 +18,7 @@ const MIN_PEER_IDLE: Duration = Duration::from_millis(100);
 pub(super) const OUTGOING_WINDOW: u32 = i32::MAX as u32;
 
 impl Connection {
-    pub(super) fn on_open(
-        &mut self,
-        channel: u16,
-        open: Box<Open>,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_open(&mut self, channel: u16, open: Box<Open>) -> Result<Option<Event>, Fault> {
         if self.open.received {
             return Err(Fault::connection(condition::ILLEGAL_STATE, "second open"));
         }
@@ -36,10 +32,7 @@ impl Connection {
         if open.max_frame_size < MIN_MAX_FRAME_SIZE {
             return Err(Fault::connection(
                 condition::INVALID_FIELD,
-                format_args!(
-                    "open.max-frame-size is {}, less than {MIN_MAX_FRAME_SIZE}",
-                    open.max_frame_size
-                ),
+                format_args!("open.max-frame-size is {}, less than {MIN_MAX_FRAME_SIZE}", open.max_frame_size),
             ));
         }
         self.peer_max_frame_size = open.max_frame_size.min(OUR_MAX_FRAME_SIZE);
@@ -65,19 +58,13 @@ impl Connection {
     pub(super) fn on_close(&mut self, close: Close) -> Event {
         if self.open.close_sent {
             let error = self.handshake_error();
-            return self.finish(Closed {
-                by: Initiator::Local,
-                error,
-            });
+            return self.finish(Closed { by: Initiator::Local, error });
         }
         self.write_pending();
         self.send_open();
         self.open.close_sent = true;
         self.write_cold(0, &Close { error: None });
-        self.finish(Closed {
-            by: Initiator::Peer,
-            error: close.error,
-        })
+        self.finish(Closed { by: Initiator::Peer, error: close.error })
     }
 
     pub(super) fn on_begin(&mut self, channel: u16, begin: &Begin) -> Result<Option<Event>, Fault> {
@@ -90,16 +77,11 @@ impl Connection {
         let (index, by) = match begin.remote_channel {
             Some(ours) => {
                 let index = usize::from(ours);
-                let waits = self
-                    .sessions
-                    .get(index)
-                    .is_some_and(|s| s.peer_channel.is_none());
+                let waits = self.sessions.get(index).is_some_and(|s| s.peer_channel.is_none());
                 if !waits {
                     return Err(Fault::connection(
                         condition::ILLEGAL_STATE,
-                        format_args!(
-                            "begin answers channel {ours}, on which no begin waits for an answer"
-                        ),
+                        format_args!("begin answers channel {ours}, on which no begin waits for an answer"),
                     ));
                 }
                 (index, Initiator::Local)
@@ -108,10 +90,7 @@ impl Connection {
                 let Some(index) = self.new_session() else {
                     return Err(Fault::connection(
                         condition::RESOURCE_LIMIT_EXCEEDED,
-                        format_args!(
-                            "no channel is left below the peer's channel-max of {}",
-                            self.peer_channel_max
-                        ),
+                        format_args!("no channel is left below the peer's channel-max of {}", self.peer_channel_max),
                     ));
                 };
                 (index, Initiator::Peer)
@@ -137,27 +116,17 @@ impl Connection {
             return Ok(None);
         }
         session.state = SessionState::Mapped;
-        Ok(Some(Event::SessionBegun {
-            session: self.session_id(index),
-            by,
-        }))
+        Ok(Some(Event::SessionBegun { session: self.session_id(index), by }))
     }
 
     /// A session on the first free channel; `None` if both sides' channel-max leave none.
     pub(super) fn new_session(&mut self) -> Option<usize> {
         let index = self.sessions.vacant_key();
-        if index > usize::from(self.channel_max)
-            || (self.open.received && index > usize::from(self.peer_channel_max))
-        {
+        if index > usize::from(self.channel_max) || (self.open.received && index > usize::from(self.peer_channel_max)) {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
-        let session = Session::new(
-            self.generation as u16,
-            self.first_id,
-            self.max_frame_size,
-            &self.limits,
-        );
+        let session = Session::new(self.generation as u16, self.first_id, self.max_frame_size, &self.limits);
         if self.sessions.capacity() == 0 {
             self.sessions.reserve_exact(1);
         }
@@ -179,12 +148,7 @@ impl Connection {
         self.write_cold(index as u16, &begin);
     }
 
-    pub(super) fn on_end(
-        &mut self,
-        channel: u16,
-        end: End,
-        now: Instant,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_end(&mut self, channel: u16, end: End, now: Instant) -> Result<Option<Event>, Fault> {
         let live = self.session_on(channel, "end")?;
         let Some(index) = self.channels.get(u32::from(channel)) else {
             return Ok(None);
@@ -218,12 +182,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_flow(
-        &mut self,
-        channel: u16,
-        flow: Flow,
-        now: Instant,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn on_flow(&mut self, channel: u16, flow: Flow, now: Instant) -> Result<Option<Event>, Fault> {
         let Some(index) = self.session_on(channel, "flow")? else {
             return Ok(None);
         };
@@ -269,10 +228,7 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::INVALID_FIELD,
-                format_args!(
-                    "flow.next-incoming-id {seen} is beyond our next transfer {}",
-                    session.next_outgoing_id
-                ),
+                format_args!("flow.next-incoming-id {seen} is beyond our next transfer {}", session.next_outgoing_id),
             ));
         }
         let window = flow.incoming_window.saturating_sub(in_flight as u32);
@@ -295,12 +251,7 @@ impl Connection {
     }
 
     /// §2.6.7.
-    fn on_link_flow(
-        &mut self,
-        index: usize,
-        handle: u32,
-        flow: &Flow,
-    ) -> Result<Option<Event>, Fault> {
+    fn on_link_flow(&mut self, index: usize, handle: u32, flow: &Flow) -> Result<Option<Event>, Fault> {
         let li = self.attached_link(index, handle, "flow")?;
         let id = self.link_id(li);
         let Some(link) = self.links.get_mut(li) else {
@@ -323,12 +274,7 @@ impl Connection {
             if before == (link.credit, link.drain) && !flow.drain {
                 None
             } else {
-                Some(Event::Credit {
-                    link: id,
-                    user,
-                    credit: link.credit,
-                    drain: link.drain,
-                })
+                Some(Event::Credit { link: id, user, credit: link.credit, drain: link.drain })
             }
         } else {
             let mut event = None;
@@ -348,17 +294,9 @@ impl Connection {
                     }
                     link.delivery_count = count;
                     link.credit -= returned;
-                    event = Some(Event::Drained {
-                        link: id,
-                        user,
-                        returned,
-                    });
+                    event = Some(Event::Drained { link: id, user, returned });
                 } else if link.drain && link.credit == 0 {
-                    event = Some(Event::Drained {
-                        link: id,
-                        user,
-                        returned: 0,
-                    });
+                    event = Some(Event::Drained { link: id, user, returned: 0 });
                 }
                 if event.is_some() && link.credit == 0 {
                     link.drain = false;
@@ -366,11 +304,7 @@ impl Connection {
             }
             if let Some(available) = flow.available.filter(|a| *a != link.available) {
                 link.available = available;
-                event = event.or(Some(Event::Available {
-                    link: id,
-                    user,
-                    available,
-                }));
+                event = event.or(Some(Event::Available { link: id, user, available }));
             }
             event
         };
@@ -381,22 +315,14 @@ impl Connection {
     }
 
     /// Index of the link with a handle of the peer.
-    pub(super) fn attached_link(
-        &self,
-        session: usize,
-        handle: u32,
-        what: &'static str,
-    ) -> Result<usize, Fault> {
-        self.sessions
-            .get(session)
-            .and_then(|s| s.handles.get(handle))
-            .ok_or_else(|| {
-                Fault::session(
-                    session,
-                    condition::SESSION_UNATTACHED_HANDLE,
-                    format_args!("{what} for handle {handle}, which is not attached"),
-                )
-            })
+    pub(super) fn attached_link(&self, session: usize, handle: u32, what: &'static str) -> Result<usize, Fault> {
+        self.sessions.get(session).and_then(|s| s.handles.get(handle)).ok_or_else(|| {
+            Fault::session(
+                session,
+                condition::SESSION_UNATTACHED_HANDLE,
+                format_args!("{what} for handle {handle}, which is not attached"),
+            )
+        })
     }
 
     /// Discards a frame for a link that we have detached, of which some may be on their way, but not without end.

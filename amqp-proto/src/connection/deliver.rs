@@ -1,6 +1,6 @@
 //! Transfer frames of the peer.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use super::{Connection, Event, Transfer, fault::Fault};
 use crate::{
@@ -11,13 +11,12 @@ use crate::{
 };
 
 impl Connection {
-    /// A transfer frame of `size` bytes whose payload is at `start..end` of the block.
+    /// A transfer frame of `size` bytes with this range of the block as payload.
     pub(super) fn on_transfer(
         &mut self,
         channel: u16,
-        transfer: performative::Transfer,
-        start: usize,
-        end: usize,
+        transfer: &mut performative::Transfer,
+        payload: Range<usize>,
         size: usize,
         now: Instant,
     ) -> Result<Option<Event>, Fault> {
@@ -32,10 +31,7 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::SESSION_WINDOW_VIOLATION,
-                format_args!(
-                    "transfer {} is beyond the incoming window",
-                    session.next_incoming_id
-                ),
+                format_args!("transfer {} is beyond the incoming window", session.next_incoming_id),
             ));
         }
         if session.is_low() && !session.dirty {
@@ -46,10 +42,7 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::SESSION_UNATTACHED_HANDLE,
-                format_args!(
-                    "transfer for handle {}, which is not attached",
-                    transfer.handle
-                ),
+                format_args!("transfer for handle {}, which is not attached", transfer.handle),
             ));
         };
         let Some(link) = self.links.get_mut(li) else {
@@ -65,29 +58,18 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::NOT_ALLOWED,
-                format_args!(
-                    "transfer on link {}, of which the peer is the receiver",
-                    link.name
-                ),
+                format_args!("transfer on link {}, of which the peer is the receiver", link.name),
             ));
         }
         let first = !link.partial;
         let settled_now = transfer.settled == Some(true);
         if first {
-            let (Some(id), Some(delivery_tag)) = (transfer.delivery_id, &transfer.delivery_tag)
-            else {
-                let missing = if transfer.delivery_id.is_none() {
-                    "delivery-id"
-                } else {
-                    "delivery-tag"
-                };
+            let (Some(id), Some(delivery_tag)) = (transfer.delivery_id, &transfer.delivery_tag) else {
+                let missing = if transfer.delivery_id.is_none() { "delivery-id" } else { "delivery-tag" };
                 return Err(Fault::session(
                     index,
                     condition::INVALID_FIELD,
-                    format_args!(
-                        "the first transfer of a delivery on link {} has no {missing}",
-                        link.name
-                    ),
+                    format_args!("the first transfer of a delivery on link {} has no {missing}", link.name),
                 ));
             };
             // §2.6.12: delivery-ids are consecutive in the session.
@@ -116,9 +98,7 @@ impl Connection {
                     return Err(Fault::link(
                         li,
                         condition::INVALID_FIELD,
-                        format_args!(
-                            "delivery {id} has rcv-settle-mode second on a link that negotiated first"
-                        ),
+                        format_args!("delivery {id} has rcv-settle-mode second on a link that negotiated first"),
                     ));
                 }
                 Some(ReceiverSettleMode::Second) => true,
@@ -145,14 +125,7 @@ impl Connection {
                     ));
                 }
                 link.unsettled += 1;
-                session.incoming.insert(
-                    id,
-                    Slot {
-                        token: 0,
-                        link: li as u32,
-                        flags: 0,
-                    },
-                );
+                session.incoming.insert(id, Slot { token: 0, link: li as u32, flags: 0 });
             }
             self.stats.deliveries_in += 1;
         } else {
@@ -179,10 +152,7 @@ impl Connection {
                     format_args!("delivery {} changes its delivery-tag", link.delivery_id),
                 ));
             }
-            if transfer
-                .message_format
-                .is_some_and(|f| f != link.message_format)
-            {
+            if transfer.message_format.is_some_and(|f| f != link.message_format) {
                 return Err(Fault::link(
                     li,
                     condition::INVALID_FIELD,
@@ -193,17 +163,15 @@ impl Connection {
         }
         let id = link.delivery_id;
         let done = !transfer.more || transfer.aborted;
-        let payload_end = if transfer.aborted { start } else { end };
+        let start = payload.start;
+        let payload_end = if transfer.aborted { start } else { payload.end };
         link.size += (payload_end - start) as u64;
         // §2.7.3
         if link.max_message_size > 0 && link.size > link.max_message_size {
             return Err(Fault::link(
                 li,
                 condition::LINK_MESSAGE_SIZE_EXCEEDED,
-                format_args!(
-                    "delivery {id} is larger than the max-message-size of {} bytes",
-                    link.max_message_size
-                ),
+                format_args!("delivery {id} is larger than the max-message-size of {} bytes", link.max_message_size),
             ));
         }
         // §2.8.2
@@ -231,10 +199,7 @@ impl Connection {
             self.dirty_links.push(li as u32);
         }
         // An aborted delivery is settled too (§2.7.5).
-        if (link.settled || transfer.aborted)
-            && !(first && settled_now)
-            && session.incoming.take(id).is_some()
-        {
+        if (link.settled || transfer.aborted) && !(first && settled_now) && session.incoming.take(id).is_some() {
             link.unsettled -= 1;
         }
         let event = Transfer {
@@ -249,7 +214,7 @@ impl Connection {
             aborted: transfer.aborted,
             settled: link.settled || transfer.aborted,
             rcv_second: link.second,
-            state: transfer.state.map(Box::new),
+            state: transfer.state.take().map(Box::new),
         };
         if link.ignored {
             // §2.7.5: what the sender resumes and we do not know is ignored; its credit is given back.

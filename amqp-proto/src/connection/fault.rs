@@ -30,6 +30,11 @@ impl Fault {
     }
 
     #[cold]
+    pub(super) fn decode(error: &DecodeError) -> Self {
+        Self::Connection(Box::new(Error::from(error)))
+    }
+
+    #[cold]
     pub(super) fn session(index: usize, condition: &'static str, what: impl Display) -> Self {
         Self::Session(index, error(condition, what))
     }
@@ -43,7 +48,7 @@ impl Fault {
 impl From<DecodeError> for Fault {
     #[cold]
     fn from(error: DecodeError) -> Self {
-        Self::Connection(Box::new(Error::from(&error)))
+        Self::decode(&error)
     }
 }
 
@@ -70,17 +75,9 @@ impl Connection {
             self.write_pending();
             self.send_open();
             self.open.close_sent = true;
-            self.write_cold(
-                0,
-                &Close {
-                    error: Some(error.clone()),
-                },
-            );
+            self.write_cold(0, &Close { error: Some(error.clone()) });
         }
-        self.finish(Closed {
-            by: Initiator::Local,
-            error: Some(error),
-        })
+        self.finish(Closed { by: Initiator::Local, error: Some(error) })
     }
 
     /// Drops all sessions and links.
@@ -111,30 +108,17 @@ impl Connection {
     fn fail_session(&mut self, index: usize, error: Box<Error>) -> Option<Event> {
         let id = self.session_id(index);
         self.write_session(index);
-        self.write_cold(
-            index as u16,
-            &End {
-                error: Some((*error).clone()),
-            },
-        );
+        self.write_cold(index as u16, &End { error: Some((*error).clone()) });
         self.sessions.get_mut(index)?.state = SessionState::EndSent;
         self.lose_links(id, Initiator::Local, Some(&error));
-        self.pending.push_back(Event::SessionEnded {
-            session: id,
-            by: Initiator::Local,
-            error: Some(error),
-        });
+        self.pending.push_back(Event::SessionEnded { session: id, by: Initiator::Local, error: Some(error) });
         self.pending.pop_front()
     }
 
     /// Removes the links of a session that ended, with an event for each.
     pub(super) fn lose_links(&mut self, session: SessionId, by: Initiator, error: Option<&Error>) {
-        let lost: Vec<usize> = self
-            .links
-            .iter()
-            .filter(|(_, l)| l.session == session.index)
-            .map(|(index, _)| index)
-            .collect();
+        let lost: Vec<usize> =
+            self.links.iter().filter(|(_, l)| l.session == session.index).map(|(index, _)| index).collect();
         for index in lost {
             let link = self.link_id(index);
             let Some(gone) = self.remove_link(index) else {
@@ -159,14 +143,7 @@ impl Connection {
         let link = self.links.get(index)?;
         let (role, user) = (link.role, link.user);
         self.detach_index(index, true, Some((*error).clone()));
-        Some(Event::Detached {
-            link: id,
-            role,
-            user,
-            closed: true,
-            by: Initiator::Local,
-            error: Some(error),
-        })
+        Some(Event::Detached { link: id, role, user, closed: true, by: Initiator::Local, error: Some(error) })
     }
 
     /// Sends detach and forgets what the link held; it stays until the peer's detach arrives.
@@ -187,11 +164,7 @@ impl Connection {
         };
         let handle = link.handle;
         self.write_session(session);
-        if self
-            .links
-            .get(index)
-            .is_some_and(|l| l.peer_handle.is_some())
-        {
+        if self.links.get(index).is_some_and(|l| l.peer_handle.is_some()) {
             // Otherwise the name is still needed to recognise the answer to our attach.
             self.names.remove(role, name.as_bytes(), index);
         }
@@ -202,13 +175,6 @@ impl Connection {
         if let Some(link) = self.links.get_mut(index) {
             link.state = LinkState::DetachSent;
         }
-        self.write_cold(
-            session as u16,
-            &Detach {
-                handle,
-                closed,
-                error,
-            },
-        );
+        self.write_cold(session as u16, &Detach { handle, closed, error });
     }
 }

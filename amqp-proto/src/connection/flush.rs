@@ -51,17 +51,13 @@ impl Connection {
         }
         for frame in session.runs.take().into_iter().flatten() {
             self.stats.frames_out += 1;
-            self.output
-                .append(64, |out| write_disposition(out, index as u16, &frame));
+            self.output.append(64, |out| write_disposition(out, index as u16, &frame));
         }
     }
 
     fn session_flow(&mut self, index: usize, anyway: bool) -> Option<Flow> {
         let (max_frame_size, limits) = (self.max_frame_size, self.limits);
-        let session = self
-            .sessions
-            .get_mut(index)
-            .filter(|s| s.state != SessionState::EndSent)?;
+        let session = self.sessions.get_mut(index).filter(|s| s.state != SessionState::EndSent)?;
         if !session.extend_window(max_frame_size, &limits, anyway) {
             return None;
         }
@@ -86,8 +82,7 @@ impl Connection {
         }
         if let Some(flow) = self.session_flow(index, echo) {
             self.stats.frames_out += 1;
-            self.output
-                .append(64, |out| write_flow(out, index as u16, &flow));
+            self.output.append(64, |out| write_flow(out, index as u16, &flow));
         }
     }
 
@@ -108,18 +103,9 @@ impl Connection {
         link.urgent = false;
         link.credit = link.credit.saturating_add(std::mem::take(&mut link.grant));
         let session = usize::from(link.session);
-        let (handle, delivery_count, credit, drain, role) = (
-            link.handle,
-            link.delivery_count,
-            link.credit,
-            link.drain,
-            link.role,
-        );
-        let available = if role == Role::Sender {
-            Some(link.available)
-        } else {
-            None
-        };
+        let (handle, delivery_count, credit, drain, role) =
+            (link.handle, link.delivery_count, link.credit, link.drain, link.role);
+        let available = if role == Role::Sender { Some(link.available) } else { None };
         let Some(flow) = self.session_flow(session, true) else {
             return;
         };
@@ -132,15 +118,13 @@ impl Connection {
             ..flow
         };
         self.stats.frames_out += 1;
-        self.output
-            .append(64, |out| write_flow(out, session as u16, &flow));
+        self.output.append(64, |out| write_flow(out, session as u16, &flow));
     }
 
     /// Writes a frame that is not part of the traffic.
     pub(super) fn write_cold<T: Encode>(&mut self, channel: u16, frame: &T) {
         self.stats.frames_out += 1;
-        self.output
-            .append(128, |out| write_amqp(out, channel, frame, 0));
+        self.output.append(128, |out| write_amqp(out, channel, frame, 0));
     }
 
     /// As the receiver, lets the sender begin `n` more deliveries. Written by [`Connection::flush`]; a small addition to much credit

@@ -7,10 +7,7 @@ use crate::{
     Encode, Error, Symbol, condition,
     frame::{FrameHeader, FrameKind, ProtocolId, write_sasl},
     performative::Open,
-    sasl::{
-        SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse,
-        Secret,
-    },
+    sasl::{SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse, Secret},
     sasl_engine::{self, Choice},
 };
 
@@ -65,13 +62,7 @@ pub(super) struct Handshake {
 
 impl Handshake {
     pub(super) fn new(config: Config, side: Side) -> Self {
-        Self {
-            config,
-            side,
-            mechanism: None,
-            hostname: None,
-            authenticated: false,
-        }
+        Self { config, side, mechanism: None, hostname: None, authenticated: false }
     }
 
     fn server(&self) -> Option<&ServerSasl> {
@@ -96,21 +87,15 @@ impl Connection {
     }
 
     /// Input before the first AMQP frame. `Ok(None)` with the position unchanged: more bytes are needed.
-    pub(super) fn handshake_input(
-        &mut self,
-        block: &Bytes,
-        pos: &mut usize,
-    ) -> Result<Option<Event>, Fault> {
+    pub(super) fn handshake_input(&mut self, block: &Bytes, pos: &mut usize) -> Result<Option<Event>, Fault> {
         match self.phase {
             Phase::ServerDecides | Phase::Amqp => Ok(None),
-            Phase::ServerHeader
-            | Phase::ServerAmqpHeader
-            | Phase::ClientSaslHeader
-            | Phase::ClientAmqpHeader => self.on_header(block, pos),
-            Phase::ServerInit
-            | Phase::ServerResponse
-            | Phase::ClientMechanisms
-            | Phase::ClientOutcome => self.on_sasl(block, pos),
+            Phase::ServerHeader | Phase::ServerAmqpHeader | Phase::ClientSaslHeader | Phase::ClientAmqpHeader => {
+                self.on_header(block, pos)
+            }
+            Phase::ServerInit | Phase::ServerResponse | Phase::ClientMechanisms | Phase::ClientOutcome => {
+                self.on_sasl(block, pos)
+            }
         }
     }
 
@@ -132,9 +117,7 @@ impl Connection {
             (Phase::ServerHeader, ProtocolId::Sasl) if sasl => {
                 let mechanisms = server.map(|s| s.mechanisms.clone()).unwrap_or_default();
                 self.output.push(&ProtocolId::Sasl.header());
-                self.write_sasl(&SaslMechanisms {
-                    sasl_server_mechanisms: mechanisms,
-                });
+                self.write_sasl(&SaslMechanisms { sasl_server_mechanisms: mechanisms });
                 self.phase = Phase::ServerInit;
             }
             (Phase::ServerHeader, ProtocolId::Amqp) if bare => {
@@ -149,10 +132,8 @@ impl Connection {
             (Phase::ClientAmqpHeader, ProtocolId::Amqp) => self.phase = Phase::Amqp,
             (_, id) => {
                 *pos = block.len();
-                return Err(self.refuse_header(&format!(
-                    "protocol header {id:?} where {} was expected",
-                    self.expected_header()
-                )));
+                return Err(self
+                    .refuse_header(&format!("protocol header {id:?} where {} was expected", self.expected_header())));
             }
         }
         Ok(None)
@@ -170,11 +151,7 @@ impl Connection {
     /// §2.2: a peer that asks for something else is told what we speak, and disconnected.
     fn refuse_header(&mut self, what: &str) -> Fault {
         if matches!(self.phase, Phase::ServerHeader | Phase::ServerAmqpHeader) {
-            let header = if self.expected_header() == "Sasl" {
-                ProtocolId::Sasl
-            } else {
-                ProtocolId::Amqp
-            };
+            let header = if self.expected_header() == "Sasl" { ProtocolId::Sasl } else { ProtocolId::Amqp };
             self.output.push(&header.header());
         }
         Fault::connection(condition::CONNECTION_FRAMING_ERROR, what)
@@ -200,18 +177,12 @@ impl Connection {
         let frame = SaslFrame::decode(block, body)?;
         match (self.phase, frame) {
             (Phase::ServerInit, SaslFrame::Init(init)) => self.on_init(init),
-            (Phase::ServerResponse, SaslFrame::Response(response)) => {
-                Ok(self.ask_owner(response.response.0))
-            }
-            (Phase::ClientMechanisms, SaslFrame::Mechanisms(offered)) => {
-                self.on_mechanisms(&offered)
-            }
+            (Phase::ServerResponse, SaslFrame::Response(response)) => Ok(self.ask_owner(response.response.0)),
+            (Phase::ClientMechanisms, SaslFrame::Mechanisms(offered)) => self.on_mechanisms(&offered),
             (Phase::ClientOutcome, SaslFrame::Challenge(_)) => {
                 // None of our mechanisms has more to say than its initial response, which an empty answer repeats.
                 let response = self.client_response();
-                self.write_sasl(&SaslResponse {
-                    response: Secret(response),
-                });
+                self.write_sasl(&SaslResponse { response: Secret(response) });
                 Ok(None)
             }
             (Phase::ClientOutcome, SaslFrame::Outcome(outcome)) => self.on_outcome(outcome.code),
@@ -229,10 +200,7 @@ impl Connection {
             .and_then(|h| h.server())
             .is_some_and(|s| s.mechanisms.contains(init.mechanism.as_str()));
         if !offered {
-            self.write_sasl(&SaslOutcome {
-                code: SaslCode::Auth,
-                additional_data: None,
-            });
+            self.write_sasl(&SaslOutcome { code: SaslCode::Auth, additional_data: None });
             return Err(Fault::connection(
                 condition::UNAUTHORIZED_ACCESS,
                 format_args!("SASL mechanism {} was not offered", init.mechanism),
@@ -246,9 +214,7 @@ impl Connection {
         match init.initial_response {
             Some(response) => Ok(self.ask_owner(response.0)),
             None if needs_response => {
-                self.write_sasl(&SaslChallenge {
-                    challenge: Secret(Bytes::new()),
-                });
+                self.write_sasl(&SaslChallenge { challenge: Secret(Bytes::new()) });
                 self.phase = Phase::ServerResponse;
                 Ok(None)
             }
@@ -270,9 +236,7 @@ impl Connection {
     /// Server: answers [`Event::Sasl`] with another question to the client. Without such an event nothing happens.
     pub fn sasl_challenge(&mut self, challenge: &[u8]) {
         if self.phase == Phase::ServerDecides {
-            self.write_sasl(&SaslChallenge {
-                challenge: Secret(Bytes::copy_from_slice(challenge)),
-            });
+            self.write_sasl(&SaslChallenge { challenge: Secret(Bytes::copy_from_slice(challenge)) });
             self.phase = Phase::ServerResponse;
         }
     }
@@ -284,19 +248,13 @@ impl Connection {
         if self.phase != Phase::ServerDecides {
             return;
         }
-        self.write_sasl(&SaslOutcome {
-            code,
-            additional_data: None,
-        });
+        self.write_sasl(&SaslOutcome { code, additional_data: None });
         if code == SaslCode::Ok {
             self.phase = Phase::ServerAmqpHeader;
             return;
         }
         let error = Error::new(condition::UNAUTHORIZED_ACCESS, "authentication failed");
-        self.finish_later(Closed {
-            by: Initiator::Local,
-            error: Some(error),
-        });
+        self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
     }
 
     fn client_response(&self) -> Bytes {
@@ -313,21 +271,11 @@ impl Connection {
         let Side::Client(sasl) = &handshake.side else {
             return Ok(None);
         };
-        let Choice::Use(mechanism) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0)
-        else {
-            let offered: Vec<&str> = offered
-                .sasl_server_mechanisms
-                .0
-                .iter()
-                .map(Symbol::as_str)
-                .collect();
+        let Choice::Use(mechanism) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0) else {
+            let offered: Vec<&str> = offered.sasl_server_mechanisms.0.iter().map(Symbol::as_str).collect();
             return Err(Fault::connection(
                 condition::UNAUTHORIZED_ACCESS,
-                format_args!(
-                    "the server offers SASL {}, not {}",
-                    offered.join(", "),
-                    sasl_engine::mechanism(sasl)
-                ),
+                format_args!("the server offers SASL {}, not {}", offered.join(", "), sasl_engine::mechanism(sasl)),
             ));
         };
         let init = SaslInit {
@@ -376,11 +324,7 @@ impl Connection {
             hostname: config.hostname.clone(),
             max_frame_size: self.max_frame_size,
             channel_max: self.channel_max,
-            idle_time_out: config.idle_timeout.map(|t| {
-                u32::try_from((t / 2).as_millis())
-                    .unwrap_or(u32::MAX)
-                    .max(1)
-            }),
+            idle_time_out: config.idle_timeout.map(|t| u32::try_from((t / 2).as_millis()).unwrap_or(u32::MAX).max(1)),
             offered_capabilities: std::mem::take(&mut config.offered_capabilities),
             desired_capabilities: std::mem::take(&mut config.desired_capabilities),
             properties: config.properties.take(),

@@ -28,11 +28,7 @@ impl LinkId {
 
     /// What we are on the link. Known even when the link is gone.
     pub fn role(self) -> Role {
-        if self.0 >> 31 == 1 {
-            Role::Sender
-        } else {
-            Role::Receiver
-        }
+        if self.0 >> 31 == 1 { Role::Sender } else { Role::Receiver }
     }
 
     pub(crate) fn index(self) -> usize {
@@ -58,10 +54,7 @@ impl SessionId {
 
     /// Back from [`SessionId::to_u32`].
     pub fn from_u32(id: u32) -> Self {
-        Self {
-            index: id as u16,
-            generation: (id >> 16) as u16,
-        }
+        Self { index: id as u16, generation: (id >> 16) as u16 }
     }
 }
 

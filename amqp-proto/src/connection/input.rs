@@ -35,11 +35,8 @@ impl Connection {
                 return None;
             }
             let before = *pos;
-            let result = if self.phase.is_amqp() {
-                self.amqp_input(block, pos, now)
-            } else {
-                self.handshake_input(block, pos)
-            };
+            let result =
+                if self.phase.is_amqp() { self.amqp_input(block, pos, now) } else { self.handshake_input(block, pos) };
             match result {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) if *pos == before => return self.pending.pop_front(),
@@ -65,24 +62,13 @@ impl Connection {
             return None;
         }
         let error = (self.heard_anything() && !self.open.close_sent).then(|| {
-            crate::Error::new(
-                condition::CONNECTION_FRAMING_ERROR,
-                "the peer ended the connection without closing it",
-            )
+            crate::Error::new(condition::CONNECTION_FRAMING_ERROR, "the peer ended the connection without closing it")
         });
-        Some(self.finish(Closed {
-            by: Initiator::Peer,
-            error,
-        }))
+        Some(self.finish(Closed { by: Initiator::Peer, error }))
     }
 
     /// One frame. `Ok(None)` with the position unchanged: the frame is incomplete.
-    fn amqp_input(
-        &mut self,
-        block: &Bytes,
-        pos: &mut usize,
-        now: Instant,
-    ) -> Result<Option<Event>, Fault> {
+    fn amqp_input(&mut self, block: &Bytes, pos: &mut usize, now: Instant) -> Result<Option<Event>, Fault> {
         let rest = block.get(*pos..).unwrap_or_default();
         let Some(header) = FrameHeader::parse(rest, self.max_frame_size)? else {
             return Ok(None);
@@ -102,10 +88,7 @@ impl Connection {
         if header.channel > self.channel_max {
             return Err(Fault::connection(
                 condition::CONNECTION_FRAMING_ERROR,
-                format_args!(
-                    "channel {} is above the channel-max of {}",
-                    header.channel, self.channel_max
-                ),
+                format_args!("channel {} is above the channel-max of {}", header.channel, self.channel_max),
             ));
         }
         if header.is_empty() {
@@ -114,26 +97,19 @@ impl Connection {
         let mut reader = Reader::part(block, body.clone());
         let code = PerformativeCode::read(&mut reader)?;
         if !self.open.received && code != PerformativeCode::Open {
-            return Err(Fault::connection(
-                condition::ILLEGAL_STATE,
-                format_args!("{code:?} before open"),
-            ));
+            return Err(Fault::connection(condition::ILLEGAL_STATE, format_args!("{code:?} before open")));
         }
         if self.open.close_sent && code != PerformativeCode::Close {
             return Ok(None);
         }
         match code {
-            PerformativeCode::Transfer => {
-                let transfer = Transfer::read(&mut reader)?;
-                self.on_transfer(
-                    header.channel,
-                    transfer,
-                    reader.pos(),
-                    reader.end(),
-                    header.size,
-                    now,
-                )
-            }
+            // Used in place: it is too large to be moved for every message.
+            PerformativeCode::Transfer => match &mut Transfer::read(&mut reader) {
+                Ok(transfer) => {
+                    self.on_transfer(header.channel, transfer, reader.pos()..reader.end(), header.size, now)
+                }
+                Err(error) => Err(Fault::decode(error)),
+            },
             PerformativeCode::Disposition => {
                 let disposition = Disposition::read(&mut reader)?;
                 reader.finish()?;
@@ -152,29 +128,20 @@ impl Connection {
                 Performative::End(end) => self.on_end(header.channel, *end, now),
                 Performative::Close(close) => Ok(Some(self.on_close(*close))),
                 // Read above.
-                Performative::Transfer(_)
-                | Performative::Flow(_)
-                | Performative::Disposition(_) => Ok(None),
+                Performative::Transfer(_) | Performative::Flow(_) | Performative::Disposition(_) => Ok(None),
             },
         }
     }
 
     /// Index of the session that the peer means; `None` if what it sends there is to be discarded because we ended it.
-    pub(super) fn session_on(
-        &self,
-        channel: u16,
-        what: &'static str,
-    ) -> Result<Option<usize>, Fault> {
+    pub(super) fn session_on(&self, channel: u16, what: &'static str) -> Result<Option<usize>, Fault> {
         let Some(index) = self.channels.get(u32::from(channel)) else {
             return Err(Fault::connection(
                 condition::ILLEGAL_STATE,
                 format_args!("{what} on channel {channel}, on which no session is begun"),
             ));
         };
-        let discard = self
-            .sessions
-            .get(index)
-            .is_none_or(|s| s.state == crate::session::SessionState::EndSent);
+        let discard = self.sessions.get(index).is_none_or(|s| s.state == crate::session::SessionState::EndSent);
         Ok((!discard).then_some(index))
     }
 
@@ -194,9 +161,6 @@ impl Connection {
         if self.cycles.spend(now) {
             return Ok(());
         }
-        Err(Fault::connection(
-            condition::RESOURCE_LIMIT_EXCEEDED,
-            format_args!("too many {what} in a short time"),
-        ))
+        Err(Fault::connection(condition::RESOURCE_LIMIT_EXCEEDED, format_args!("too many {what} in a short time")))
     }
 }

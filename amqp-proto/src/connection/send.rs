@@ -13,27 +13,16 @@ impl Connection {
     /// Deliveries that may begin on a link now: its credit, or 0 while the session's window is shut or a delivery is not complete.
     pub fn room(&self, link: LinkId) -> u32 {
         let Some(l) = self.link(link) else { return 0 };
-        let window = self
-            .sessions
-            .get(usize::from(l.session))
-            .map_or(0, |s| s.window);
-        if window == 0 || l.partial || !l.is_attached() || l.role != Role::Sender {
-            0
-        } else {
-            l.credit
-        }
+        let window = self.sessions.get(usize::from(l.session)).map_or(0, |s| s.window);
+        if window == 0 || l.partial || !l.is_attached() || l.role != Role::Sender { 0 } else { l.credit }
     }
 
     /// What [`Connection::send`] would answer if it could take nothing now: how far the delivery in progress has come.
     pub fn sent_so_far(&self, link: LinkId) -> Sent {
         match self.link(link) {
-            Some(l) if l.partial && l.role == Role::Sender => Sent {
-                taken: 0,
-                done: false,
-                started: true,
-                settled: l.settled || l.auto,
-                delivery_id: l.delivery_id,
-            },
+            Some(l) if l.partial && l.role == Role::Sender => {
+                Sent { taken: 0, done: false, started: true, settled: l.settled || l.auto, delivery_id: l.delivery_id }
+            }
             _ => Sent::default(),
         }
     }
@@ -59,11 +48,7 @@ impl Connection {
         if !link.is_attached() || link.role != Role::Sender {
             return sent;
         }
-        let payload = if end == End::Aborted {
-            Payload::empty()
-        } else {
-            *payload
-        };
+        let payload = if end == End::Aborted { Payload::empty() } else { *payload };
         let mut first = !link.partial;
         if first {
             if end == End::Aborted || (end == End::More && payload.is_empty()) {
@@ -73,8 +58,7 @@ impl Connection {
             if link.credit == 0 || session.window == 0 {
                 return sent;
             }
-            let ambiguous = session.outgoing.has_old()
-                && session.outgoing.too_old(session.next_delivery_id).is_some();
+            let ambiguous = session.outgoing.has_old() && session.outgoing.too_old(session.next_delivery_id).is_some();
             if ambiguous {
                 return sent;
             }
@@ -92,14 +76,7 @@ impl Connection {
             if !link.settled {
                 link.unsettled += 1;
                 let flags = if link.auto { Slot::AUTO } else { 0 };
-                session.outgoing.insert(
-                    link.delivery_id,
-                    Slot {
-                        token: head.token,
-                        link: li as u32,
-                        flags,
-                    },
-                );
+                session.outgoing.insert(link.delivery_id, Slot { token: head.token, link: li as u32, flags });
             }
             link.partial = true;
             self.stats.deliveries_out += 1;
@@ -107,9 +84,7 @@ impl Connection {
         sent.started = true;
         sent.delivery_id = link.delivery_id;
         sent.settled = link.settled || link.auto;
-        let room = (self.peer_max_frame_size as usize)
-            .saturating_sub(HEAD)
-            .max(1);
+        let room = (self.peer_max_frame_size as usize).saturating_sub(HEAD).max(1);
         loop {
             let rest = payload.len() - sent.taken;
             if rest == 0 && end == End::More {
@@ -131,10 +106,9 @@ impl Connection {
                 aborted: end == End::Aborted,
                 ..Transfer::default()
             };
-            self.output
-                .append(HEAD + size.min(crate::output::COPY_LIMIT), |out| {
-                    write_transfer(out, channel, &transfer, size)
-                });
+            self.output.append(HEAD + size.min(crate::output::COPY_LIMIT), |out| {
+                write_transfer(out, channel, &transfer, size)
+            });
             let from = payload.start + sent.taken;
             self.output.push_payload(payload.block, from, from + size);
             session.window -= 1;
@@ -145,10 +119,7 @@ impl Connection {
             if last {
                 sent.done = true;
                 link.partial = false;
-                if end == End::Aborted
-                    && !link.settled
-                    && session.outgoing.take(link.delivery_id).is_some()
-                {
+                if end == End::Aborted && !link.settled && session.outgoing.take(link.delivery_id).is_some() {
                     link.unsettled = link.unsettled.saturating_sub(1);
                 }
                 return sent;

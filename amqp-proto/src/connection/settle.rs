@@ -28,18 +28,11 @@ impl Connection {
             return Err(Fault::session(
                 index,
                 condition::INVALID_FIELD,
-                format_args!(
-                    "disposition.last {last} is before disposition.first {}",
-                    frame.first
-                ),
+                format_args!("disposition.last {last} is before disposition.first {}", frame.first),
             ));
         }
         let outgoing = frame.role == Role::Receiver;
-        let ring = if outgoing {
-            &session.outgoing
-        } else {
-            &session.incoming
-        };
+        let ring = if outgoing { &session.outgoing } else { &session.incoming };
         let Some((next, _)) = ring.next(frame.first, last) else {
             // Both sides may settle at the same time, so this is no error.
             self.spend_idle("dispositions of settled deliveries", now)?;
@@ -50,10 +43,7 @@ impl Connection {
             self.spend_idle("dispositions that say nothing", now)?;
         }
         Ok(Some(Event::Disposition(Disposition {
-            session: SessionId {
-                index: index as u16,
-                generation,
-            },
+            session: SessionId { index: index as u16, generation },
             outgoing,
             settled: frame.settled,
             state: frame.state,
@@ -69,15 +59,8 @@ impl Connection {
     pub fn next_disposed(&mut self, disposition: &mut Disposition) -> Option<Disposed> {
         while !disposition.done {
             let index = usize::from(disposition.session.index);
-            let session = self
-                .sessions
-                .get_mut(index)
-                .filter(|s| s.generation == disposition.session.generation)?;
-            let ring = if disposition.outgoing {
-                &mut session.outgoing
-            } else {
-                &mut session.incoming
-            };
+            let session = self.sessions.get_mut(index).filter(|s| s.generation == disposition.session.generation)?;
+            let ring = if disposition.outgoing { &mut session.outgoing } else { &mut session.incoming };
             let Some((id, slot)) = ring.next(disposition.next, disposition.last) else {
                 disposition.done = true;
                 break;
@@ -101,12 +84,7 @@ impl Connection {
                 continue;
             }
             let (user, link) = (link.user, link.id(slot.link as usize));
-            return Some(Disposed {
-                link,
-                user,
-                delivery_id: id,
-                token: slot.token,
-            });
+            return Some(Disposed { link, user, delivery_id: id, token: slot.token });
         }
         None
     }
@@ -133,21 +111,13 @@ impl Connection {
     /// The owner's name of an unsettled delivery that was received on a link.
     pub fn incoming_token(&self, link: LinkId, delivery_id: u32) -> Option<u64> {
         let session = self.sessions.get(usize::from(self.link(link)?.session))?;
-        session
-            .incoming
-            .get(delivery_id)
-            .filter(|s| s.link as usize == link.index())
-            .map(|s| s.token)
+        session.incoming.get(delivery_id).filter(|s| s.link as usize == link.index()).map(|s| s.token)
     }
 
     /// The owner's name of an unsettled delivery that was sent on a link.
     pub fn outgoing_token(&self, link: LinkId, delivery_id: u32) -> Option<u64> {
         let session = self.sessions.get(usize::from(self.link(link)?.session))?;
-        session
-            .outgoing
-            .get(delivery_id)
-            .filter(|s| s.link as usize == link.index())
-            .map(|s| s.token)
+        session.outgoing.get(delivery_id).filter(|s| s.link as usize == link.index()).map(|s| s.token)
     }
 
     /// Tells the sender the state of a delivery that we received, and settles it if `settled`. Written by [`Connection::flush`], in
@@ -190,11 +160,7 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(index) else {
             return false;
         };
-        let ring = if role == Role::Sender {
-            &mut session.outgoing
-        } else {
-            &mut session.incoming
-        };
+        let ring = if role == Role::Sender { &mut session.outgoing } else { &mut session.incoming };
         if ring.get(delivery_id).is_none_or(|s| s.link as usize != li) {
             return false;
         }
@@ -206,21 +172,13 @@ impl Connection {
         true
     }
 
-    fn queue_disposition(
-        &mut self,
-        index: usize,
-        role: Role,
-        id: u32,
-        state: Option<&DeliveryState>,
-        settled: bool,
-    ) {
+    fn queue_disposition(&mut self, index: usize, role: Role, id: u32, state: Option<&DeliveryState>, settled: bool) {
         let Some(session) = self.sessions.get_mut(index) else {
             return;
         };
         if let Some(frame) = session.runs.add(role, id, state, settled) {
             self.stats.frames_out += 1;
-            self.output
-                .append(64, |out| write_amqp(out, index as u16, &frame, 0));
+            self.output.append(64, |out| write_amqp(out, index as u16, &frame, 0));
         }
         if !session.dirty {
             session.dirty = true;

@@ -3,6 +3,7 @@
 mod closing;
 mod credit;
 mod footprint;
+mod fuzzing;
 mod handshake;
 mod links;
 mod operations;
@@ -14,10 +15,7 @@ mod timeouts;
 mod transfers;
 
 /// Where virtual time begins.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an Instant can be had in no other way"
-)]
+#[expect(clippy::disallowed_methods, reason = "an Instant can be had in no other way")]
 pub(crate) fn beginning() -> std::time::Instant {
     std::time::Instant::now()
 }

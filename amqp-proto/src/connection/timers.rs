@@ -53,15 +53,8 @@ impl Connection {
             return None;
         }
         // The peer's idle timeout counts from our open on (§2.4.5).
-        let idle = self
-            .timers
-            .idle
-            .filter(|_| self.open.sent)
-            .map(|t| self.timers.last_input + t);
-        [self.timers.handshake, idle, self.timers.next_look]
-            .into_iter()
-            .flatten()
-            .min()
+        let idle = self.timers.idle.filter(|_| self.open.sent).map(|t| self.timers.last_input + t);
+        [self.timers.handshake, idle, self.timers.next_look].into_iter().flatten().min()
     }
 
     /// Does what is due: an empty frame if nothing was sent for half the time that the peer bears, a close if it was silent for too long.
@@ -70,18 +63,12 @@ impl Connection {
             return None;
         }
         if self.timers.handshake.is_some_and(|at| at <= now) {
-            return self.fail(Fault::connection(
-                condition::RESOURCE_LIMIT_EXCEEDED,
-                "the handshake took too long",
-            ));
+            return self.fail(Fault::connection(condition::RESOURCE_LIMIT_EXCEEDED, "the handshake took too long"));
         }
         if let Some(idle) = self.timers.idle.filter(|_| self.open.sent)
             && self.timers.last_input + idle <= now
         {
-            return self.fail(Fault::connection(
-                condition::RESOURCE_LIMIT_EXCEEDED,
-                "local-idle-timeout expired",
-            ));
+            return self.fail(Fault::connection(condition::RESOURCE_LIMIT_EXCEEDED, "local-idle-timeout expired"));
         }
         if let (Some(quarter), Some(at)) = (self.timers.quarter, self.timers.next_look)
             && at <= now

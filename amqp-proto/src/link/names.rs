@@ -31,10 +31,7 @@ impl Names {
     }
 
     pub(crate) fn remove(&mut self, role: Role, name: &[u8], link: usize) {
-        if let Ok(at) = self
-            .attached
-            .binary_search(&(hash(role, name) as u32, link as u32))
-        {
+        if let Ok(at) = self.attached.binary_search(&(hash(role, name) as u32, link as u32)) {
             self.attached.remove(at);
             if self.attached.capacity() > 4 * self.attached.len() + 16 {
                 self.attached.shrink_to_fit();
@@ -43,19 +40,10 @@ impl Names {
     }
 
     /// The links that may have this name: `is` decides.
-    pub(crate) fn find(
-        &self,
-        role: Role,
-        name: &[u8],
-        is: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
+    pub(crate) fn find(&self, role: Role, name: &[u8], is: impl Fn(usize) -> bool) -> Option<usize> {
         let hash = hash(role, name) as u32;
         let from = self.attached.partition_point(|e| e.0 < hash);
-        let candidates = self
-            .attached
-            .get(from..)?
-            .iter()
-            .take_while(|e| e.0 == hash);
+        let candidates = self.attached.get(from..)?.iter().take_while(|e| e.0 == hash);
         candidates.map(|e| e.1 as usize).find(|link| is(*link))
     }
 
@@ -100,9 +88,7 @@ mod tests {
         table.insert(Role::Sender, b"b", 1);
         table.insert(Role::Sender, b"c", 2);
         table.insert(Role::Receiver, b"a", 3);
-        let find = |table: &Names, role, name: &str| {
-            table.find(role, name.as_bytes(), |l| names[l] == name)
-        };
+        let find = |table: &Names, role, name: &str| table.find(role, name.as_bytes(), |l| names[l] == name);
         assert_eq!(find(&table, Role::Sender, "a"), Some(0));
         assert_eq!(find(&table, Role::Receiver, "a"), Some(3));
         assert_eq!(find(&table, Role::Receiver, "b"), None);

@@ -18,30 +18,18 @@ pub struct Payload<'a> {
 impl<'a> Payload<'a> {
     /// A whole block.
     pub fn new(block: &'a Bytes) -> Self {
-        Self {
-            block,
-            start: 0,
-            end: block.len(),
-        }
+        Self { block, start: 0, end: block.len() }
     }
 
     /// A range of a block, cut to what the block has.
     pub fn range(block: &'a Bytes, start: usize, end: usize) -> Self {
         let end = end.min(block.len());
-        Self {
-            block,
-            start: start.min(end),
-            end,
-        }
+        Self { block, start: start.min(end), end }
     }
 
     /// No bytes.
     pub fn empty() -> Payload<'static> {
-        Payload {
-            block: &NOTHING,
-            start: 0,
-            end: 0,
-        }
+        Payload { block: &NOTHING, start: 0, end: 0 }
     }
 
     /// Number of bytes.
@@ -62,20 +50,12 @@ impl<'a> Payload<'a> {
     /// The same without its first `n` bytes.
     #[must_use]
     pub fn skip(&self, n: usize) -> Self {
-        Self {
-            block: self.block,
-            start: self.start.saturating_add(n).min(self.end),
-            end: self.end,
-        }
+        Self { block: self.block, start: self.start.saturating_add(n).min(self.end), end: self.end }
     }
 
     /// The bytes with a reference to their block (which stays alive as long).
     pub fn to_bytes(&self) -> Bytes {
-        if self.is_empty() {
-            Bytes::new()
-        } else {
-            self.block.slice(self.start..self.end.min(self.block.len()))
-        }
+        if self.is_empty() { Bytes::new() } else { self.block.slice(self.start..self.end.min(self.block.len())) }
     }
 }
 

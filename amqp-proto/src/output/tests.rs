@@ -14,12 +14,7 @@ fn keeps_the_order_of_copied_and_referenced_bytes() {
     output.push_payload(&big, 0, COPY_LIMIT);
     output.push_payload(&big, 0, COPY_LIMIT);
     output.push(b"cd");
-    let expected: Vec<u8> = b"ab"
-        .iter()
-        .copied()
-        .chain(std::iter::repeat_n(7, 2 * COPY_LIMIT))
-        .chain(*b"cd")
-        .collect();
+    let expected: Vec<u8> = b"ab".iter().copied().chain(std::iter::repeat_n(7, 2 * COPY_LIMIT)).chain(*b"cd").collect();
     assert_eq!(output.len(), expected.len());
     assert_eq!(all(&output), expected);
     let mut slices = [IoSlice::new(&[]); 8];

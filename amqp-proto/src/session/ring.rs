@@ -25,11 +25,7 @@ impl Slot {
     /// The engine settles it when the receiver has spoken; the owner believes it settled.
     pub(crate) const AUTO: u32 = 1;
 
-    const VACANT: Self = Self {
-        token: 0,
-        link: u32::MAX,
-        flags: 0,
-    };
+    const VACANT: Self = Self { token: 0, link: u32::MAX, flags: 0 };
 
     fn is_vacant(&self) -> bool {
         self.link == u32::MAX
@@ -72,8 +68,7 @@ impl Ring {
                 while self.pop_old() {}
                 self.base = id;
             } else {
-                self.slots
-                    .extend(std::iter::repeat_n(Slot::VACANT, gap as usize));
+                self.slots.extend(std::iter::repeat_n(Slot::VACANT, gap as usize));
             }
         }
         self.slots.push_back(slot);
@@ -153,27 +148,18 @@ impl Ring {
             let found = if first <= last {
                 old.range(first..=last).next()
             } else {
-                old.range(first..)
-                    .next()
-                    .or_else(|| old.range((Bound::Unbounded, Bound::Included(last))).next())
+                old.range(first..).next().or_else(|| old.range((Bound::Unbounded, Bound::Included(last))).next())
             };
             if let Some((id, slot)) = found {
                 return Some((*id, *slot));
             }
         }
         let skip = usize::try_from(ahead(first, self.base)).unwrap_or(0);
-        let end = usize::try_from(ahead(last, self.base))
-            .ok()?
-            .saturating_add(1)
-            .min(self.slots.len());
+        let end = usize::try_from(ahead(last, self.base)).ok()?.saturating_add(1).min(self.slots.len());
         if skip >= end {
             return None;
         }
-        let (at, slot) = self
-            .slots
-            .range(skip..end)
-            .enumerate()
-            .find(|(_, s)| !s.is_vacant())?;
+        let (at, slot) = self.slots.range(skip..end).enumerate().find(|(_, s)| !s.is_vacant())?;
         Some((self.base.wrapping_add((skip + at) as u32), *slot))
     }
 
@@ -213,9 +199,7 @@ impl Ring {
         let found = if first <= last {
             old.range(first..=last).next()
         } else {
-            old.range(first..)
-                .next()
-                .or_else(|| old.range(..=last).next())
+            old.range(first..).next().or_else(|| old.range(..=last).next())
         };
         found.map(|(id, _)| *id)
     }

@@ -67,21 +67,12 @@ impl Runs {
                 return None;
             }
         }
-        side.replace(Run {
-            first: id,
-            last: id,
-            settled,
-            state: state.cloned(),
-        })
-        .map(|run| run.into_frame(role))
+        side.replace(Run { first: id, last: id, settled, state: state.cloned() }).map(|run| run.into_frame(role))
     }
 
     /// Takes what waits.
     pub(crate) fn take(&mut self) -> [Option<Disposition>; 2] {
-        let incoming = self
-            .incoming
-            .take()
-            .map(|run| run.into_frame(Role::Receiver));
+        let incoming = self.incoming.take().map(|run| run.into_frame(Role::Receiver));
         let outgoing = self.outgoing.take().map(|run| run.into_frame(Role::Sender));
         [incoming, outgoing]
     }

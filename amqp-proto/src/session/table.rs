@@ -27,9 +27,7 @@ impl Table {
     pub(crate) fn insert(&mut self, number: u32, index: usize) {
         let at = number as usize;
         if at > self.dense.len() + SLACK {
-            self.sparse
-                .get_or_insert_default()
-                .insert(number, index as u32);
+            self.sparse.get_or_insert_default().insert(number, index as u32);
             return;
         }
         if at >= self.dense.len() {

@@ -15,14 +15,11 @@ fn a_close_is_answered_while_deliveries_wait() {
         peer.transfer(first(0, id), b"x");
         peer.event();
     }
-    peer.engine
-        .settle_incoming(link, 0, Some(&crate::DeliveryState::Accepted), true);
+    peer.engine.settle_incoming(link, 0, Some(&crate::DeliveryState::Accepted), true);
     peer.send(0, &Close { error: None });
     assert!(matches!(peer.recv(), (0, Performative::Disposition(d), _) if d.first == 0));
     assert!(matches!(peer.recv(), (0, Performative::Close(c), _) if c.error.is_none()));
-    assert!(
-        matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Peer, error: None })
-    );
+    assert!(matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Peer, error: None }));
     assert_eq!(peer.engine.counts(), (0, 0));
     assert!(!peer.engine.settle_incoming(link, 1, None, true));
     peer.quiet();
@@ -33,15 +30,8 @@ fn a_close_is_answered_while_deliveries_wait() {
 fn the_peers_reason_is_told() {
     let mut peer = Peer::opened();
     let error = Error::new("amqp:connection:forced", "bye");
-    peer.send(
-        0,
-        &Close {
-            error: Some(error.clone()),
-        },
-    );
-    assert!(
-        matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Peer, error: Some(error) })
-    );
+    peer.send(0, &Close { error: Some(error.clone()) });
+    assert!(matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Peer, error: Some(error) }));
 }
 
 #[test]
@@ -51,44 +41,29 @@ fn our_close_waits_for_the_answer_and_discards_the_rest() {
     let error = Error::new("amqp:connection:forced", "going down");
     peer.engine.close(Some(error.clone()));
     peer.engine.close(None);
-    assert!(
-        matches!(peer.recv(), (0, Performative::Close(c), _) if c.error.as_ref() == Some(&error))
-    );
+    assert!(matches!(peer.recv(), (0, Performative::Close(c), _) if c.error.as_ref() == Some(&error)));
     peer.quiet();
     assert_eq!(peer.engine.begin(), Err(CommandError::Closed));
-    assert_eq!(
-        peer.engine
-            .send(link, &SendHead::default(), &Payload::empty(), End::Complete),
-        Sent::default()
-    );
+    assert_eq!(peer.engine.send(link, &SendHead::default(), &Payload::empty(), End::Complete), Sent::default());
     peer.send(0, &Flow::default());
     peer.send(5, &Begin::default());
     peer.no_event();
     peer.quiet();
     assert!(!peer.engine.is_closed());
     peer.send(0, &Close { error: None });
-    assert!(
-        matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Local, error: Some(error) })
-    );
+    assert!(matches!(peer.event(), Event::Closed(c) if *c == Closed { by: Initiator::Local, error: Some(error) }));
     assert!(peer.engine.is_closed());
     peer.quiet();
 }
 
 #[test]
 fn a_close_before_our_open_opens_first() {
-    let mut peer = Peer::raw(
-        config(),
-        Side::Server(ServerSasl {
-            allow_bare: true,
-            ..ServerSasl::default()
-        }),
-    );
+    let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
     peer.polite = false;
     peer.bytes(&crate::frame::ProtocolId::Amqp.header());
     peer.take_header();
     peer.send(0, &performative::Open::default());
-    peer.engine
-        .close(Some(Error::new("amqp:unauthorized-access", "no")));
+    peer.engine.close(Some(Error::new("amqp:unauthorized-access", "no")));
     assert!(matches!(peer.recv(), (0, Performative::Open(_), _)));
     assert!(matches!(peer.recv(), (0, Performative::Close(_), _)));
 }
@@ -97,51 +72,19 @@ fn a_close_before_our_open_opens_first() {
 fn broken_frames_close_the_connection() {
     let big = (16 * 1024u32 + 1).to_be_bytes();
     let cases: [(&[u8], &str, &str); 9] = [
-        (
-            &[0, 0, 0, 7, 2, 0, 0, 0],
-            "amqp:connection:framing-error",
-            "7 bytes",
-        ),
+        (&[0, 0, 0, 7, 2, 0, 0, 0], "amqp:connection:framing-error", "7 bytes"),
         (
             &[big[0], big[1], big[2], big[3], 2, 0, 0, 0],
             "amqp:connection:framing-error",
             "exceeds the max-frame-size of 16384",
         ),
-        (
-            &[0, 0, 0, 8, 1, 0, 0, 0],
-            "amqp:connection:framing-error",
-            "data offset",
-        ),
-        (
-            &[0, 0, 0, 8, 3, 0, 0, 0],
-            "amqp:connection:framing-error",
-            "data offset",
-        ),
-        (
-            &[0, 0, 0, 8, 2, 9, 0, 0],
-            "amqp:connection:framing-error",
-            "type 9",
-        ),
-        (
-            &[0, 0, 0, 8, 2, 0, 0xff, 0],
-            "amqp:connection:framing-error",
-            "channel-max",
-        ),
-        (
-            &[0, 0, 0, 9, 2, 0, 0, 0, 0x40],
-            "amqp:decode-error",
-            "performative",
-        ),
-        (
-            &[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x11, 0x45],
-            "amqp:invalid-field",
-            "next-outgoing-id",
-        ),
-        (
-            &[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x99, 0x45],
-            "amqp:decode-error",
-            "0x99",
-        ),
+        (&[0, 0, 0, 8, 1, 0, 0, 0], "amqp:connection:framing-error", "data offset"),
+        (&[0, 0, 0, 8, 3, 0, 0, 0], "amqp:connection:framing-error", "data offset"),
+        (&[0, 0, 0, 8, 2, 9, 0, 0], "amqp:connection:framing-error", "type 9"),
+        (&[0, 0, 0, 8, 2, 0, 0xff, 0], "amqp:connection:framing-error", "channel-max"),
+        (&[0, 0, 0, 9, 2, 0, 0, 0, 0x40], "amqp:decode-error", "performative"),
+        (&[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x11, 0x45], "amqp:invalid-field", "next-outgoing-id"),
+        (&[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x99, 0x45], "amqp:decode-error", "0x99"),
     ];
     for (bytes, condition, says) in cases {
         let mut peer = Peer::opened();
@@ -154,14 +97,7 @@ fn broken_frames_close_the_connection() {
 fn extended_headers_are_skipped() {
     let mut peer = Peer::opened();
     let mut frame = vec![0, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-    crate::Encode::encode(
-        &Begin {
-            incoming_window: 1,
-            outgoing_window: 1,
-            ..Begin::default()
-        },
-        &mut frame,
-    );
+    crate::Encode::encode(&Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() }, &mut frame);
     frame[3] = frame.len() as u8;
     peer.bytes(&frame);
     assert!(matches!(peer.event(), Event::SessionBegun { .. }));
@@ -169,13 +105,7 @@ fn extended_headers_are_skipped() {
 
 #[test]
 fn frames_before_open_and_on_unknown_channels() {
-    let mut peer = Peer::raw(
-        config(),
-        Side::Server(ServerSasl {
-            allow_bare: true,
-            ..ServerSasl::default()
-        }),
-    );
+    let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
     peer.bytes(&crate::frame::ProtocolId::Amqp.header());
     peer.take_header();
     peer.send(0, &Begin::default());
@@ -190,12 +120,6 @@ fn frames_before_open_and_on_unknown_channels() {
     peer.send(0, &Begin::default());
     peer.expect_close("amqp:illegal-state", "channel 0, which has a session");
     let mut peer = Peer::opened();
-    peer.send(
-        0,
-        &Begin {
-            remote_channel: Some(3),
-            ..Begin::default()
-        },
-    );
+    peer.send(0, &Begin { remote_channel: Some(3), ..Begin::default() });
     peer.expect_close("amqp:illegal-state", "answers channel 3");
 }

@@ -11,13 +11,7 @@ use crate::{
 
 fn sasl_server(mechanisms: &[&str], allow_bare: bool) -> Peer {
     let mechanisms = Symbols(mechanisms.iter().map(|m| Symbol::from(*m)).collect());
-    Peer::raw(
-        config(),
-        Side::Server(ServerSasl {
-            mechanisms,
-            allow_bare,
-        }),
-    )
+    Peer::raw(config(), Side::Server(ServerSasl { mechanisms, allow_bare }))
 }
 
 fn recv_sasl(peer: &mut Peer) -> SaslFrame {
@@ -49,13 +43,7 @@ fn bare_amqp_where_it_is_allowed() {
         let mut peer = sasl_server(mechanisms, true);
         peer.bytes(&ProtocolId::Amqp.header());
         assert_eq!(peer.take_header(), ProtocolId::Amqp.header());
-        peer.send(
-            0,
-            &Open {
-                container_id: "c".into(),
-                ..Open::default()
-            },
-        );
+        peer.send(0, &Open { container_id: "c".into(), ..Open::default() });
         assert!(matches!(peer.event(), Event::Opened(open) if open.container_id == "c"));
         assert!(matches!(peer.recv(), (0, Performative::Open(_), _)));
         assert!(peer.engine.is_open());
@@ -80,15 +68,9 @@ fn wrong_headers_are_answered_with_ours_and_the_end() {
         let mut peer = sasl_server(mechanisms, bare);
         peer.bytes(sent);
         assert_eq!(peer.take_header(), answer);
-        let Event::Closed(closed) = peer.event() else {
-            panic!()
-        };
+        let Event::Closed(closed) = peer.event() else { panic!() };
         assert_eq!(closed.by, Initiator::Local);
-        check(
-            closed.error.as_ref().unwrap(),
-            "amqp:connection:framing-error",
-            "",
-        );
+        check(closed.error.as_ref().unwrap(), "amqp:connection:framing-error", "");
         assert!(peer.engine.is_closed());
         assert!(peer.take_bytes(1).is_empty());
     }
@@ -97,16 +79,8 @@ fn wrong_headers_are_answered_with_ours_and_the_end() {
 #[test]
 fn a_probe_leaves_no_error() {
     let mut peer = sasl_server(&["ANONYMOUS"], true);
-    let Some(Event::Closed(closed)) = peer.engine.handle_eof() else {
-        panic!()
-    };
-    assert_eq!(
-        *closed,
-        Closed {
-            by: Initiator::Peer,
-            error: None
-        }
-    );
+    let Some(Event::Closed(closed)) = peer.engine.handle_eof() else { panic!() };
+    assert_eq!(*closed, Closed { by: Initiator::Peer, error: None });
     assert!(peer.engine.handle_eof().is_none());
     assert!(peer.take_bytes(1).is_empty());
 }
@@ -114,15 +88,9 @@ fn a_probe_leaves_no_error() {
 #[test]
 fn a_lost_connection_is_an_error() {
     let mut peer = Peer::opened();
-    let Some(Event::Closed(closed)) = peer.engine.handle_eof() else {
-        panic!()
-    };
+    let Some(Event::Closed(closed)) = peer.engine.handle_eof() else { panic!() };
     assert_eq!(closed.by, Initiator::Peer);
-    check(
-        closed.error.as_ref().unwrap(),
-        "amqp:connection:framing-error",
-        "without closing",
-    );
+    check(closed.error.as_ref().unwrap(), "amqp:connection:framing-error", "without closing");
 }
 
 #[test]
@@ -140,52 +108,27 @@ fn sasl_as_server() {
         let mut peer = sasl_server(&["EXTERNAL", "PLAIN", "ANONYMOUS"], false);
         peer.bytes(&ProtocolId::Sasl.header());
         assert_eq!(peer.take_header(), ProtocolId::Sasl.header());
-        let SaslFrame::Mechanisms(offered) = recv_sasl(&mut peer) else {
-            panic!()
-        };
-        assert_eq!(
-            offered.sasl_server_mechanisms.0,
-            ["EXTERNAL", "PLAIN", "ANONYMOUS"].map(Symbol::from)
-        );
+        let SaslFrame::Mechanisms(offered) = recv_sasl(&mut peer) else { panic!() };
+        assert_eq!(offered.sasl_server_mechanisms.0, ["EXTERNAL", "PLAIN", "ANONYMOUS"].map(Symbol::from));
         send_sasl(&mut peer, &init(mechanism, response));
         if challenged {
-            assert!(
-                matches!(recv_sasl(&mut peer), SaslFrame::Challenge(c) if c.challenge.0.is_empty())
-            );
-            send_sasl(
-                &mut peer,
-                &SaslResponse {
-                    response: Secret(Bytes::copy_from_slice(expected)),
-                },
-            );
+            assert!(matches!(recv_sasl(&mut peer), SaslFrame::Challenge(c) if c.challenge.0.is_empty()));
+            send_sasl(&mut peer, &SaslResponse { response: Secret(Bytes::copy_from_slice(expected)) });
         }
-        let Event::Sasl(request) = peer.event() else {
-            panic!()
-        };
+        let Event::Sasl(request) = peer.event() else { panic!() };
         assert_eq!(request.mechanism, mechanism);
         assert_eq!(request.response, expected);
         assert_eq!(request.hostname.as_ref().unwrap(), &"here");
         assert!(peer.engine.awaits_owner());
         peer.engine.sasl_challenge(b"more");
         assert!(matches!(recv_sasl(&mut peer), SaslFrame::Challenge(c) if c.challenge.0 == "more"));
-        send_sasl(
-            &mut peer,
-            &SaslResponse {
-                response: Secret(Bytes::from_static(b"answer")),
-            },
-        );
+        send_sasl(&mut peer, &SaslResponse { response: Secret(Bytes::from_static(b"answer")) });
         assert!(matches!(peer.event(), Event::Sasl(r) if r.response == "answer"));
         peer.engine.sasl_outcome(SaslCode::Ok);
         assert!(matches!(recv_sasl(&mut peer), SaslFrame::Outcome(o) if o.code == SaslCode::Ok));
         peer.bytes(&ProtocolId::Amqp.header());
         assert_eq!(peer.take_header(), ProtocolId::Amqp.header());
-        peer.send(
-            0,
-            &Open {
-                container_id: "c".into(),
-                ..Open::default()
-            },
-        );
+        peer.send(0, &Open { container_id: "c".into(), ..Open::default() });
         assert!(matches!(peer.event(), Event::Opened(_)));
         assert!(peer.engine.is_open());
     }
@@ -223,110 +166,48 @@ fn sasl_frames_out_of_order_end_it() {
     peer.bytes(&ProtocolId::Sasl.header());
     peer.take_header();
     recv_sasl(&mut peer);
-    send_sasl(
-        &mut peer,
-        &SaslOutcome {
-            code: SaslCode::Ok,
-            additional_data: None,
-        },
-    );
-    let Event::Closed(closed) = peer.event() else {
-        panic!()
-    };
-    check(
-        closed.error.as_ref().unwrap(),
-        "amqp:illegal-state",
-        "sasl-outcome",
-    );
+    send_sasl(&mut peer, &SaslOutcome { code: SaslCode::Ok, additional_data: None });
+    let Event::Closed(closed) = peer.event() else { panic!() };
+    check(closed.error.as_ref().unwrap(), "amqp:illegal-state", "sasl-outcome");
 
     // AMQP frames before the end of the exchange, and SASL frames after it.
     let mut peer = sasl_server(&["PLAIN"], false);
     peer.bytes(&ProtocolId::Sasl.header());
     peer.send(0, &Open::default());
-    let Event::Closed(closed) = peer.event() else {
-        panic!()
-    };
-    check(
-        closed.error.as_ref().unwrap(),
-        "amqp:connection:framing-error",
-        "before the end of the SASL",
-    );
+    let Event::Closed(closed) = peer.event() else { panic!() };
+    check(closed.error.as_ref().unwrap(), "amqp:connection:framing-error", "before the end of the SASL");
     let mut peer = Peer::opened();
     send_sasl(&mut peer, &init("PLAIN", None));
     peer.expect_close("amqp:connection:framing-error", "after the end of the SASL");
 }
 
 fn client(sasl: ClientSasl) -> Peer {
-    Peer::raw(
-        Config {
-            hostname: Some("there".into()),
-            ..config()
-        },
-        Side::Client(sasl),
-    )
+    Peer::raw(Config { hostname: Some("there".into()), ..config() }, Side::Client(sasl))
 }
 
 #[test]
 fn sasl_as_client() {
     let cases = [
         (ClientSasl::Anonymous, "ANONYMOUS", &b""[..]),
-        (
-            ClientSasl::Plain {
-                username: "u".into(),
-                password: "p".into(),
-            },
-            "PLAIN",
-            b"\0u\0p",
-        ),
-        (
-            ClientSasl::External {
-                authzid: "me".into(),
-            },
-            "EXTERNAL",
-            b"me",
-        ),
+        (ClientSasl::Plain { username: "u".into(), password: "p".into() }, "PLAIN", b"\0u\0p"),
+        (ClientSasl::External { authzid: "me".into() }, "EXTERNAL", b"me"),
     ];
     for (sasl, name, response) in cases {
         let mut peer = client(sasl);
         assert_eq!(peer.take_header(), ProtocolId::Sasl.header());
         peer.bytes(&ProtocolId::Sasl.header());
-        let offered = Symbols(
-            ["PLAIN", "EXTERNAL", "ANONYMOUS"]
-                .map(Symbol::from)
-                .to_vec(),
-        );
-        send_sasl(
-            &mut peer,
-            &SaslMechanisms {
-                sasl_server_mechanisms: offered,
-            },
-        );
-        let SaslFrame::Init(init) = recv_sasl(&mut peer) else {
-            panic!()
-        };
+        let offered = Symbols(["PLAIN", "EXTERNAL", "ANONYMOUS"].map(Symbol::from).to_vec());
+        send_sasl(&mut peer, &SaslMechanisms { sasl_server_mechanisms: offered });
+        let SaslFrame::Init(init) = recv_sasl(&mut peer) else { panic!() };
         assert_eq!(init.mechanism, name);
         assert_eq!(init.initial_response.unwrap().0, response);
         assert_eq!(init.hostname.unwrap(), "there");
-        send_sasl(
-            &mut peer,
-            &SaslOutcome {
-                code: SaslCode::Ok,
-                additional_data: None,
-            },
-        );
+        send_sasl(&mut peer, &SaslOutcome { code: SaslCode::Ok, additional_data: None });
         assert!(matches!(peer.event(), Event::Authenticated));
         assert_eq!(peer.take_header(), ProtocolId::Amqp.header());
-        assert!(
-            matches!(peer.recv(), (0, Performative::Open(o), _) if o.hostname.as_ref().unwrap() == "there")
-        );
+        assert!(matches!(peer.recv(), (0, Performative::Open(o), _) if o.hostname.as_ref().unwrap() == "there"));
         peer.bytes(&ProtocolId::Amqp.header());
-        peer.send(
-            0,
-            &Open {
-                container_id: "s".into(),
-                ..Open::default()
-            },
-        );
+        peer.send(0, &Open { container_id: "s".into(), ..Open::default() });
         assert!(matches!(peer.event(), Event::Opened(_)));
         assert!(peer.engine.is_open());
     }
@@ -336,44 +217,16 @@ fn sasl_as_client() {
 fn a_client_says_why_it_cannot_authenticate() {
     let mut peer = client(ClientSasl::Anonymous);
     peer.bytes(&ProtocolId::Sasl.header());
-    send_sasl(
-        &mut peer,
-        &SaslMechanisms {
-            sasl_server_mechanisms: Symbols(vec!["PLAIN".into(), "EXTERNAL".into()]),
-        },
-    );
-    let Event::Closed(closed) = peer.event() else {
-        panic!()
-    };
-    check(
-        closed.error.as_ref().unwrap(),
-        "amqp:unauthorized-access",
-        "offers SASL PLAIN, EXTERNAL, not ANONYMOUS",
-    );
+    send_sasl(&mut peer, &SaslMechanisms { sasl_server_mechanisms: Symbols(vec!["PLAIN".into(), "EXTERNAL".into()]) });
+    let Event::Closed(closed) = peer.event() else { panic!() };
+    check(closed.error.as_ref().unwrap(), "amqp:unauthorized-access", "offers SASL PLAIN, EXTERNAL, not ANONYMOUS");
 
     let mut peer = client(ClientSasl::Anonymous);
     peer.bytes(&ProtocolId::Sasl.header());
-    send_sasl(
-        &mut peer,
-        &SaslMechanisms {
-            sasl_server_mechanisms: Symbols(vec!["ANONYMOUS".into()]),
-        },
-    );
-    send_sasl(
-        &mut peer,
-        &SaslOutcome {
-            code: SaslCode::SysTemp,
-            additional_data: None,
-        },
-    );
-    let Event::Closed(closed) = peer.event() else {
-        panic!()
-    };
-    check(
-        closed.error.as_ref().unwrap(),
-        "amqp:unauthorized-access",
-        "SysTemp",
-    );
+    send_sasl(&mut peer, &SaslMechanisms { sasl_server_mechanisms: Symbols(vec!["ANONYMOUS".into()]) });
+    send_sasl(&mut peer, &SaslOutcome { code: SaslCode::SysTemp, additional_data: None });
+    let Event::Closed(closed) = peer.event() else { panic!() };
+    check(closed.error.as_ref().unwrap(), "amqp:unauthorized-access", "SysTemp");
     // A server that wants another layer.
     let mut peer = client(ClientSasl::None);
     assert_eq!(peer.take_header(), ProtocolId::Amqp.header());
@@ -386,34 +239,14 @@ fn a_client_says_why_it_cannot_authenticate() {
 #[test]
 fn what_open_negotiates() {
     let mut peer = Peer::raw(
-        Config {
-            max_frame_size: 2000,
-            channel_max: 3,
-            ..config()
-        },
-        Side::Server(ServerSasl {
-            allow_bare: true,
-            ..ServerSasl::default()
-        }),
+        Config { max_frame_size: 2000, channel_max: 3, ..config() },
+        Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }),
     );
     peer.bytes(&ProtocolId::Amqp.header());
     peer.take_header();
-    peer.send(
-        0,
-        &Open {
-            container_id: "c".into(),
-            max_frame_size: 700,
-            channel_max: 1,
-            ..Open::default()
-        },
-    );
-    let (_, Performative::Open(open), _) = peer.recv() else {
-        panic!()
-    };
-    assert_eq!(
-        (open.max_frame_size, open.channel_max, open.idle_time_out),
-        (2000, 3, Some(8000))
-    );
+    peer.send(0, &Open { container_id: "c".into(), max_frame_size: 700, channel_max: 1, ..Open::default() });
+    let (_, Performative::Open(open), _) = peer.recv() else { panic!() };
+    assert_eq!((open.max_frame_size, open.channel_max, open.idle_time_out), (2000, 3, Some(8000)));
     assert_eq!(peer.engine.peer_max_frame_size(), 700);
     assert!(peer.engine.begin().is_ok());
     assert!(peer.engine.begin().is_ok());
@@ -423,38 +256,19 @@ fn what_open_negotiates() {
 #[test]
 fn opens_that_make_no_sense() {
     let open = |open: Open| {
-        let mut peer = Peer::raw(
-            config(),
-            Side::Server(ServerSasl {
-                allow_bare: true,
-                ..ServerSasl::default()
-            }),
-        );
+        let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
         peer.bytes(&ProtocolId::Amqp.header());
         peer.take_header();
         peer.send(0, &open);
         peer
     };
-    open(Open {
-        max_frame_size: 511,
-        ..Open::default()
-    })
-    .expect_close("amqp:invalid-field", "max-frame-size is 511");
-    open(Open {
-        idle_time_out: Some(5),
-        ..Open::default()
-    })
-    .expect_close("amqp:invalid-field", "idle-time-out of 5 ms");
+    open(Open { max_frame_size: 511, ..Open::default() }).expect_close("amqp:invalid-field", "max-frame-size is 511");
+    open(Open { idle_time_out: Some(5), ..Open::default() })
+        .expect_close("amqp:invalid-field", "idle-time-out of 5 ms");
     let mut peer = Peer::opened();
     peer.send(0, &Open::default());
     peer.expect_close("amqp:illegal-state", "second open");
-    let mut peer = Peer::raw(
-        config(),
-        Side::Server(ServerSasl {
-            allow_bare: true,
-            ..ServerSasl::default()
-        }),
-    );
+    let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
     peer.bytes(&ProtocolId::Amqp.header());
     peer.take_header();
     peer.send(1, &Open::default());
@@ -463,13 +277,7 @@ fn opens_that_make_no_sense() {
 
 #[test]
 fn nothing_is_read_until_the_owner_has_opened() {
-    let mut peer = Peer::raw(
-        config(),
-        Side::Server(ServerSasl {
-            allow_bare: true,
-            ..ServerSasl::default()
-        }),
-    );
+    let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
     peer.polite = false;
     let mut bytes = ProtocolId::Amqp.header().to_vec();
     crate::frame::write_amqp(&mut bytes, 0, &Open::default(), 0);
@@ -477,20 +285,10 @@ fn nothing_is_read_until_the_owner_has_opened() {
     crate::frame::write_amqp(&mut bytes, 0, &crate::performative::Begin::default(), 0);
     let block = Bytes::from(bytes);
     let mut pos = 0;
-    assert!(matches!(
-        peer.engine.handle_input(&block, &mut pos, peer.now),
-        Some(Event::Opened(_))
-    ));
-    assert!(
-        peer.engine
-            .handle_input(&block, &mut pos, peer.now)
-            .is_none()
-    );
+    assert!(matches!(peer.engine.handle_input(&block, &mut pos, peer.now), Some(Event::Opened(_))));
+    assert!(peer.engine.handle_input(&block, &mut pos, peer.now).is_none());
     assert_eq!(pos, opened);
     peer.engine.open();
-    assert!(matches!(
-        peer.engine.handle_input(&block, &mut pos, peer.now),
-        Some(Event::SessionBegun { .. })
-    ));
+    assert!(matches!(peer.engine.handle_input(&block, &mut pos, peer.now), Some(Event::SessionBegun { .. })));
     assert!(Reader::new(&block).remaining() > 0);
 }

@@ -77,16 +77,9 @@ impl Model {
         match event {
             Event::SessionBegun { session, .. } => self.sessions[node] = Some(session),
             Event::Attached(attached) if !attached.answer => {
-                let answer = attached.answer(
-                    attached.attach.source.clone(),
-                    attached.attach.target.clone(),
-                );
+                let answer = attached.answer(attached.attach.source.clone(), attached.attach.target.clone());
                 engine.accept_attach(attached.link, answer, 1);
-                let end = End_ {
-                    id: Some(attached.link),
-                    name: attached.attach.name.to_string(),
-                    ..End_::default()
-                };
+                let end = End_ { id: Some(attached.link), name: attached.attach.name.to_string(), ..End_::default() };
                 if attached.link.role() == Role::Sender {
                     self.senders[node].push(end)
                 } else {
@@ -94,10 +87,7 @@ impl Model {
                 }
             }
             Event::Transfer(t) => {
-                let end = self.receivers[node]
-                    .iter_mut()
-                    .find(|e| e.id == Some(t.link))
-                    .expect("a link of the model");
+                let end = self.receivers[node].iter_mut().find(|e| e.id == Some(t.link)).expect("a link of the model");
                 if t.first {
                     assert!(end.partial.is_none());
                     end.begun += 1;
@@ -114,8 +104,7 @@ impl Model {
                     end.partial = None;
                 } else if !t.more {
                     let all = end.partial.take().unwrap();
-                    end.complete
-                        .push((all.len(), all.first().copied().unwrap_or(0)));
+                    end.complete.push((all.len(), all.first().copied().unwrap_or(0)));
                 }
                 if t.settled {
                     end.unsettled.retain(|id| *id != t.delivery_id);
@@ -125,34 +114,23 @@ impl Model {
                 let (settled, outgoing) = (d.settled, d.outgoing);
                 while let Some(one) = engine.next_disposed(&mut d) {
                     if outgoing {
-                        assert!(
-                            self.outcomes.insert(one.token, settled) != Some(true),
-                            "settled twice"
-                        );
+                        assert!(self.outcomes.insert(one.token, settled) != Some(true), "settled twice");
                         if !settled {
                             engine.settle_outgoing(one.link, one.delivery_id, None, true);
                         }
                     } else {
-                        let end = self.receivers[node]
-                            .iter_mut()
-                            .find(|e| e.id == Some(one.link))
-                            .unwrap();
+                        let end = self.receivers[node].iter_mut().find(|e| e.id == Some(one.link)).unwrap();
                         end.unsettled.retain(|id| *id != one.delivery_id);
                     }
                 }
             }
-            Event::Credit {
-                link, drain: true, ..
-            } if !engine.sent_so_far(link).started => engine.drained(link),
+            Event::Credit { link, drain: true, .. } if !engine.sent_so_far(link).started => engine.drained(link),
             Event::Detached { link, error, .. } => {
                 if let Some(error) = error {
                     self.faults.push(error.to_string());
                 }
-                let ends = if link.role() == Role::Sender {
-                    &mut self.senders[node]
-                } else {
-                    &mut self.receivers[node]
-                };
+                let ends =
+                    if link.role() == Role::Sender { &mut self.senders[node] } else { &mut self.receivers[node] };
                 ends.retain(|e| e.id != Some(link));
             }
             Event::SessionEnded { error, .. } => self.faults.push(format!("session: {error:?}")),
@@ -166,11 +144,7 @@ impl Model {
             return;
         };
         let role = if sender { Role::Sender } else { Role::Receiver };
-        let ends = if sender {
-            &mut self.senders[node]
-        } else {
-            &mut self.receivers[node]
-        };
+        let ends = if sender { &mut self.senders[node] } else { &mut self.receivers[node] };
         if ends.len() >= 4 {
             return;
         }
@@ -178,21 +152,9 @@ impl Model {
         let name = format!("l{}", self.names);
         let id = pair.nodes[node]
             .engine
-            .attach(
-                session,
-                Attach {
-                    name: name.as_str().into(),
-                    role,
-                    ..Attach::default()
-                },
-                1,
-            )
+            .attach(session, Attach { name: name.as_str().into(), role, ..Attach::default() }, 1)
             .unwrap();
-        ends.push(End_ {
-            id: Some(id),
-            name,
-            ..End_::default()
-        });
+        ends.push(End_ { id: Some(id), name, ..End_::default() });
     }
 
     fn apply(&mut self, pair: &mut Pair, op: Op, token: u64) {
@@ -210,16 +172,7 @@ impl Model {
                 };
                 let id = end.id.unwrap();
                 let before = engine.sent_so_far(id);
-                let sent = engine.send(
-                    id,
-                    &SendHead {
-                        message_format: 0,
-                        settled,
-                        token,
-                    },
-                    &Payload::new(&block),
-                    how,
-                );
+                let sent = engine.send(id, &SendHead { message_format: 0, settled, token }, &Payload::new(&block), how);
                 assert!(sent.taken <= size);
                 if before.started || sent.taken > 0 || (sent.done && sent.started) {
                     assert!(sent.started);
@@ -228,16 +181,12 @@ impl Model {
                         assert!(end.partial.is_none());
                         end.partial = Some(Vec::new());
                     }
-                    end.partial
-                        .as_mut()
-                        .unwrap()
-                        .extend_from_slice(&block[..sent.taken]);
+                    end.partial.as_mut().unwrap().extend_from_slice(&block[..sent.taken]);
                 }
                 if sent.done && end.partial.is_some() && how != End::More {
                     let all = end.partial.take().unwrap();
                     if how == End::Complete {
-                        end.complete
-                            .push((all.len(), all.first().copied().unwrap_or(0)));
+                        end.complete.push((all.len(), all.first().copied().unwrap_or(0)));
                     } else {
                         end.aborted += 1;
                     }
@@ -280,15 +229,11 @@ impl Model {
             }
             Op::Release(n) => {
                 for end in &mut self.receivers[n] {
-                    pair.nodes[n]
-                        .engine
-                        .release(end.id.unwrap(), std::mem::take(&mut end.held));
+                    pair.nodes[n].engine.release(end.id.unwrap(), std::mem::take(&mut end.held));
                 }
             }
             Op::Deliver(to, bytes) => {
-                pair.deliver(to, bytes, |engine, event, block| {
-                    self.on_event(to, engine, event, block)
-                });
+                pair.deliver(to, bytes, |engine, event, block| self.on_event(to, engine, event, block));
             }
             Op::Detach(n, l, closed) => {
                 if l < self.senders[n].len() {
@@ -310,19 +255,9 @@ impl Model {
 
 /// Returns how many deliveries were completed.
 fn run(first_id: u32, frame: u32, ops: &[Op]) -> usize {
-    let limits = Limits {
-        session_bytes: 16 * 1024,
-        first_window_bytes: 64 * 1024,
-        session_frames: 64,
-        ..Limits::default()
-    };
-    let with = |max_frame_size| Config {
-        first_id,
-        max_frame_size,
-        limits,
-        idle_timeout: None,
-        ..config()
-    };
+    let limits =
+        Limits { session_bytes: 16 * 1024, first_window_bytes: 64 * 1024, session_frames: 64, ..Limits::default() };
+    let with = |max_frame_size| Config { first_id, max_frame_size, limits, idle_timeout: None, ..config() };
     let mut pair = Pair::new(with(frame), with(2048));
     let mut model = Model::default();
     pair.settle(|n, c, e, b| model.on_event(n, c, e, b));
@@ -368,19 +303,13 @@ fn run(first_id: u32, frame: u32, ops: &[Op]) -> usize {
     for n in 0..2 {
         for sender in &model.senders[n] {
             total += sender.complete.len();
-            let Some(receiver) = model.receivers[1 - n]
-                .iter()
-                .find(|r| r.name == sender.name)
-            else {
+            let Some(receiver) = model.receivers[1 - n].iter().find(|r| r.name == sender.name) else {
                 panic!("{sender:?} has no receiver")
             };
             assert!(sender.partial.is_none() && receiver.partial.is_none());
             assert_eq!(sender.begun, receiver.begun);
             assert_eq!(sender.aborted, receiver.aborted);
-            assert_eq!(
-                sender.complete, receiver.complete,
-                "what was sent was received"
-            );
+            assert_eq!(sender.complete, receiver.complete, "what was sent was received");
             let (s, r) = (&pair.nodes[n].engine, &pair.nodes[1 - n].engine);
             assert_eq!(s.unsettled(sender.id.unwrap()), 0);
             assert_eq!(r.unsettled(receiver.id.unwrap()), 0);
@@ -392,7 +321,7 @@ fn run(first_id: u32, frame: u32, ops: &[Op]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn deliveries_credit_and_windows_are_conserved(

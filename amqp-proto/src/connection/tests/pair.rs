@@ -22,22 +22,10 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) fn new(client: Config, server: Config) -> Self {
         let now = super::beginning();
-        let node = |config, side| Node {
-            engine: Connection::new(config, side, now),
-            wire: Vec::new(),
-            kept: Vec::new(),
-        };
-        let sasl = ServerSasl {
-            mechanisms: crate::Symbols(vec!["ANONYMOUS".into()]),
-            allow_bare: false,
-        };
-        Self {
-            nodes: [
-                node(client, Side::Client(ClientSasl::Anonymous)),
-                node(server, Side::Server(sasl)),
-            ],
-            now,
-        }
+        let node =
+            |config, side| Node { engine: Connection::new(config, side, now), wire: Vec::new(), kept: Vec::new() };
+        let sasl = ServerSasl { mechanisms: crate::Symbols(vec!["ANONYMOUS".into()]), allow_bare: false };
+        Self { nodes: [node(client, Side::Client(ClientSasl::Anonymous)), node(server, Side::Server(sasl))], now }
     }
 
     /// Moves up to `n` bytes from the other node's output to `to`, and hands them over. Events go to `on_event`.
@@ -51,11 +39,7 @@ impl Pair {
         from.flush();
         let mut slices = [IoSlice::new(&[]); 64];
         let filled = from.output().chunks(&mut slices);
-        let bytes: Vec<u8> = slices[..filled]
-            .iter()
-            .flat_map(|s| s.iter().copied())
-            .take(n)
-            .collect();
+        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.iter().copied()).take(n).collect();
         from.output_mut().advance(bytes.len());
         let node = &mut self.nodes[to];
         node.wire.extend_from_slice(&bytes);
@@ -77,10 +61,7 @@ impl Pair {
     }
 
     /// Delivers everything in both directions until nothing moves.
-    pub(super) fn settle(
-        &mut self,
-        mut on_event: impl FnMut(usize, &mut Connection, Event, &Bytes),
-    ) {
+    pub(super) fn settle(&mut self, mut on_event: impl FnMut(usize, &mut Connection, Event, &Bytes)) {
         loop {
             let a = self.deliver(0, usize::MAX, |c, e, b| on_event(0, c, e, b));
             let b = self.deliver(1, usize::MAX, |c, e, b| on_event(1, c, e, b));

@@ -37,21 +37,13 @@ pub(super) fn limits() -> Limits {
 }
 
 pub(super) fn config() -> Config {
-    Config {
-        container_id: "engine".into(),
-        ..Config::default()
-    }
+    Config { container_id: "engine".into(), ..Config::default() }
 }
 
 impl Peer {
     pub(super) fn raw(config: Config, side: Side) -> Self {
         let now = super::beginning();
-        Self {
-            engine: Connection::new(config, side, now),
-            now,
-            events: VecDeque::new(),
-            polite: true,
-        }
+        Self { engine: Connection::new(config, side, now), now, events: VecDeque::new(), polite: true }
     }
 
     /// The engine is a server that accepted a bare AMQP header and `open`.
@@ -60,23 +52,11 @@ impl Peer {
     }
 
     pub(super) fn opened_with(config: Config) -> Self {
-        Self::opened_as(
-            config,
-            Open {
-                container_id: "peer".into(),
-                ..Open::default()
-            },
-        )
+        Self::opened_as(config, Open { container_id: "peer".into(), ..Open::default() })
     }
 
     pub(super) fn opened_as(config: Config, open: Open) -> Self {
-        let mut peer = Self::raw(
-            config,
-            Side::Server(ServerSasl {
-                allow_bare: true,
-                ..ServerSasl::default()
-            }),
-        );
+        let mut peer = Self::raw(config, Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
         peer.bytes(&ProtocolId::Amqp.header());
         peer.send(0, &open);
         assert!(matches!(peer.event(), Event::Opened(_)));
@@ -99,23 +79,10 @@ impl Peer {
     pub(super) fn begin(&mut self, channel: u16, window: u32) -> SessionId {
         self.send(
             channel,
-            &Begin {
-                next_outgoing_id: 0,
-                incoming_window: window,
-                outgoing_window: 1000,
-                ..Begin::default()
-            },
+            &Begin { next_outgoing_id: 0, incoming_window: window, outgoing_window: 1000, ..Begin::default() },
         );
-        let Event::SessionBegun {
-            session,
-            by: Initiator::Peer,
-        } = self.event()
-        else {
-            panic!()
-        };
-        let (_, Performative::Begin(begin), _) = self.recv() else {
-            panic!()
-        };
+        let Event::SessionBegun { session, by: Initiator::Peer } = self.event() else { panic!() };
+        let (_, Performative::Begin(begin), _) = self.recv() else { panic!() };
         assert_eq!(begin.remote_channel, Some(channel));
         session
     }
@@ -127,13 +94,9 @@ impl Peer {
 
     pub(super) fn attach_as(&mut self, attach: Attach) -> LinkId {
         self.send(0, &attach);
-        let Event::Attached(attached) = self.event() else {
-            panic!()
-        };
+        let Event::Attached(attached) = self.event() else { panic!() };
         assert!(!attached.answer);
-        let (_, Performative::Attach(answer), _) = self.recv() else {
-            panic!()
-        };
+        let (_, Performative::Attach(answer), _) = self.recv() else { panic!() };
         assert_eq!(answer.name, attach.name);
         assert_eq!(answer.role, attach.role.other());
         attached.link
@@ -146,10 +109,7 @@ impl Peer {
             match &event {
                 Event::Opened(_) if self.polite => self.engine.open(),
                 Event::Attached(attached) if self.polite && !attached.answer => {
-                    let answer = attached.answer(
-                        attached.attach.source.clone(),
-                        attached.attach.target.clone(),
-                    );
+                    let answer = attached.answer(attached.attach.source.clone(), attached.attach.target.clone());
                     self.engine.accept_attach(attached.link, answer, 7);
                 }
                 _ => {}
@@ -193,11 +153,7 @@ impl Peer {
     pub(super) fn take_bytes(&mut self, n: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 64];
         let filled = self.engine.output().chunks(&mut slices);
-        let bytes: Vec<u8> = slices[..filled]
-            .iter()
-            .flat_map(|s| s.iter().copied())
-            .take(n)
-            .collect();
+        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.iter().copied()).take(n).collect();
         self.engine.output_mut().advance(bytes.len());
         bytes
     }
@@ -262,26 +218,18 @@ impl Peer {
         let error = loop {
             match self.recv() {
                 (0, Performative::Close(close), _) => break close.error.expect("an error"),
-                (
-                    _,
-                    Performative::Open(_) | Performative::Begin(_) | Performative::Attach(_),
-                    _,
-                ) => {}
+                (_, Performative::Open(_) | Performative::Begin(_) | Performative::Attach(_), _) => {}
                 other => panic!("{other:?}"),
             }
         };
         check(&error, condition, says);
-        let Event::Closed(closed) = self.event() else {
-            panic!()
-        };
+        let Event::Closed(closed) = self.event() else { panic!() };
         assert_eq!(closed.by, Initiator::Local);
         assert_eq!(closed.error.as_ref(), Some(&error));
         self.no_event();
         assert!(self.engine.is_closed());
         self.bytes(b"more input of any kind");
-        let Event::Closed(again) = self.event() else {
-            panic!()
-        };
+        let Event::Closed(again) = self.event() else { panic!() };
         assert_eq!(again, closed);
         self.no_event();
         self.quiet();
@@ -289,40 +237,19 @@ impl Peer {
 
     /// The engine must have ended the session on channel 0 for this reason, after `links` links in it.
     pub(super) fn expect_end(&mut self, links: usize, condition: &str, says: &str) {
-        let (_, Performative::End(end), _) = self.recv() else {
-            panic!()
-        };
+        let (_, Performative::End(end), _) = self.recv() else { panic!() };
         check(&end.error.expect("an error"), condition, says);
         for _ in 0..links {
-            let Event::Detached {
-                by: Initiator::Local,
-                closed: true,
-                error: Some(error),
-                ..
-            } = self.event()
-            else {
+            let Event::Detached { by: Initiator::Local, closed: true, error: Some(error), .. } = self.event() else {
                 panic!()
             };
             assert_eq!(error.condition, condition);
         }
-        let Event::SessionEnded {
-            by: Initiator::Local,
-            error: Some(error),
-            ..
-        } = self.event()
-        else {
-            panic!()
-        };
+        let Event::SessionEnded { by: Initiator::Local, error: Some(error), .. } = self.event() else { panic!() };
         check(&error, condition, says);
         self.no_event();
         // What comes until the peer's end is discarded, and the connection goes on.
-        self.send(
-            0,
-            &Flow {
-                handle: Some(77),
-                ..Flow::default()
-            },
-        );
+        self.send(0, &Flow { handle: Some(77), ..Flow::default() });
         self.transfer(first(77, 900), b"x");
         self.quiet();
         self.send(0, &performative::End::default());
@@ -333,18 +260,10 @@ impl Peer {
 
     /// The engine must have detached a link for this reason.
     pub(super) fn expect_detach(&mut self, condition: &str, says: &str) {
-        let (_, Performative::Detach(detach), _) = self.recv() else {
-            panic!()
-        };
+        let (_, Performative::Detach(detach), _) = self.recv() else { panic!() };
         assert!(detach.closed);
         check(&detach.error.expect("an error"), condition, says);
-        let Event::Detached {
-            by: Initiator::Local,
-            closed: true,
-            error: Some(error),
-            ..
-        } = self.event()
-        else {
+        let Event::Detached { by: Initiator::Local, closed: true, error: Some(error), .. } = self.event() else {
             panic!()
         };
         check(&error, condition, says);
@@ -359,10 +278,7 @@ impl Peer {
 pub(super) fn check(error: &Error, condition: &str, says: &str) {
     assert_eq!(error.condition, condition, "{error}");
     let description = error.description.as_ref().expect("a description").as_str();
-    assert!(
-        description.contains(says),
-        "{description:?} does not say {says:?}"
-    );
+    assert!(description.contains(says), "{description:?} does not say {says:?}");
 }
 
 pub(super) fn attach(handle: u32, role: Role) -> Attach {

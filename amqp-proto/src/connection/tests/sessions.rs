@@ -10,12 +10,7 @@ fn the_peer_begins_and_ends() {
     let mut peer = Peer::opened();
     let session = peer.begin(5, 10);
     assert_eq!(peer.engine.window(session), 10);
-    peer.send(
-        5,
-        &performative::End {
-            error: Some(Error::new("amqp:internal-error", "why")),
-        },
-    );
+    peer.send(5, &performative::End { error: Some(Error::new("amqp:internal-error", "why")) });
     assert!(matches!(peer.recv(), (0, Performative::End(e), _) if e.error.is_none()));
     assert!(
         matches!(peer.event(), Event::SessionEnded { by: Initiator::Peer, error: Some(e), .. } if e.condition == "amqp:internal-error")
@@ -30,9 +25,7 @@ fn the_peer_begins_and_ends() {
 fn we_begin_and_end() {
     let mut peer = Peer::opened();
     let session = peer.engine.begin().unwrap();
-    let (channel, Performative::Begin(begin), _) = peer.recv() else {
-        panic!()
-    };
+    let (channel, Performative::Begin(begin), _) = peer.recv() else { panic!() };
     assert_eq!(begin.remote_channel, None);
     peer.send(
         77,
@@ -44,19 +37,11 @@ fn we_begin_and_end() {
             ..Begin::default()
         },
     );
-    assert!(
-        matches!(peer.event(), Event::SessionBegun { session: s, by: Initiator::Local } if s == session)
-    );
+    assert!(matches!(peer.event(), Event::SessionBegun { session: s, by: Initiator::Local } if s == session));
     assert_eq!(peer.engine.window(session), 4);
     peer.engine.end(session, None);
     assert!(matches!(peer.recv(), (c, Performative::End(_), _) if c == channel));
-    peer.send(
-        77,
-        &Flow {
-            incoming_window: 1,
-            ..Flow::default()
-        },
-    );
+    peer.send(77, &Flow { incoming_window: 1, ..Flow::default() });
     peer.no_event();
     peer.send(77, &performative::End::default());
     peer.no_event();
@@ -70,14 +55,7 @@ fn an_end_that_crosses_the_answer_to_begin() {
     peer.engine.end(session, None);
     peer.recv();
     peer.recv();
-    peer.send(
-        3,
-        &Begin {
-            remote_channel: Some(0),
-            incoming_window: 4,
-            ..Begin::default()
-        },
-    );
+    peer.send(3, &Begin { remote_channel: Some(0), incoming_window: 4, ..Begin::default() });
     peer.no_event();
     peer.send(3, &performative::End::default());
     assert_eq!(peer.engine.counts(), (0, 0));
@@ -100,10 +78,7 @@ fn links_go_with_their_session() {
 
 #[test]
 fn the_incoming_window_is_enforced() {
-    let limits = Limits {
-        session_frames: 8,
-        ..limits()
-    };
+    let limits = Limits { session_frames: 8, ..limits() };
     let mut peer = Peer::with_session_as(Config { limits, ..config() }, 100);
     let link = peer.attach(0, Role::Sender);
     peer.engine.grant(link, 100);
@@ -124,16 +99,8 @@ fn the_incoming_window_is_enforced() {
 
 #[test]
 fn the_incoming_window_is_opened_as_content_is_passed_on() {
-    let limits = Limits {
-        session_frames: 8,
-        session_bytes: 8 * 100,
-        ..limits()
-    };
-    let config = Config {
-        limits,
-        max_frame_size: 512,
-        ..config()
-    };
+    let limits = Limits { session_frames: 8, session_bytes: 8 * 100, ..limits() };
+    let config = Config { limits, max_frame_size: 512, ..config() };
     let mut peer = Peer::with_session_as(config, 100);
     let link = peer.attach(0, Role::Sender);
     peer.engine.grant(link, 1000);
@@ -143,13 +110,7 @@ fn the_incoming_window_is_opened_as_content_is_passed_on() {
     // Held: the window runs out when about eight frames are.
     let mut window = 8;
     while window > 0 {
-        peer.transfer(
-            performative::Transfer {
-                more: false,
-                ..first(0, id)
-            },
-            &payload,
-        );
+        peer.transfer(performative::Transfer { more: false, ..first(0, id) }, &payload);
         peer.engine.hold(link, 400);
         peer.event();
         id += 1;
@@ -164,10 +125,7 @@ fn the_incoming_window_is_opened_as_content_is_passed_on() {
     // Passed on: it opens.
     peer.engine.release(link, id as usize * 400);
     let flow = peer.recv_flow();
-    assert_eq!(
-        (flow.handle, flow.next_incoming_id, flow.incoming_window),
-        (None, Some(id), 8)
-    );
+    assert_eq!((flow.handle, flow.next_incoming_id, flow.incoming_window), (None, Some(id), 8));
     // And stays open while nothing is held.
     for _ in 0..100 {
         peer.transfer(first(0, id), &payload);
@@ -176,14 +134,7 @@ fn the_incoming_window_is_opened_as_content_is_passed_on() {
     }
     // What was held for a link that goes is forgotten.
     peer.engine.hold(link, 1_000_000);
-    peer.send(
-        0,
-        &performative::Detach {
-            handle: 0,
-            closed: true,
-            error: None,
-        },
-    );
+    peer.send(0, &performative::Detach { handle: 0, closed: true, error: None });
     peer.event();
     while peer.try_recv().is_some() {}
     let link = peer.attach(1, Role::Sender);
@@ -218,18 +169,9 @@ fn small_frames_get_a_larger_window() {
 fn our_sends_stop_at_the_peers_window() {
     let mut peer = Peer::with_session_as(config(), 2);
     let link = peer.attach(0, Role::Receiver);
-    peer.send(
-        0,
-        &Flow {
-            incoming_window: 2,
-            ..credit(0, 0, 100)
-        },
-    );
+    peer.send(0, &Flow { incoming_window: 2, ..credit(0, 0, 100) });
     assert!(matches!(peer.event(), Event::Credit { credit: 100, .. }));
-    let send = |peer: &mut Peer| {
-        peer.engine
-            .send(link, &SendHead::default(), &Payload::empty(), End::Complete)
-    };
+    let send = |peer: &mut Peer| peer.engine.send(link, &SendHead::default(), &Payload::empty(), End::Complete);
     assert!(send(&mut peer).done);
     assert!(send(&mut peer).done);
     let short = send(&mut peer);
@@ -238,30 +180,14 @@ fn our_sends_stop_at_the_peers_window() {
     assert_eq!(peer.recv_transfer().0.delivery_id, Some(0));
     assert_eq!(peer.recv_transfer().0.delivery_id, Some(1));
     // One seen, three more allowed beyond it: two of them are free.
-    peer.send(
-        0,
-        &Flow {
-            next_incoming_id: Some(1),
-            incoming_window: 3,
-            outgoing_window: 1,
-            ..Flow::default()
-        },
-    );
+    peer.send(0, &Flow { next_incoming_id: Some(1), incoming_window: 3, outgoing_window: 1, ..Flow::default() });
     assert!(matches!(peer.event(), Event::SessionWindow { .. }));
     assert_eq!(peer.engine.room(link), 98);
     assert!(send(&mut peer).done);
     assert!(send(&mut peer).done);
     assert!(!send(&mut peer).done);
     // A window that was reduced below what is on its way is shut.
-    peer.send(
-        0,
-        &Flow {
-            next_incoming_id: Some(1),
-            incoming_window: 1,
-            outgoing_window: 1,
-            ..Flow::default()
-        },
-    );
+    peer.send(0, &Flow { next_incoming_id: Some(1), incoming_window: 1, outgoing_window: 1, ..Flow::default() });
     assert!(!send(&mut peer).done);
     peer.no_event();
 }
@@ -269,38 +195,18 @@ fn our_sends_stop_at_the_peers_window() {
 #[test]
 fn a_flow_cannot_know_more_than_we_sent() {
     let mut peer = Peer::with_session();
-    peer.send(
-        0,
-        &Flow {
-            next_incoming_id: Some(1),
-            incoming_window: 3,
-            ..Flow::default()
-        },
-    );
+    peer.send(0, &Flow { next_incoming_id: Some(1), incoming_window: 3, ..Flow::default() });
     peer.expect_end(0, "amqp:invalid-field", "next-incoming-id 1");
     let mut peer = Peer::with_session();
-    peer.send(
-        0,
-        &Flow {
-            next_incoming_id: Some(0),
-            incoming_window: 3,
-            link_credit: Some(1),
-            ..Flow::default()
-        },
-    );
+    peer.send(0, &Flow { next_incoming_id: Some(0), incoming_window: 3, link_credit: Some(1), ..Flow::default() });
     peer.expect_end(0, "amqp:invalid-field", "no handle");
 }
 
 #[test]
 fn echo_is_answered_once_per_batch() {
     let mut peer = Peer::with_session();
-    let echo = Flow {
-        next_incoming_id: Some(0),
-        incoming_window: 1000,
-        outgoing_window: 5,
-        echo: true,
-        ..Flow::default()
-    };
+    let echo =
+        Flow { next_incoming_id: Some(0), incoming_window: 1000, outgoing_window: 5, echo: true, ..Flow::default() };
     let mut bytes = Vec::new();
     for _ in 0..3 {
         crate::frame::write_amqp(&mut bytes, 0, &echo, 0);
@@ -313,10 +219,7 @@ fn echo_is_answered_once_per_batch() {
 
 #[test]
 fn skipped_transfer_ids_use_up_the_window() {
-    let limits = Limits {
-        session_frames: 8,
-        ..limits()
-    };
+    let limits = Limits { session_frames: 8, ..limits() };
     let mut peer = Peer::with_session_as(Config { limits, ..config() }, 100);
     let link = peer.attach(0, Role::Sender);
     peer.engine.grant(link, 100);
@@ -337,19 +240,10 @@ fn skipped_transfer_ids_use_up_the_window() {
 
 #[test]
 fn repeating_begin_and_end_has_a_budget() {
-    let limits = Limits {
-        cycles: 100,
-        ..limits()
-    };
+    let limits = Limits { cycles: 100, ..limits() };
     let mut peer = Peer::opened_with(Config { limits, ..config() });
     for i in 0.. {
-        peer.send(
-            0,
-            &Begin {
-                incoming_window: 1,
-                ..Begin::default()
-            },
-        );
+        peer.send(0, &Begin { incoming_window: 1, ..Begin::default() });
         peer.send(0, &performative::End::default());
         if peer.engine.is_closed() {
             assert_eq!(i, 100);
@@ -364,22 +258,13 @@ fn repeating_begin_and_end_has_a_budget() {
 
 #[test]
 fn flows_that_change_nothing_have_a_budget() {
-    let limits = Limits {
-        idle_frames: 50,
-        ..limits()
-    };
+    let limits = Limits { idle_frames: 50, ..limits() };
     for echo in [true, false] {
         let mut peer = Peer::with_session_as(Config { limits, ..config() }, 100);
         for _ in 0..51 {
             peer.send(
                 0,
-                &Flow {
-                    next_incoming_id: Some(0),
-                    incoming_window: 100,
-                    outgoing_window: 5,
-                    echo,
-                    ..Flow::default()
-                },
+                &Flow { next_incoming_id: Some(0), incoming_window: 100, outgoing_window: 5, echo, ..Flow::default() },
             );
         }
         while let Some((_, Performative::Flow(_), _)) = peer.try_recv() {}

@@ -2,11 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn slot(token: u64) -> Slot {
-    Slot {
-        token,
-        link: (token % 3) as u32,
-        flags: 0,
-    }
+    Slot { token, link: (token % 3) as u32, flags: 0 }
 }
 
 #[test]
@@ -21,10 +17,7 @@ fn one_stuck_delivery_does_not_keep_the_memory_of_those_after_it() {
     assert!(ring.slots.capacity() < 4096, "{}", ring.slots.capacity());
     assert_eq!(ring.len(), 1);
     assert_eq!(ring.get(u32::MAX - 10), Some(slot(1)));
-    assert_eq!(
-        ring.next(u32::MAX - 100, 500),
-        Some((u32::MAX - 10, slot(1)))
-    );
+    assert_eq!(ring.next(u32::MAX - 100, 500), Some((u32::MAX - 10, slot(1))));
 }
 
 #[test]
