@@ -9,7 +9,7 @@ use std::time::Duration;
 use amqp_adaptor::{Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::config::Configuration;
-use router_core::entity::{Change, Entity, EntityStore, AnyEntity};
+use router_core::entity::{AnyEntity, Change, Entity, EntityStore, inactive_reason};
 use router_core::CoreConfig;
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
@@ -100,6 +100,10 @@ impl Running {
     }
 
     async fn put_to_work(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        // Its reader was warned when the configuration was read.
+        if inactive_reason(entity).is_some() {
+            return Ok(());
+        }
         match AnyEntity::from(entity) {
             AnyEntity::SslProfile(profile) => {
                 let loaded = convert::profile(&profile)?;
