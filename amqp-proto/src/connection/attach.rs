@@ -196,6 +196,8 @@ impl Connection {
         if l.state == LinkState::AttachReceived {
             l.state = LinkState::Attached;
             self.write_attach(link.index(), attach);
+            // Credit may have been granted before.
+            self.mark_link(link.index(), false);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Transfer frames of ours.
 
-use super::{Connection, End, LinkId, Payload, SendHead, Sent};
+use super::{Connection, End, LinkId, Payload, SendHead, Sent, fault::Fault};
 use crate::{
+    condition,
     performative::{DeliveryTag, Role, SenderSettleMode, Transfer, write_transfer},
     session::ring::Slot,
 };
@@ -58,8 +59,8 @@ impl Connection {
             if link.credit == 0 || session.window == 0 {
                 return sent;
             }
-            let ambiguous = session.outgoing.has_old() && session.outgoing.too_old(session.next_delivery_id).is_some();
-            if ambiguous {
+            if session.outgoing.has_old() && session.outgoing.too_old(session.next_delivery_id).is_some() {
+                self.end_ambiguous(usize::from(channel));
                 return sent;
             }
             link.credit -= 1;
@@ -124,6 +125,16 @@ impl Connection {
                 }
                 return sent;
             }
+        }
+    }
+
+    /// Ids of deliveries would repeat that of one that was never settled (RFC 1982): the session cannot go on.
+    #[cold]
+    fn end_ambiguous(&mut self, session: usize) {
+        let what = "a delivery was left unsettled for 2^31 deliveries";
+        let event = self.fail(Fault::session(session, condition::RESOURCE_LIMIT_EXCEEDED, what));
+        if let Some(event) = event {
+            self.pending.push_front(event);
         }
     }
 }

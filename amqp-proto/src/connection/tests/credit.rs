@@ -208,6 +208,19 @@ fn a_grant_that_waited_is_told_when_the_credit_runs_low() {
 }
 
 #[test]
+fn credit_may_be_granted_before_the_attach_is_answered() {
+    let mut peer = Peer::with_session();
+    peer.polite = false;
+    peer.send(0, &attach(0, Role::Sender));
+    let Event::Attached(attached) = peer.event() else { panic!() };
+    peer.engine.grant(attached.link, 10);
+    peer.quiet();
+    peer.engine.accept_attach(attached.link, attached.answer(None, attached.attach.target.clone()), 0);
+    assert!(matches!(peer.recv(), (0, Performative::Attach(_), _)));
+    assert_eq!(peer.recv_flow().link_credit, Some(10));
+}
+
+#[test]
 fn available_and_echo() {
     let mut peer = Peer::with_session();
     let link = peer.attach(0, Role::Sender);

@@ -163,6 +163,22 @@ fn dispositions_without_effect_have_a_budget() {
 }
 
 #[test]
+fn a_delivery_may_not_stay_unsettled_until_ids_repeat() {
+    let (mut peer, link) = sender(0, 1);
+    let next = |peer: &mut Peer, id| {
+        peer.engine.sessions[0].next_delivery_id = id;
+        peer.engine.send(link, &SendHead::default(), &Payload::empty(), End::Complete).done
+    };
+    assert!(next(&mut peer, 1000));
+    assert!(next(&mut peer, (1 << 31) - (1 << 16) - 1));
+    peer.recv_transfer();
+    peer.recv_transfer();
+    assert!(!next(&mut peer, 1 << 31));
+    peer.bytes(b"");
+    peer.expect_end(1, "amqp:resource-limit-exceeded", "unsettled for 2^31 deliveries");
+}
+
+#[test]
 fn what_is_unsettled_on_a_link_goes_with_it() {
     let (mut peer, link) = sender(0, 5);
     let other = peer.attach(1, Role::Receiver);
