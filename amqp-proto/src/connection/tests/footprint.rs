@@ -5,10 +5,10 @@ use crate::{connection::*, link::Link, performative::Role, session::Session};
 fn an_idle_connection_is_small() {
     let engine = size_of::<Connection>();
     let (session, link) = (size_of::<Session>(), size_of::<Link>());
-    assert!(engine <= 832, "{engine}");
+    assert!(engine <= 640, "{engine}");
     assert!(session <= 424, "{session}");
     assert!(link <= 256, "{link}");
-    assert!(size_of::<Event>() <= 96, "{}", size_of::<Event>());
+    assert!(size_of::<Event>() <= 64, "{}", size_of::<Event>());
 }
 
 #[test]
