@@ -12,6 +12,7 @@ mod inlet;
 mod outlet;
 pub mod policy;
 pub mod server;
+pub mod stream;
 pub mod worker_batch;
 
 pub use crate::{

@@ -101,7 +101,7 @@ impl Core {
     /// Sends a delivery that waits to another worker's outlet.
     pub(super) fn lend_out_waiting(&mut self, remote: Key, d: Key, eg: &mut impl Egress) {
         self.leave_waiting(d);
-        let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return };
+        let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return self.dropped(d, eg) };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Worker { worker, remote };
         let mut content = delivery.content.take();

@@ -238,7 +238,7 @@ impl Core {
         self.drop_content(d, eg);
         self.unlist(d);
         self.remote_done(d, eg);
-        self.deliveries.remove(d);
+        self.deliveries.discard(d);
     }
 
     /// The sender aborted it, or is gone before it was complete. What an aborted delivery had is settled (§2.7.5).

@@ -19,6 +19,9 @@ struct Slot<T> {
 
 const NIL: u32 = u32::MAX;
 
+/// An empty slab keeps this many slots: traffic that comes and goes in batches must not allocate each time.
+const KEEP: usize = 8192;
+
 /// Index and generation. Generations start at 1, so no key is 0 as a `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -109,13 +112,37 @@ impl<T> Slots<T> {
         slot.next_free = self.free;
         self.free = key.index;
         self.len -= 1;
-        if self.len == 0 && self.slots.len() > 1024 {
-            // Give the memory of a burst back. The generations go with it, and old keys must not come true again: start above.
+        if self.len == 0 {
+            self.shrink();
+        }
+        Some(value)
+    }
+
+    /// Removes without moving the value out.
+    #[inline]
+    pub(crate) fn discard(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key.index as usize) else { return };
+        if slot.generation != key.generation || slot.value.is_none() {
+            return;
+        }
+        slot.value = None;
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        slot.next_free = self.free;
+        self.free = key.index;
+        self.len -= 1;
+        if self.len == 0 {
+            self.shrink();
+        }
+    }
+
+    /// Gives the memory of a burst back.
+    fn shrink(&mut self) {
+        if self.slots.len() > KEEP {
+            // The generations go with it, and old keys must not come true again: start above.
             self.base = self.slots.iter().map(|slot| slot.generation).max().unwrap_or(self.base);
             self.slots = Vec::new();
             self.free = NIL;
         }
-        Some(value)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {

@@ -95,6 +95,9 @@ impl Core {
         {
             let address = outlet.address;
             self.pump(address, eg);
+            if self.addresses.get(address).is_some_and(|a| !a.wanters.is_empty()) {
+                self.serve_wanters(address, eg);
+            }
         }
     }
 

@@ -153,12 +153,15 @@ impl Core {
         let mut starving = false;
         for wanter in std::mem::take(&mut a.wanters) {
             let mut lent = 0;
-            for at in 0..a.candidates.len().min(LOOK) {
-                let Some(Candidate::Local(o)) = a.candidates.get((at + a.next_loan) % a.candidates.len()) else {
-                    continue;
-                };
+            let ready = a.candidates.ready_from(a.next_loan);
+            let ready = ready.filter_map(|(at, candidate)| match candidate {
+                Candidate::Local(o) => Some((at, o)),
+                Candidate::Remote(_) => None,
+            });
+            let ready: Vec<(usize, Key)> = ready.take(LOOK).collect();
+            for (at, o) in ready {
                 let Some(outlet) = self.outlets.get_mut(o) else { continue };
-                let free = if outlet.queued > 0 || outlet.blocked { 0 } else { outlet.free() };
+                let free = outlet.free();
                 let credit = if outlet.drain && wanter.urgent {
                     free
                 } else if outlet.drain {
@@ -174,6 +177,7 @@ impl Core {
                     continue;
                 }
                 lent += credit;
+                a.next_loan = at + 1;
                 a.lent += credit;
                 outlet.lend(wanter.worker, credit);
                 let ready = outlet.is_ready();
@@ -181,7 +185,6 @@ impl Core {
                 let msg = Msg::Lend { outlet: o.to_raw(), credit, outstanding: outlet.outstanding };
                 eg.post(WorkerId(wanter.worker), WorkerMsg::bare(msg));
             }
-            a.next_loan = a.next_loan.wrapping_add(1);
             if lent == 0 {
                 starving |= wanter.urgent;
                 left.push(wanter);

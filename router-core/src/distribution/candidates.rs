@@ -79,6 +79,26 @@ impl Candidates {
         *word != before
     }
 
+    /// The ready outlets, all of them once, beginning at some position.
+    pub(crate) fn ready_from(&self, from: usize) -> impl Iterator<Item = (usize, Candidate)> {
+        let (mut at, mut wrapped) = (from, false);
+        std::iter::from_fn(move || {
+            let found = match self.next_ready(at) {
+                None if wrapped => return None,
+                None => {
+                    wrapped = true;
+                    self.next_ready(0)?
+                }
+                Some(found) => found,
+            };
+            if wrapped && found >= from {
+                return None;
+            }
+            at = found + 1;
+            self.list.get(found).map(|candidate| (found, *candidate))
+        })
+    }
+
     /// Any outlet ready?
     pub(crate) fn any_ready(&self) -> bool {
         self.ready.iter().any(|word| *word != 0)

@@ -65,6 +65,20 @@ fn least_finds_the_least() {
 }
 
 #[test]
+fn all_that_are_ready_are_found_once() {
+    let (mut c, _) = of(130);
+    for at in 0..130 {
+        c.set_ready(at, at % 50 == 3);
+    }
+    for from in [0, 3, 4, 53, 60, 103, 129, 130, 1000] {
+        let mut found: Vec<_> = c.ready_from(from).map(|(at, _)| at).collect();
+        assert!(found.first() == Some(&[3, 53, 103].into_iter().find(|at| *at >= from).unwrap_or(3)));
+        found.sort_unstable();
+        assert_eq!(found, [3, 53, 103], "{from}");
+    }
+}
+
+#[test]
 fn removal_moves_the_last() {
     let (mut c, list) = of(3);
     c.set_ready(2, false);

@@ -157,6 +157,19 @@ fn bytes_elsewhere_count_as_held_until_they_are_passed_on() {
 }
 
 #[test]
+fn the_one_consumer_with_credit_is_found_among_many() {
+    let mut w = World::new(2);
+    let receivers: Vec<_> = (0..300).map(|_| w.receiver(1, "a", 0)).collect();
+    let s = w.sender(0, "a");
+    for n in [299usize, 0, 150, 299] {
+        w.send(s, &n.to_be_bytes(), true);
+        w.credit(receivers[n], 1, false);
+        assert!(w.bodies(receivers[n]).contains(&n.to_be_bytes().to_vec()));
+    }
+    w.assert_empty();
+}
+
+#[test]
 fn many_small_consumers_are_served_by_all_workers() {
     let mut w = World::new(4);
     let receivers: Vec<_> = (0..40).map(|n| w.receiver(n % 4, "a", 1)).collect();

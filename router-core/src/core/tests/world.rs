@@ -62,7 +62,6 @@ pub(super) struct Incoming {
 
 #[derive(Debug)]
 pub(super) struct Outlet {
-    pub(super) worker: usize,
     pub(super) conn: ConnKey,
     pub(super) key: OutletKey,
     pub(super) credit: u32,
@@ -234,6 +233,7 @@ impl World {
         Self::with(workers, |_| {})
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test has to begin at some time")]
     pub(super) fn with(workers: usize, change: impl Fn(&mut CoreConfig)) -> Self {
         let now = Instant::now();
         let mut config = CoreConfig::new("A");
@@ -342,7 +342,6 @@ impl World {
     ) -> Result<Receiver, Refusal> {
         let link = self.link();
         let outlet = Outlet {
-            worker: w,
             conn,
             key: OutletKey::NONE,
             credit: 0,
