@@ -23,6 +23,9 @@ thread_local! {
 
 /// The block into which all connections of a worker read.
 ///
+/// In a plain relay it costs as much CPU per GB as 256 KiB for each connection and direction (ratio 0.95 with one stream, 0.94 with eight: no
+/// difference beyond noise, November 2026), and idle connections hold nothing.
+///
 /// Content is handed out by reference ([`take`](Self::take)). As long as users drop it before the next read, or copy what they
 /// keep, the same memory is used for every read and nothing is allocated.
 #[derive(Debug)]

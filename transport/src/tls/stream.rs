@@ -16,7 +16,8 @@ use std::time::Duration;
 
 /// Ciphertext read at once.
 const READ_CHUNK: usize = 128 * 1024;
-/// Plaintext encrypted for one write: eight full records.
+/// Plaintext encrypted for one write: eight full records. With it a download of 1 GB through a TLS listener takes 0.7 of haproxy's CPU
+/// (three interleaved runs on a busy machine, November 2026); other sizes were not tried.
 const WRITE_CHUNK: usize = 8 * RECORD;
 /// Slices looked at in one write.
 const MAX_SLICES: usize = 64;
