@@ -64,7 +64,8 @@ fn outlet(core: &mut Core, conns: &mut Conns, key: ConnKey, link: LinkRef, attac
         }
     };
     let terminus = terminus(source.dynamic, source.address.is_some(), source.address_str())?;
-    let accepted = core.attach_outlet(key, link, &OutletRequest { source: terminus }, conns).map_err(|r| error_of(&r))?;
+    let accepted =
+        core.attach_outlet(key, link, &OutletRequest { source: terminus }, conns).map_err(|r| error_of(&r))?;
     let source = match &accepted.dynamic {
         Some(address) => source.with_address(address),
         None => source,
@@ -78,7 +79,9 @@ fn terminus(dynamic: bool, has_address: bool, address: Option<&str>) -> Result<T
         (true, _) => Ok(Terminus::Dynamic),
         (false, Some("")) => Ok(Terminus::Anonymous),
         (false, Some(address)) => Ok(Terminus::Address(address)),
-        (false, None) if has_address => Err(Error::new(condition::INVALID_FIELD, "the address of a terminus has to be a string")),
+        (false, None) if has_address => {
+            Err(Error::new(condition::INVALID_FIELD, "the address of a terminus has to be a string"))
+        }
         (false, None) => Ok(Terminus::Anonymous),
     }
 }

@@ -224,7 +224,10 @@ impl Inner {
             }
             // Sessions begin and end inside the engine; their links are reported one by one. `available` is for receivers
             // that plan their credit, and a client's answers are for clients.
-            Event::SessionBegun { .. } | Event::SessionEnded { .. } | Event::Available { .. } | Event::Authenticated => {}
+            Event::SessionBegun { .. }
+            | Event::SessionEnded { .. }
+            | Event::Available { .. }
+            | Event::Authenticated => {}
         }
     }
 

@@ -92,11 +92,8 @@ impl Conns {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = conn.engine.output().chunks(&mut slices);
             let slices = slices.get(..filled).unwrap_or_default();
-            let written = if slices.is_empty() {
-                conn.stream.try_flush()
-            } else {
-                conn.stream.try_write_vectored(slices)
-            };
+            let written =
+                if slices.is_empty() { conn.stream.try_flush() } else { conn.stream.try_write_vectored(slices) };
             match written {
                 Write::Done(n) => conn.engine.output_mut().advance(n),
                 Write::Blocked => {

@@ -12,8 +12,8 @@ mod listener;
 mod placement;
 mod worker;
 
-pub use egress::Conns;
 pub use config::{Identity, ListenerConfig, RouterIdentity};
+pub use egress::Conns;
 pub use listener::{AmqpListener, StartError, listen};
 pub use placement::Placement;
 pub use worker::{AmqpAdaptor, ConnectionInfo, Mail, Totals};

@@ -26,7 +26,7 @@ pub struct Mail {
 }
 
 /// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 
 /// How long a connection may stay silent about its close when the router ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -219,7 +219,8 @@ impl Inner {
     pub(crate) fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, listener: Arc<ListenerConfig>) {
         let now = Instant::now();
         let id = crate::listener::next_connection_id();
-        let engine = Connection::new(self.engine_config(&listener, id), Side::Server(server_sasl(&listener, &stream)), now);
+        let engine =
+            Connection::new(self.engine_config(&listener, id), Side::Server(server_sasl(&listener, &stream)), now);
         let conn = Conn {
             engine,
             stream,
@@ -309,7 +310,8 @@ impl Inner {
         let ids: Vec<u32> = {
             let conns = self.conns.borrow();
             let due = |conn: &Conn| {
-                conn.engine.poll_timeout().is_some_and(|at| at <= now) || conn.details.end_by.is_some_and(|at| at <= now)
+                conn.engine.poll_timeout().is_some_and(|at| at <= now)
+                    || conn.details.end_by.is_some_and(|at| at <= now)
             };
             conns.slab.iter().filter(|(_, conn)| due(conn)).map(|(id, _)| index(id)).collect()
         };

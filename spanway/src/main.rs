@@ -20,19 +20,10 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
-/// Gives memory of closed connections back to the system, which glibc's allocator does not (decision 0004).
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    let program = arguments
-        .next()
-        .unwrap_or_else(|| OsString::from("spanway"));
-    if Path::new(&program)
-        .file_name()
-        .is_some_and(|name| name == "skrouterd")
-    {
+    let program = arguments.next().unwrap_or_else(|| OsString::from("spanway"));
+    if Path::new(&program).file_name().is_some_and(|name| name == "skrouterd") {
         return start::skrouterd(&program.to_string_lossy(), arguments);
     }
     let cli = Cli::parse();

@@ -22,10 +22,14 @@ use scrape::Scrape;
 /// How long connections may take to be closed in order, once nothing is in flight any more.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether closed connections are worth giving memory back.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Runs the router until it is told to end.
 pub(crate) fn run(start: Start) -> anyhow::Result<Ended> {
     // Control: signals, the admin port, changes of entities. Traffic never runs here.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the control runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the control runtime")?;
     runtime.block_on(control(start))
 }
 
@@ -52,7 +56,10 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     }
     scrape.set_ready(Ok(()));
     announce(&start, &running, &admin_addresses, workers.len());
-    let interrupted = signals.wait().await;
+    let interrupted = tokio::select! {
+        interrupted = signals.wait() => interrupted,
+        never = trim_memory() => match never {},
+    };
     scrape.set_ready(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;
     drop(stop_admin);
@@ -60,6 +67,16 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     workers.stop();
     tracing::info!(target: "SERVER", "Shut Down");
     Ok(if interrupted { Ended::Interrupted } else { Ended::Done })
+}
+
+/// Gives memory back after many connections were closed.
+async fn trim_memory() -> std::convert::Infallible {
+    let mut trimmer = transport::memory::Trimmer::default();
+    let mut interval = tokio::time::interval(TRIM_INTERVAL);
+    loop {
+        interval.tick().await;
+        trimmer.poll();
+    }
 }
 
 /// One worker per core for `spanway run`; what is configured, or the reference's default, for `skrouterd`.
@@ -96,7 +113,11 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
 fn hints(running: &Running, admin: &[std::net::SocketAddr]) {
     let mut text = String::from("\nThe router is ready. In other terminals, try:\n\n");
     if let Some(amqp) = running.listening().next().and_then(|(_, addresses)| addresses.first().copied()) {
-        let url = if amqp.port() == 5672 && amqp.ip().is_loopback() { String::new() } else { format!(" --url amqp://{amqp}") };
+        let url = if amqp.port() == 5672 && amqp.ip().is_loopback() {
+            String::new()
+        } else {
+            format!(" --url amqp://{amqp}")
+        };
         text.push_str(&format!("  spanway recv greetings{url}\n  spanway send greetings hello{url}\n"));
     }
     if let Some(admin) = admin.first() {

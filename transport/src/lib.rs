@@ -8,6 +8,7 @@
 pub mod block;
 pub mod daemon;
 pub mod mailbox;
+pub mod memory;
 pub mod metrics;
 pub mod proxy_protocol;
 pub mod socket;
@@ -17,5 +18,5 @@ pub mod tls;
 pub mod worker;
 
 pub use mailbox::{Closed, MailReceiver, MailSender, mailbox};
-pub use stream::{PlainStream, Read, Stream, StreamError, Write};
+pub use stream::{Pipe, PlainStream, Read, Stream, StreamError, Write};
 pub use worker::{WorkerHandle, Workers};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use router_core::entity::{
-    AddressEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy, ProxyProtocolAccept, ProxyProtocolSend, Role,
-    SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
+    AddressEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy, ProxyProtocolAccept,
+    ProxyProtocolSend, Role, SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
@@ -91,10 +91,17 @@ fn or_default(value: i64, default: u32) -> u32 {
 
 pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
     if entity.role != Role::Normal {
-        bail!("listener {}: role {} comes with networks of routers, which this version does not have yet", entity.name, entity.role.as_str());
+        bail!(
+            "listener {}: role {} comes with networks of routers, which this version does not have yet",
+            entity.name,
+            entity.role.as_str()
+        );
     }
     if entity.http || entity.http_root_dir.is_some() {
-        bail!("listener {}: http listeners are not in this version yet; probes and metrics are on the admin port", entity.name);
+        bail!(
+            "listener {}: http listeners are not in this version yet; probes and metrics are on the admin port",
+            entity.name
+        );
     }
     let tls = find_profile(profiles, entity.ssl_profile.as_deref())?;
     Ok(amqp_adaptor::ListenerConfig {
@@ -119,7 +126,10 @@ fn service_protocols() -> Vec<Vec<u8>> {
     vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
-pub(crate) fn tcp_listener(entity: &TcpListenerEntity, profiles: &Profiles) -> anyhow::Result<tcp_adaptor::ListenerConfig> {
+pub(crate) fn tcp_listener(
+    entity: &TcpListenerEntity,
+    profiles: &Profiles,
+) -> anyhow::Result<tcp_adaptor::ListenerConfig> {
     let mut config = tcp_adaptor::ListenerConfig::new(
         &entity.name,
         entity.address.clone().unwrap_or_default(),
@@ -150,8 +160,12 @@ pub(crate) fn tcp_listener(entity: &TcpListenerEntity, profiles: &Profiles) -> a
     Ok(config)
 }
 
-pub(crate) fn tcp_connector(entity: &TcpConnectorEntity, profiles: &Profiles) -> anyhow::Result<tcp_adaptor::ConnectorConfig> {
-    let address = entity.address.clone().with_context(|| format!("tcpConnector {}: address must be set", entity.name))?;
+pub(crate) fn tcp_connector(
+    entity: &TcpConnectorEntity,
+    profiles: &Profiles,
+) -> anyhow::Result<tcp_adaptor::ConnectorConfig> {
+    let address =
+        entity.address.clone().with_context(|| format!("tcpConnector {}: address must be set", entity.name))?;
     let mut config = tcp_adaptor::ConnectorConfig::new(&entity.name, address, &entity.host, entity.port.number());
     config.family = family(entity.socket_address_family);
     config.tls = match find_profile(profiles, entity.ssl_profile.as_deref())? {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use amqp_adaptor::{Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
+use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{AnyEntity, Change, Entity, EntityStore, inactive_reason};
-use router_core::CoreConfig;
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
@@ -43,10 +43,7 @@ impl Running {
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
         install_workers(configuration, workers).await?;
-        let running = Self {
-            state: Mutex::default(),
-            drop_tcp_connections: configuration.router.drop_tcp_connections,
-        };
+        let running = Self { state: Mutex::default(), drop_tcp_connections: configuration.router.drop_tcp_connections };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
         }
@@ -178,7 +175,11 @@ impl Running {
         Ok(())
     }
 
-    async fn open_listener(&self, config: amqp_adaptor::ListenerConfig, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+    async fn open_listener(
+        &self,
+        config: amqp_adaptor::ListenerConfig,
+        workers: &[WorkerHandle],
+    ) -> anyhow::Result<()> {
         let name = config.name.clone();
         let place = format!("{}:{}", config.host, config.port);
         // Names are resolved by blocking, and control may wait for that.

@@ -87,7 +87,11 @@ fn encode(workers: &[Counts]) -> String {
             for (metric, help, value) in [
                 ("spanway_tcp_connections_opened_total", "TCP connections opened", totals.connections_opened),
                 ("spanway_tcp_connections_closed_total", "TCP connections closed", totals.connections_closed),
-                ("spanway_tcp_connections_failed_total", "TCP connections that came to nothing", totals.connections_failed),
+                (
+                    "spanway_tcp_connections_failed_total",
+                    "TCP connections that came to nothing",
+                    totals.connections_failed,
+                ),
                 ("spanway_tcp_received_bytes_total", "Bytes read from clients or servers", totals.bytes_in),
                 ("spanway_tcp_sent_bytes_total", "Bytes written to clients or servers", totals.bytes_out),
             ] {

@@ -47,7 +47,12 @@ pub(crate) fn install(parts: Parts) {
     let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
     let servers: Rc<dyn Directory> = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
     let [a, b, c, d, e, f, g, h, ..] = seed;
-    let tcp = TcpAdaptor::new(servers, &group, usize::from(index), u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index));
+    let tcp = TcpAdaptor::new(
+        servers,
+        &group,
+        usize::from(index),
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index),
+    );
     let weak = Rc::downgrade(&tcp);
     amqp.after_batch(move || {
         if let Some(tcp) = weak.upgrade() {

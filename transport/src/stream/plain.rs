@@ -1,6 +1,7 @@
 //! TCP without TLS.
 
 use super::{Read, StreamError, Write};
+use crate::memory::CloseCounter;
 use crate::metrics::count;
 use crate::socket::TcpOptions;
 use bytes::BytesMut;
@@ -12,6 +13,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+mod splice;
+
+pub use splice::Pipe;
 
 /// The kernel takes at most so many slices a call (`UIO_MAXIOV`).
 pub(crate) const MAX_SLICES: usize = 1024;
@@ -25,13 +30,14 @@ pub struct PlainStream {
     broken: bool,
     /// FIN was sent.
     write_ended: bool,
+    _closes: CloseCounter,
 }
 
 impl PlainStream {
     /// Takes over a connected socket of tokio's.
     #[must_use]
     pub const fn new(io: TcpStream) -> Self {
-        Self { io, broken: false, write_ended: false }
+        Self { io, broken: false, write_ended: false, _closes: CloseCounter }
     }
 
     /// Ready when a read may find something.
