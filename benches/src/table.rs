@@ -112,11 +112,13 @@ impl Results {
     }
 }
 
-fn number(value: f64, digits: usize) -> String {
+/// A figure with so many digits; - if there is none.
+pub(crate) fn number(value: f64, digits: usize) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.digits$}") }
 }
 
-fn print_aligned(rows: &[Vec<String>]) {
+/// Prints rows as columns: the first to the left, the others to the right.
+pub(crate) fn print_aligned(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> =
         (0..columns).map(|c| rows.iter().filter_map(|r| r.get(c)).map(String::len).max().unwrap_or(0)).collect();

@@ -4,6 +4,7 @@
 //! pointer swap. Items are dropped and processed outside the lock. The mailbox is unbounded: what may wait in it is bounded by
 //! the credit that receivers grant, not here.
 
+use crate::metrics;
 use crate::sync::{Arc, Mutex};
 
 use std::future::poll_fn;
@@ -67,6 +68,7 @@ impl<T> MailSender<T> {
     /// # Errors
     /// [`Closed`] when the receiver is gone.
     pub fn push(&self, item: T) -> Result<(), Closed> {
+        metrics::count(|c| c.mail_pushes += 1);
         // `Err` carries the item out of the lock, so that its destructor does not run inside.
         let pushed = self.shared.with(|state| {
             if state.receiver_gone {
@@ -93,6 +95,7 @@ impl<T> MailSender<T> {
         if batch.is_empty() {
             return Ok(());
         }
+        metrics::count(|c| c.mail_pushes += 1);
         let waker = self.shared.with(|state| {
             if state.receiver_gone {
                 return Err(Closed);
@@ -143,6 +146,7 @@ impl<T> MailReceiver<T> {
     /// # Errors
     /// [`Closed`] as said.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, into: &mut Vec<T>) -> Poll<Result<(), Closed>> {
+        metrics::count(|c| c.mail_drains += 1);
         let (poll, _old) = self.shared.with(|state| {
             if take_all(state, into) {
                 return (Poll::Ready(Ok(())), None);
@@ -168,6 +172,7 @@ impl<T> MailReceiver<T> {
 
     /// Takes what waits now, without waiting. Returns whether there was anything.
     pub fn try_drain(&mut self, into: &mut Vec<T>) -> bool {
+        metrics::count(|c| c.mail_drains += 1);
         self.shared.with(|state| take_all(state, into))
     }
 }

@@ -28,6 +28,10 @@ pub struct IoCounters {
     pub handshakes: u64,
     /// Those of `handshakes` that resumed an earlier session.
     pub resumed: u64,
+    /// Batches (or jobs) handed to mailboxes: one lock each.
+    pub mail_pushes: u64,
+    /// Looks into mailboxes of its own, whether there was anything or not: one lock each.
+    pub mail_drains: u64,
 }
 
 impl std::ops::AddAssign for IoCounters {
@@ -42,13 +46,15 @@ impl std::ops::AddAssign for IoCounters {
         self.connects += other.connects;
         self.handshakes += other.handshakes;
         self.resumed += other.resumed;
+        self.mail_pushes += other.mail_pushes;
+        self.mail_drains += other.mail_drains;
     }
 }
 
 thread_local! {
     static COUNTERS: Cell<IoCounters> = const { Cell::new(IoCounters {
         reads: 0, empty_reads: 0, bytes_read: 0, writes: 0, blocked_writes: 0, bytes_written: 0,
-        accepts: 0, connects: 0, handshakes: 0, resumed: 0,
+        accepts: 0, connects: 0, handshakes: 0, resumed: 0, mail_pushes: 0, mail_drains: 0,
     }) };
 }
 

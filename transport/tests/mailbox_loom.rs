@@ -7,6 +7,8 @@ mod sync {
 
 #[path = "../src/mailbox.rs"]
 mod mailbox;
+#[path = "../src/metrics.rs"]
+mod metrics;
 
 use loom::future::block_on;
 use loom::thread;

@@ -1,0 +1,210 @@
+//! The router in this process: what `spanway` makes of entities, without entities.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use amqp_adaptor::{AmqpAdaptor, Mail, Placement, RouterIdentity};
+use anyhow::{Context, Result, bail};
+use router_core::{Core, CoreConfig, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
+use tcp_adaptor::{ConnectorConfig, Directory, Group, OperStatus, TcpAdaptor};
+use transport::socket::Family;
+use transport::{MailReceiver, MailSender, WorkerHandle, Workers, mailbox};
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// A worker's parts.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) amqp: AmqpAdaptor,
+    tcp: Rc<TcpAdaptor>,
+    listeners: RefCell<Vec<transport::worker::Task>>,
+}
+
+/// The calling worker's parts.
+pub(super) fn current() -> Option<Rc<Worker>> {
+    WORKER.with_borrow(Clone::clone)
+}
+
+/// A running router. Dropping it stops it.
+#[derive(Debug)]
+pub(super) struct Router {
+    workers: Workers,
+    placement: Arc<Placement>,
+}
+
+impl Router {
+    pub(super) fn start(count: u16) -> Result<Self> {
+        let workers = Workers::start(usize::from(count)).context("start the workers")?;
+        let placement = Arc::new(Placement::new(workers.len()));
+        let group = Group::new(workers.handles());
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
+        for ((index, handle), inbox) in (0..count).zip(workers.handles()).zip(inboxes) {
+            let (placement, group, mail) = (Arc::clone(&placement), group.clone(), senders.clone());
+            handle.call_blocking(move || install(index, count, placement, &group, mail, inbox))?;
+        }
+        Ok(Self { workers, placement })
+    }
+
+    pub(super) fn workers(&self) -> &[WorkerHandle] {
+        self.workers.handles()
+    }
+
+    /// Opens a listener for AMQP and answers its port.
+    pub(super) fn listen_amqp(&self) -> Result<u16> {
+        let config = amqp_adaptor::ListenerConfig {
+            name: "amqp".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            family: Family::V4,
+            tls: None,
+            require_tls: false,
+            authenticate_peer: false,
+            sasl_mechanisms: Vec::new(),
+            max_frame_size: 16_384,
+            max_sessions: 32_768,
+            idle_timeout: None,
+            handshake_timeout: None,
+            link_capacity: None,
+        };
+        let listener = amqp_adaptor::listen(config)?;
+        let port = listener.addrs().first().context("the listener has no address")?.port();
+        let all = self.workers().to_vec();
+        let first = self.workers().first().context("there are no workers")?;
+        first.call_blocking(move || {
+            let task = listener.start(all)?;
+            if let Some(worker) = current() {
+                worker.listeners.borrow_mut().push(task);
+            }
+            anyhow::Ok(())
+        })??;
+        Ok(port)
+    }
+
+    /// Lets the next AMQP connection go to the second worker (of two): fills up the first one's share.
+    pub(super) fn place_next_on_second(&self) {
+        if self.workers.len() > 1 {
+            while self.placement.place() == 0 {}
+        }
+    }
+
+    /// Opens a TCP listener whose server is at `server` on loopback, and answers its port once it accepts.
+    pub(super) fn listen_tcp(&self, server: u16) -> Result<u16> {
+        let connector = ConnectorConfig::new("server", "svc", "127.0.0.1", server);
+        let listener = tcp_adaptor::ListenerConfig::new("clients", "svc", "127.0.0.1", 0);
+        for handle in self.workers() {
+            let (connector, listener) = (connector.clone(), listener.clone());
+            handle.call_blocking(move || {
+                let worker = current().context("the worker is not set up")?;
+                worker.tcp.add_connector(connector)?;
+                worker.tcp.add_listener(listener)?;
+                anyhow::Ok(())
+            })??;
+        }
+        let first = self.workers().first().context("there are no workers")?;
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            let status = first.call_blocking(|| current().map(|w| w.tcp.snapshot()))?;
+            let oper = status.and_then(|s| s.listeners.into_iter().next()).map(|l| l.oper);
+            match oper {
+                Some(OperStatus::Up { local }) => {
+                    return Ok(local.first().context("the listener has no address")?.port());
+                }
+                Some(OperStatus::Failed { message }) => bail!("the TCP listener: {message}"),
+                other if Instant::now() > limit => bail!("the TCP listener does not open: {other:?}"),
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        for handle in self.workers.handles() {
+            // A worker that is gone has dropped its parts.
+            let _ = handle.call_blocking(|| drop(WORKER.take()));
+        }
+    }
+}
+
+fn install(
+    index: u16,
+    workers: u16,
+    placement: Arc<Placement>,
+    group: &Group,
+    mail: Vec<MailSender<Mail>>,
+    inbox: MailReceiver<Mail>,
+) {
+    // Only names of dynamic addresses depend on it, and there are none.
+    let seed = [7; 32];
+    let id = WorkerId(index);
+    let core = Rc::new(RefCell::new(Core::new(CoreConfig::new("COUNTS"), id, workers, seed, Instant::now())));
+    let identity = RouterIdentity { id: "COUNTS".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
+    let servers = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
+    let tcp = TcpAdaptor::new(servers, group, usize::from(index), u64::from(index));
+    let weak = Rc::downgrade(&tcp);
+    amqp.after_batch(move || {
+        if let Some(tcp) = weak.upgrade() {
+            tcp.refresh();
+        }
+    });
+    WORKER.set(Some(Rc::new(Worker { amqp, tcp, listeners: RefCell::default() })));
+}
+
+/// The core's servers, for the TCP adaptor.
+#[derive(Debug)]
+struct Servers {
+    amqp: AmqpAdaptor,
+    flushing: Rc<Cell<bool>>,
+}
+
+impl Servers {
+    fn flush_later(&self) {
+        if self.flushing.replace(true) {
+            return;
+        }
+        let (amqp, flushing) = (self.amqp.clone(), Rc::clone(&self.flushing));
+        transport::worker::spawn("flush", async move {
+            flushing.set(false);
+            amqp.flush();
+        });
+    }
+}
+
+impl Directory for Servers {
+    fn add_server(&self, address: &str, info: ServerInfo) -> Option<ServerKey> {
+        let key = self.amqp.with_core(|core, eg| core.add_server(address, info, eg));
+        self.flush_later();
+        key
+    }
+
+    fn remove_server(&self, server: ServerKey) {
+        self.amqp.with_core(|core, eg| core.remove_server(server, eg));
+        self.flush_later();
+    }
+
+    fn pick_server(&self, address: &str, exclude: &[ServerKey]) -> Option<ServerPick> {
+        self.amqp.with_core(|core, _| core.pick_server(address, exclude))
+    }
+
+    fn server_closed(&self, server: ServerKey) {
+        self.amqp.with_core(|core, _| core.server_closed(server));
+    }
+
+    fn watch(&self, address: &str, token: u64) -> Option<WatchKey> {
+        self.amqp.with_core(|core, _| core.watch(address, token))
+    }
+
+    fn unwatch(&self, watch: WatchKey) {
+        self.amqp.with_core(|core, _| core.unwatch(watch));
+    }
+
+    fn poll_reachability(&self) -> Option<Reachability> {
+        self.amqp.with_core(|core, _| core.poll_reachability())
+    }
+}
+
