@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use amqp_proto::connection::{Connection, Event, LinkId, Transfer};
 use amqp_proto::message::{PropertiesView, SectionKind};
 use amqp_proto::{
-    Attach, Decode as _, DeliveryState, Error, Fields, Raw, Reader, Role, SenderSettleMode, Source, SourceTerminus, Str,
-    Target, TargetTerminus, Timestamp, Value, condition,
+    Attach, Decode as _, DeliveryState, Error, Fields, Raw, Reader, Role, SenderSettleMode, Source, SourceTerminus,
+    Str, Target, TargetTerminus, Timestamp, Value, condition,
 };
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use amqp_proto::connection::{Connection, Disposition, End, Event, LinkId, Payload, SendHead};
 use amqp_proto::message::{Message, MessageHeader, Properties};
 use amqp_proto::{
-    Attach, Encode as _, Fields, Role, SenderSettleMode, Source, SourceTerminus, Str, Target, TargetTerminus, Timestamp,
-    Value,
+    Attach, Encode as _, Fields, Role, SenderSettleMode, Source, SourceTerminus, Str, Target, TargetTerminus,
+    Timestamp, Value,
 };
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
@@ -170,7 +170,8 @@ impl Sender<'_> {
             if timeout.is_some_and(|at| at <= now) {
                 return Err(self.timed_out(&client.engine));
             }
-            let due = self.pace.as_ref().and_then(Pace::due).filter(|at| *at > now && self.current.is_none());
+            let may_begin = self.current.is_none() && client.engine.room(self.link) > 0 && self.input.has_next();
+            let due = self.pace.as_ref().and_then(Pace::due).filter(|_| may_begin);
             let wake = [timeout, due, progress.next(), self.complains_at()].into_iter().flatten().min();
             let wants_input = !self.input.is_over() && !self.input.has_next();
             tokio::select! {
@@ -214,7 +215,8 @@ impl Sender<'_> {
         self.active = Instant::now();
         let state = disposition.state.clone();
         let settled = disposition.settled;
-        let over = disposition.outgoing && (settled || state.as_ref().is_some_and(amqp_proto::DeliveryState::is_terminal));
+        let over =
+            disposition.outgoing && (settled || state.as_ref().is_some_and(amqp_proto::DeliveryState::is_terminal));
         let now = self.micros();
         while let Some(disposed) = engine.next_disposed(&mut disposition) {
             if !over {

@@ -29,7 +29,8 @@ impl Client {
         let limit = args.timeout.unwrap_or(LIMIT);
         let deadline = Instant::now() + limit;
         let url = &args.url;
-        let silent = || anyhow!("{url} accepted the connection but does not answer: is it an AMQP router?{}", tls_hint(args));
+        let silent =
+            || anyhow!("{url} accepted the connection but does not answer: is it an AMQP router?{}", tls_hint(args));
         let options = ConnectOptions { timeout: limit, tcp: TcpOptions::default(), ..ConnectOptions::default() };
         let socket = connect(&url.host, url.port, &options).await.map_err(|error| unreachable(args, error))?;
         let stream = if url.tls {
@@ -146,7 +147,11 @@ fn refused(args: &ConnectArgs, error: anyhow::Error) -> anyhow::Error {
             (None, None) => ": give --url amqp://USER:PASSWORD@HOST, or --cert and --key",
         }
     } else if text.contains("protocol header") || text.contains("without") {
-        if args.url.tls { ": is it an AMQP router?" } else { ": is it an AMQP router? If the port wants TLS, use amqps://" }
+        if args.url.tls {
+            ": is it an AMQP router?"
+        } else {
+            ": is it an AMQP router? If the port wants TLS, use amqps://"
+        }
     } else {
         ""
     };

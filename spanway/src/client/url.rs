@@ -41,7 +41,13 @@ impl FromStr for Url {
             return Err("the host is missing: expected amqp://HOST:PORT".to_owned());
         }
         let port = match port {
-            None => if tls { 5671 } else { 5672 },
+            None => {
+                if tls {
+                    5671
+                } else {
+                    5672
+                }
+            }
             Some(port) => port
                 .parse()
                 .ok()
@@ -72,9 +78,7 @@ fn split_place(place: &str) -> Result<(&str, Option<&str>), String> {
         };
     }
     match place.split_once(':') {
-        Some((_, port)) if port.contains(':') => {
-            Err(format!("an IPv6 address needs brackets: amqp://[{place}]"))
-        }
+        Some((_, port)) if port.contains(':') => Err(format!("an IPv6 address needs brackets: amqp://[{place}]")),
         Some((host, port)) => Ok((host, Some(port))),
         None => Ok((place, None)),
     }

@@ -364,7 +364,8 @@ mod tests {
         let path = directory.path().join("out");
         let mut file = BodyFile::create(&path).expect("a file");
         let mut done = Vec::new();
-        let ops = vec![content("one"), Op::End(1), content("half"), Op::Abort, content("two"), Op::End(2), content("x")];
+        let ops =
+            vec![content("one"), Op::End(1), content("half"), Op::Abort, content("two"), Op::End(2), content("x")];
         file.write(ops, &mut done).expect("written");
         file.end();
         assert_eq!(std::fs::read_to_string(&path).expect("a file"), "onetwo");

@@ -107,7 +107,8 @@ mod tests {
         tally.add(Some(&DeliveryState::modified(true, false)));
         tally.add(None);
         let text = tally.verdict("a").expect_err("nothing was accepted").to_string();
-        for part in ["1 message rejected", "amqp:decode-error: bad bytes", "2 messages released", "1 message modified"] {
+        for part in ["1 message rejected", "amqp:decode-error: bad bytes", "2 messages released", "1 message modified"]
+        {
             assert!(text.contains(part), "{text}");
         }
         assert_eq!(

@@ -42,7 +42,10 @@ fn rich(body: Body) -> Message {
 }
 
 fn content(pieces: &[Piece]) -> Vec<u8> {
-    pieces.iter().flat_map(|piece| if let Piece::Content(bytes) = piece { bytes.to_vec() } else { Vec::new() }).collect()
+    pieces
+        .iter()
+        .flat_map(|piece| if let Piece::Content(bytes) = piece { bytes.to_vec() } else { Vec::new() })
+        .collect()
 }
 
 #[test]

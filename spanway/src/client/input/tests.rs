@@ -46,8 +46,7 @@ fn files_of_every_size_are_whole() {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let data: Vec<u8> = (0..size).map(|n| n as u8).collect();
         file.write_all(&data).expect("written");
-        let (messages, parts, failure) =
-            collect(Input::open(&What::File(file.path().to_owned()), 2).expect("a file"));
+        let (messages, parts, failure) = collect(Input::open(&What::File(file.path().to_owned()), 2).expect("a file"));
         assert!(failure.is_none(), "{failure:?}");
         assert_eq!(parts, [size.div_ceil(BLOCK).max(1), size.div_ceil(BLOCK).max(1), 0], "{size}");
         assert_eq!((body(&messages[0]), body(&messages[1])), (data.clone(), data), "{size}");
