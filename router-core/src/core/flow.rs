@@ -1,7 +1,7 @@
 //! Credit: that of senders, which we give, and that of receivers, which we use.
 
 use super::Core;
-use crate::{InletKey, OutletKey, core::slots::Key, egress::Egress};
+use crate::{InletKey, OutletKey, core::slots::Key, distribution::Candidate, egress::Egress};
 
 impl Core {
     /// The receiver's credit is now `credit` deliveries, those subtracted that were sent already. `drain`: it wants what is there and
@@ -106,7 +106,10 @@ impl Core {
         let Some(outlet) = self.outlets.get(o) else { return false };
         let ready = outlet.is_ready();
         let at = outlet.address_at;
-        if let Some(address) = self.addresses.get_mut(outlet.address) {
+        if let Some(address) = self.addresses.get_mut(outlet.address)
+            // An outlet that is going away has left its position to another.
+            && address.candidates.get(at as usize) == Some(Candidate::Local(o))
+        {
             address.candidates.set_ready(at, ready);
         }
         ready

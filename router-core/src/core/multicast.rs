@@ -291,7 +291,7 @@ impl Core {
         }
     }
 
-    fn children(&self, p: Key) -> Vec<Key> {
+    pub(super) fn children(&self, p: Key) -> Vec<Key> {
         let mut keys = Vec::new();
         let mut next = self.deliveries.get(p).map_or(NIL, |p| p.first_child);
         while let Some((c, child)) = self.deliveries.at(next) {

@@ -75,10 +75,16 @@ impl Core {
 
     /// Whether the delivery that is arriving has a consumer's link, and everything of it that arrived went there.
     fn holds_up(&self, inlet: Key) -> bool {
-        let delivery = self.inlets.get(inlet).and_then(|inlet| self.deliveries.get(inlet.current));
-        delivery.is_some_and(|delivery| {
-            let away = matches!(delivery.to, To::Outlet { .. } | To::Worker { .. } | To::Fan);
-            away && delivery.posted == 0 && delivery.content.as_ref().is_none_or(|content| content.is_empty())
-        })
+        let Some(inlet) = self.inlets.get(inlet) else { return false };
+        let Some(delivery) = self.deliveries.get(inlet.current) else { return false };
+        let passed_on = match delivery.to {
+            To::Outlet { .. } => true,
+            To::Worker { .. } => delivery.posted == 0,
+            To::Fan => {
+                self.children(inlet.current).into_iter().all(|c| self.deliveries.get(c).is_none_or(|c| c.posted == 0))
+            }
+            _ => false,
+        };
+        passed_on && delivery.content.as_ref().is_none_or(|content| content.is_empty())
     }
 }

@@ -206,3 +206,15 @@ fn a_server_does_not_make_producers_send() {
     w.end_batch(0);
     assert_eq!(w.inlet(s).credit, 0);
 }
+
+#[test]
+fn idle_links_are_small() {
+    let sizes = [
+        size_of::<crate::inlet::Inlet>(),
+        size_of::<crate::outlet::Outlet>(),
+        size_of::<crate::core::Address>(),
+        size_of::<crate::delivery::Delivery>(),
+        size_of::<(crate::worker_batch::Msg, crate::worker_batch::Place)>(),
+    ];
+    assert!(sizes.iter().zip([120, 128, 240, 120, 80]).all(|(is, most)| *is <= most), "{sizes:?}");
+}

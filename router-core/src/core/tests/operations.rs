@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::world::{FULL, Receiver, Sender, World};
 use crate::{
-    ConnInfo, Terminus,
+    ConnInfo, Core, Terminus,
     egress::{DeliveryState, End},
 };
 
@@ -387,6 +387,7 @@ fn run(workers: usize, known: [&'static str; 4], ops: &[Op]) {
     run.world.prompt = false;
     for op in ops {
         run.apply(*op);
+        run.world.cores.iter().for_each(Core::assert_consistent);
     }
     run.quiesce();
     run.check();

@@ -622,21 +622,3 @@ impl World {
         }
     }
 }
-
-impl Core {
-    pub(super) fn assert_empty(&self) {
-        let left: Vec<_> = self.deliveries.iter().collect();
-        assert!(left.is_empty(), "deliveries are left: {left:#?}");
-        assert_eq!(self.counters.bytes_held, 0, "bytes are held");
-        assert_eq!(self.orphaned, 0, "orphans are counted");
-        assert_eq!(self.inlets.len() + self.outlets.len() + self.remotes.len(), 0);
-        assert_eq!(self.addresses.len(), 0, "addresses are left");
-        assert!(self.by_name.is_empty());
-    }
-
-    /// Credit is where it should be: with the sender, with deliveries that are open, or to be granted.
-    pub(super) fn issued(&self, key: InletKey) -> (u32, u32, u32) {
-        let inlet = self.inlets.get(key.0).unwrap();
-        (inlet.issued, inlet.open, inlet.capacity.get())
-    }
-}
