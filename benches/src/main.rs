@@ -6,6 +6,7 @@
 mod compare;
 mod counts;
 mod load;
+mod micro;
 mod process;
 mod stats;
 mod table;
@@ -33,6 +34,8 @@ enum Command {
     Compare(compare::Options),
     /// Count what forwarding costs in heap allocations, locks and system calls; ends with 1 if a transfer allocates
     Counts(counts::Options),
+    /// Time single operations of codec, engine and core
+    Micro(micro::Options),
     /// AMQP load generator: one sending or receiving process (used by `compare`)
     Load(load::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(options) => compare::run(&options),
         Command::Counts(options) => counts::run(&options),
+        Command::Micro(options) => micro::run(&options),
         Command::Load(options) => load::run(&options),
     };
     match result {
