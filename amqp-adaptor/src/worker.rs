@@ -282,8 +282,10 @@ impl Inner {
             core.end_batch(&mut *conns);
         }
         self.write_dirty();
-        if self.conns.borrow().slab.is_empty() {
-            self.conns.borrow_mut().slab.shrink_to_fit();
+        let mut conns = self.conns.borrow_mut();
+        if conns.slab.is_empty() {
+            // Its vacant entries, of which each is as large as a connection.
+            conns.slab = slab::Slab::new();
         }
     }
 

@@ -19,8 +19,8 @@ struct Slot<T> {
 
 const NIL: u32 = u32::MAX;
 
-/// An empty slab keeps this many slots: traffic that comes and goes in batches must not allocate each time.
-const KEEP: usize = 8192;
+/// An empty slab keeps this many bytes of slots: traffic that comes and goes in batches must not allocate each time.
+const KEEP: usize = 1024 * 1024;
 
 /// Index and generation. Generations start at 1, so no key is 0 as a `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +137,7 @@ impl<T> Slots<T> {
 
     /// Gives the memory of a burst back.
     fn shrink(&mut self) {
-        if self.slots.len() > KEEP {
+        if self.slots.len() * size_of::<Slot<T>>() > KEEP {
             // The generations go with it, and old keys must not come true again: start above.
             self.base = self.slots.iter().map(|slot| slot.generation).max().unwrap_or(self.base);
             self.slots = Vec::new();
