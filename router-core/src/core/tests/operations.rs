@@ -325,21 +325,14 @@ impl Run {
         let (mut sent, mut multicast) = (0, false);
         for s in 0..self.world.senders.len() {
             multicast |= self.known[2].starts_with("multi");
-            // A sender that settles an unsettled delivery makes it one of these, if it has not been told an outcome.
-            sent += self
-                .world
-                .inlet(s)
-                .deliveries
-                .values()
-                .filter(|d| d.complete && d.settled && d.outcomes.is_empty())
-                .count();
+            sent += self.world.inlet(s).deliveries.values().filter(|d| d.complete && d.presettled).count();
         }
         if multicast {
             return;
         }
         let bodies: std::collections::HashSet<&[u8]> = (0..self.world.senders.len())
             .flat_map(|s| self.world.inlet(s).deliveries.values())
-            .filter(|d| d.complete && d.settled && d.outcomes.is_empty())
+            .filter(|d| d.complete && d.presettled)
             .map(|d| d.body.as_slice())
             .collect();
         let received = self

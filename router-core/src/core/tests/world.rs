@@ -21,6 +21,7 @@ pub(super) type Receiver = usize;
 pub(super) struct Outgoing {
     pub(super) key: Option<InKey>,
     pub(super) settled: bool,
+    pub(super) presettled: bool,
     pub(super) second: bool,
     pub(super) complete: bool,
     pub(super) aborted: bool,
@@ -421,7 +422,9 @@ impl World {
         assert!(inlet.credit > 0, "the sender has no credit");
         inlet.credit -= 1;
         let id = inlet.deliveries.last_key_value().map_or(0, |(id, _)| id + 1);
-        inlet.deliveries.insert(id, Outgoing { settled, second, body: body.to_vec(), ..Outgoing::default() });
+        inlet
+            .deliveries
+            .insert(id, Outgoing { settled, presettled: settled, second, body: body.to_vec(), ..Outgoing::default() });
         inlet.current = Some(id);
         self.part(s, n);
         id
