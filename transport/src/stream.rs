@@ -15,7 +15,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-pub use plain::PlainStream;
+pub use plain::{Pipe, PlainStream};
 
 /// Why a stream ended other than by an orderly end. What hangs on it must be reset, never closed as if it had ended.
 #[derive(Debug, thiserror::Error)]
