@@ -131,38 +131,27 @@ pub(crate) fn expect_descriptor(
     let at = reader.pos();
     match reader.descriptor(names)? {
         Some(found) if found == code => Ok(()),
-        Some(found) => Err(crate::DecodeError::UnexpectedDescriptor {
-            descriptor: format!("0x{found:x}"),
-            at,
-            expected,
-        }),
+        Some(found) => {
+            Err(crate::DecodeError::UnexpectedDescriptor { descriptor: format!("0x{found:x}"), at, expected })
+        }
         None => Err(unknown_descriptor(reader, expected)),
     }
 }
 
 /// The error for a value that is not described, or by what nobody knows.
-pub(crate) fn unknown_descriptor(
-    reader: &crate::Reader<'_>,
-    expected: &'static str,
-) -> crate::DecodeError {
+pub(crate) fn unknown_descriptor(reader: &crate::Reader<'_>, expected: &'static str) -> crate::DecodeError {
     let at = reader.pos();
     match reader.peek() {
         Err(error) => error,
         Ok(code::DESCRIBED) => {
             let mut descriptor = reader.clone();
-            let text = descriptor
-                .u8()
-                .and_then(|_| crate::Decode::decode(&mut descriptor));
+            let text = descriptor.u8().and_then(|_| crate::Decode::decode(&mut descriptor));
             match text {
                 Ok(raw) => {
                     let raw: crate::Raw = raw;
                     // A peer can make this long; what a log needs is short.
                     let descriptor = format!("{raw:?}").chars().take(64).collect();
-                    crate::DecodeError::UnexpectedDescriptor {
-                        descriptor,
-                        at,
-                        expected,
-                    }
+                    crate::DecodeError::UnexpectedDescriptor { descriptor, at, expected }
                 }
                 Err(error) => error,
             }
@@ -227,13 +216,7 @@ pub(crate) fn put_list_head<B: BufMut>(out: &mut B, count: usize, size: usize) {
 }
 
 /// Writes constructor, size and count of a list or a map; an empty list has none.
-pub(crate) fn put_compound_head<B: BufMut>(
-    out: &mut B,
-    count: usize,
-    size: usize,
-    narrow: u8,
-    wide: u8,
-) {
+pub(crate) fn put_compound_head<B: BufMut>(out: &mut B, count: usize, size: usize, narrow: u8, wide: u8) {
     if count == 0 && narrow == code::LIST8 {
         return out.put_u8(code::LIST0);
     }

@@ -89,10 +89,7 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// A mandatory field is null or absent.
-    #[error(
-        "{composite} has no {}, which is mandatory (AMQP 1.0 §{section})",
-        Dashed(field)
-    )]
+    #[error("{composite} has no {}, which is mandatory (AMQP 1.0 §{section})", Dashed(field))]
     MissingField {
         /// The composite type, such as `attach`.
         composite: &'static str,

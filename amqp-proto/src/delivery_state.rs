@@ -92,19 +92,11 @@ impl DeliveryState {
             (false, true) => MODIFIED_HERE,
             (true, true) => MODIFIED_BOTH,
         };
-        Self::Modified {
-            delivery_failed,
-            undeliverable_here,
-            raw: Raw::from_static(raw),
-        }
+        Self::Modified { delivery_failed, undeliverable_here, raw: Raw::from_static(raw) }
     }
 
     /// `modified` with message annotations.
-    pub fn modified_with(
-        delivery_failed: bool,
-        undeliverable_here: bool,
-        annotations: &Fields,
-    ) -> Self {
+    pub fn modified_with(delivery_failed: bool, undeliverable_here: bool, annotations: &Fields) -> Self {
         let mut layout = Layout::default();
         layout.field(Some(1));
         layout.field(Some(1));
@@ -114,11 +106,7 @@ impl DeliveryState {
         delivery_failed.encode(&mut out);
         undeliverable_here.encode(&mut out);
         annotations.encode(&mut out);
-        Self::Modified {
-            delivery_failed,
-            undeliverable_here,
-            raw: Raw::trusted(out.into()),
-        }
+        Self::Modified { delivery_failed, undeliverable_here, raw: Raw::trusted(out.into()) }
     }
 
     /// True for the outcomes of §3.4: nothing may follow. False for `received` and for unknown states, which their
@@ -147,11 +135,7 @@ impl DeliveryState {
         let mut reader = Reader::new(raw.bytes());
         reader.descriptor(code_of).ok()??;
         let (mut list, count) = reader.list().ok()?;
-        if count == 0 {
-            None
-        } else {
-            Error::decode(&mut list).ok()
-        }
+        if count == 0 { None } else { Error::decode(&mut list).ok() }
     }
 
     /// The message-annotations of a `modified`.
@@ -174,20 +158,18 @@ impl DeliveryState {
     pub fn detached(&self) -> Self {
         match self {
             Self::Rejected(raw) => Self::Rejected(raw.detached()),
-            Self::Modified {
-                delivery_failed,
-                undeliverable_here,
-                raw,
-            } => match Self::modified(*delivery_failed, *undeliverable_here) {
-                Self::Modified { raw: plain, .. } if plain == *raw => {
-                    Self::modified(*delivery_failed, *undeliverable_here)
+            Self::Modified { delivery_failed, undeliverable_here, raw } => {
+                match Self::modified(*delivery_failed, *undeliverable_here) {
+                    Self::Modified { raw: plain, .. } if plain == *raw => {
+                        Self::modified(*delivery_failed, *undeliverable_here)
+                    }
+                    _ => Self::Modified {
+                        delivery_failed: *delivery_failed,
+                        undeliverable_here: *undeliverable_here,
+                        raw: raw.detached(),
+                    },
                 }
-                _ => Self::Modified {
-                    delivery_failed: *delivery_failed,
-                    undeliverable_here: *undeliverable_here,
-                    raw: raw.detached(),
-                },
-            },
+            }
             Self::Other(raw) => Self::Other(raw.detached()),
             same => same.clone(),
         }
@@ -219,21 +201,10 @@ fn decode_long(reader: &mut Reader<'_>) -> Result<DeliveryState, DecodeError> {
     let found = reader.descriptor(code_of)?;
     let state = match found {
         Some(code @ (ACCEPTED | RELEASED)) => {
-            let fields = crate::codec::FieldReader::open(
-                reader,
-                if code == ACCEPTED {
-                    "accepted"
-                } else {
-                    "released"
-                },
-                "3.4",
-            )?;
+            let fields =
+                crate::codec::FieldReader::open(reader, if code == ACCEPTED { "accepted" } else { "released" }, "3.4")?;
             fields.finish()?;
-            if code == ACCEPTED {
-                DeliveryState::Accepted
-            } else {
-                DeliveryState::Released
-            }
+            if code == ACCEPTED { DeliveryState::Accepted } else { DeliveryState::Released }
         }
         Some(RECEIVED) => {
             let mut fields = crate::codec::FieldReader::open(reader, "received", "3.4.1")?;
@@ -271,21 +242,8 @@ fn modified_verbatim(
     delivery_failed: bool,
     undeliverable_here: bool,
 ) -> DeliveryState {
-    let raw = raw_of(
-        reader,
-        range,
-        &[
-            MODIFIED_PLAIN,
-            MODIFIED_FAILED,
-            MODIFIED_HERE,
-            MODIFIED_BOTH,
-        ],
-    );
-    DeliveryState::Modified {
-        delivery_failed,
-        undeliverable_here,
-        raw,
-    }
+    let raw = raw_of(reader, range, &[MODIFIED_PLAIN, MODIFIED_FAILED, MODIFIED_HERE, MODIFIED_BOTH]);
+    DeliveryState::Modified { delivery_failed, undeliverable_here, raw }
 }
 
 /// The bytes of the state, as a constant if they equal one: a constant pins no block.
@@ -302,39 +260,20 @@ impl Encode for DeliveryState {
     fn encoded_len(&self) -> usize {
         match self {
             Self::Accepted | Self::Released => 4,
-            Self::Received {
-                section_number,
-                section_offset,
-            } => composite_len(
-                RECEIVED,
-                2,
-                section_number.encoded_len() + section_offset.encoded_len(),
-            ),
-            Self::Rejected(raw) | Self::Modified { raw, .. } | Self::Other(raw) => {
-                raw.encoded_len()
+            Self::Received { section_number, section_offset } => {
+                composite_len(RECEIVED, 2, section_number.encoded_len() + section_offset.encoded_len())
             }
+            Self::Rejected(raw) | Self::Modified { raw, .. } | Self::Other(raw) => raw.encoded_len(),
         }
     }
 
     #[inline]
     fn encode<B: BufMut>(&self, out: &mut B) {
         match self {
-            Self::Accepted => {
-                out.put_slice(&[code::DESCRIBED, code::SMALL_ULONG, 0x24, code::LIST0])
-            }
-            Self::Released => {
-                out.put_slice(&[code::DESCRIBED, code::SMALL_ULONG, 0x26, code::LIST0])
-            }
-            Self::Received {
-                section_number,
-                section_offset,
-            } => {
-                put_head(
-                    out,
-                    RECEIVED,
-                    2,
-                    section_number.encoded_len() + section_offset.encoded_len(),
-                );
+            Self::Accepted => out.put_slice(&[code::DESCRIBED, code::SMALL_ULONG, 0x24, code::LIST0]),
+            Self::Released => out.put_slice(&[code::DESCRIBED, code::SMALL_ULONG, 0x26, code::LIST0]),
+            Self::Received { section_number, section_offset } => {
+                put_head(out, RECEIVED, 2, section_number.encoded_len() + section_offset.encoded_len());
                 section_number.encode(out);
                 section_offset.encode(out);
             }

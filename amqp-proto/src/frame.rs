@@ -80,8 +80,7 @@ impl FrameHeader {
     /// If the frame cannot be read or is larger than `max`.
     #[inline]
     pub fn parse(bytes: &[u8], max: u32) -> Result<Option<Self>, FrameError> {
-        let Some(&[s0, s1, s2, s3, doff, kind, c0, c1]) = bytes.first_chunk::<FRAME_HEADER>()
-        else {
+        let Some(&[s0, s1, s2, s3, doff, kind, c0, c1]) = bytes.first_chunk::<FRAME_HEADER>() else {
             return Ok(None);
         };
         let size = u32::from_be_bytes([s0, s1, s2, s3]);
@@ -100,12 +99,7 @@ impl FrameHeader {
             1 => FrameKind::Sasl,
             kind => return Err(FrameError::Kind { kind }),
         };
-        Ok(Some(Self {
-            size: size as usize,
-            body: body as usize,
-            kind,
-            channel: u16::from_be_bytes([c0, c1]),
-        }))
+        Ok(Some(Self { size: size as usize, body: body as usize, kind, channel: u16::from_be_bytes([c0, c1]) }))
     }
 
     /// True for a frame without body, which only says that the peer lives (§2.4.5).
@@ -132,18 +126,8 @@ pub fn write_header<B: BufMut>(out: &mut B, kind: FrameKind, channel: u16, body_
 }
 
 /// Writes frame header and performative for a payload of `payload_len` bytes, which the caller writes behind it.
-pub fn write_amqp<B: BufMut, T: Encode>(
-    out: &mut B,
-    channel: u16,
-    performative: &T,
-    payload_len: usize,
-) {
-    write_header(
-        out,
-        FrameKind::Amqp,
-        channel,
-        performative.encoded_len() + payload_len,
-    );
+pub fn write_amqp<B: BufMut, T: Encode>(out: &mut B, channel: u16, performative: &T, payload_len: usize) {
+    write_header(out, FrameKind::Amqp, channel, performative.encoded_len() + payload_len);
     performative.encode(out);
 }
 
@@ -214,21 +198,14 @@ impl ProtocolId {
                 return Err(ProtocolError::NotAmqp { at, byte });
             }
         }
-        let Some(&[_, _, _, _, id, major, minor, revision]) =
-            bytes.first_chunk::<PROTOCOL_HEADER>()
-        else {
+        let Some(&[_, _, _, _, id, major, minor, revision]) = bytes.first_chunk::<PROTOCOL_HEADER>() else {
             return Ok(None);
         };
         match (id, major, minor, revision) {
             (0, 1, 0, 0) => Ok(Some(Self::Amqp)),
             (2, 1, 0, 0) => Ok(Some(Self::Tls)),
             (3, 1, 0, 0) => Ok(Some(Self::Sasl)),
-            _ => Err(ProtocolError::Unsupported {
-                id,
-                major,
-                minor,
-                revision,
-            }),
+            _ => Err(ProtocolError::Unsupported { id, major, minor, revision }),
         }
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Decode, DecodeError, DeliveryState, Disposition, Encode, Fields, Flow, Performative,
-    PerformativeCode, Raw, Reader, SourceTerminus, Symbols, TargetTerminus, Transfer, Value,
+    Decode, DecodeError, DeliveryState, Disposition, Encode, Fields, Flow, Performative, PerformativeCode, Raw, Reader,
+    SourceTerminus, Symbols, TargetTerminus, Transfer, Value,
     frame::{FrameHeader, FrameKind, ProtocolId},
     message::{Head, HeadCursor, MAX_HEAD, Message, Progress, Sections},
     sasl::SaslFrame,
@@ -37,11 +37,7 @@ fn same<T: PartialEq + std::fmt::Debug>(
 ) {
     let (mut a, mut b) = (reader.clone(), reader.clone());
     assert_eq!(fast(&mut a), table(&mut b), "fast and table decoder differ");
-    assert_eq!(
-        a.pos(),
-        b.pos(),
-        "fast and table decoder end at different bytes"
-    );
+    assert_eq!(a.pos(), b.pos(), "fast and table decoder end at different bytes");
 }
 
 /// A protocol header or a frame.
@@ -74,19 +70,14 @@ pub fn fuzz_frame(data: &[u8]) {
     match PerformativeCode::read(&mut reader) {
         Ok(PerformativeCode::Transfer) => same(&reader, Transfer::read, Transfer::decode_fields),
         Ok(PerformativeCode::Flow) => same(&reader, Flow::read, Flow::decode_fields),
-        Ok(PerformativeCode::Disposition) => {
-            same(&reader, Disposition::read, Disposition::decode_fields)
-        }
+        Ok(PerformativeCode::Disposition) => same(&reader, Disposition::read, Disposition::decode_fields),
         _ => {}
     }
     if let Ok((performative, payload)) = Performative::decode(&block, header.body_range(0)) {
         assert_eq!(payload.end, header.size, "payload ends with the frame");
         let bytes = Bytes::from(performative.encoded());
         assert_eq!(bytes.len(), performative.encoded_len());
-        assert_eq!(
-            Performative::decode(&bytes, 0..bytes.len()),
-            Ok((performative, bytes.len()..bytes.len()))
-        );
+        assert_eq!(Performative::decode(&bytes, 0..bytes.len()), Ok((performative, bytes.len()..bytes.len())));
     }
 }
 
@@ -98,18 +89,11 @@ pub fn fuzz_value(data: &[u8]) {
     let mut reader = Reader::new(&block);
     if let Ok(value) = Value::decode(&mut reader) {
         assert!(raw.is_ok(), "a value that is not well-formed");
-        assert_eq!(
-            reader.pos(),
-            raw_reader.pos(),
-            "value and its skip end at different bytes"
-        );
+        assert_eq!(reader.pos(), raw_reader.pos(), "value and its skip end at different bytes");
         round_trip(&value);
     }
     if let Ok(raw) = raw {
-        assert_eq!(
-            raw.as_bytes(),
-            data.get(..raw_reader.pos()).unwrap_or_default()
-        );
+        assert_eq!(raw.as_bytes(), data.get(..raw_reader.pos()).unwrap_or_default());
         round_trip(&raw);
     }
     try_one::<DeliveryState>(&block);
@@ -117,10 +101,7 @@ pub fn fuzz_value(data: &[u8]) {
     try_one::<TargetTerminus>(&block);
     try_one::<Symbols>(&block);
     if let Ok(fields) = Fields::decode(&mut Reader::new(&block)) {
-        let entries: usize = fields
-            .iter()
-            .map(|(key, value)| key.as_bytes().len() + value.as_bytes().len())
-            .sum();
+        let entries: usize = fields.iter().map(|(key, value)| key.as_bytes().len() + value.as_bytes().len()).sum();
         assert!(entries <= fields.raw().as_bytes().len());
         round_trip(&fields);
     }
@@ -131,9 +112,7 @@ fn scan(message: &[u8], step: usize) -> Result<Head, DecodeError> {
     let mut end = 0;
     while end < message.len() {
         end = (end + step).min(message.len());
-        if cursor.advance(message.get(..end).unwrap_or_default(), end == message.len())?
-            == Progress::Done
-        {
+        if cursor.advance(message.get(..end).unwrap_or_default(), end == message.len())? == Progress::Done {
             return Ok(*cursor.head());
         }
     }
@@ -145,11 +124,7 @@ pub fn fuzz_message(data: &[u8]) {
     let whole = scan(data, usize::MAX / 2);
     for step in [1, 7] {
         let split = scan(data, step);
-        assert_eq!(
-            whole.is_ok(),
-            split.is_ok(),
-            "a split message is judged differently"
-        );
+        assert_eq!(whole.is_ok(), split.is_ok(), "a split message is judged differently");
         if let (Ok(whole), Ok(split)) = (&whole, &split) {
             assert_eq!(whole, split, "a split message has another head");
         }
@@ -157,11 +132,7 @@ pub fn fuzz_message(data: &[u8]) {
     if let Ok(head) = &whole {
         let _ = (head.read_header(data), head.read_properties(data).to());
         if let (Ok(header), Ok(priority)) = (head.read_header(data), head.priority(data)) {
-            assert_eq!(
-                header.priority.min(9),
-                priority,
-                "the short way to the priority"
-            );
+            assert_eq!(header.priority.min(9), priority, "the short way to the priority");
         }
     }
     let mut end = 0;

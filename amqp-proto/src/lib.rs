@@ -26,21 +26,19 @@ mod terminus;
 mod text;
 pub mod value;
 
-pub use codec::{
-    Decimal32, Decimal64, Decimal128, Decode, Encode, MAX_DEPTH, Reader, Timestamp, Uuid,
-};
+pub use codec::{Decimal32, Decimal64, Decimal128, Decode, Encode, MAX_DEPTH, Reader, Timestamp, Uuid};
 pub use connection::Connection;
 pub use decode_error::DecodeError;
 pub use delivery_state::{ACCEPTED, DeliveryState, MODIFIED, RECEIVED, REJECTED, RELEASED};
 pub use link::{Payload, SendHead, Sent};
 pub use performative::{
-    Attach, Begin, Close, DeliveryTag, Detach, Disposition, End, Error, Flow, Open, Performative,
-    PerformativeCode, ReceiverSettleMode, Role, SenderSettleMode, Transfer,
+    Attach, Begin, Close, DeliveryTag, Detach, Disposition, End, Error, Flow, Open, Performative, PerformativeCode,
+    ReceiverSettleMode, Role, SenderSettleMode, Transfer,
 };
 pub use raw::{Address, Fields, FieldsIter, Raw, Symbols};
 pub use terminus::{
-    Coordinator, EXPIRY_CONNECTION_CLOSE, EXPIRY_LINK_DETACH, EXPIRY_NEVER, EXPIRY_SESSION_END,
-    Source, SourceTerminus, Target, TargetTerminus, TerminusDurability,
+    Coordinator, EXPIRY_CONNECTION_CLOSE, EXPIRY_LINK_DETACH, EXPIRY_NEVER, EXPIRY_SESSION_END, Source, SourceTerminus,
+    Target, TargetTerminus, TerminusDurability,
 };
 pub use text::{Str, Symbol};
 pub use value::{Array, Kind, Value};

@@ -14,8 +14,7 @@ pub use restricted::{ReceiverSettleMode, Role, SenderSettleMode};
 pub use tag::DeliveryTag;
 
 use crate::{
-    DecodeError, DeliveryState, Encode, Fields, Reader, SourceTerminus, Str, Symbol, Symbols,
-    TargetTerminus,
+    DecodeError, DeliveryState, Encode, Fields, Reader, SourceTerminus, Str, Symbol, Symbols, TargetTerminus,
     codec::code,
     composite::{composite, unknown_descriptor},
 };
@@ -203,11 +202,7 @@ impl Eq for Error {}
 impl Error {
     /// An error of one of [`crate::condition`].
     pub fn new(condition: &'static str, description: impl Into<Str>) -> Self {
-        Self {
-            condition: Symbol::from_static(condition),
-            description: Some(description.into()),
-            info: None,
-        }
+        Self { condition: Symbol::from_static(condition), description: Some(description.into()), info: None }
     }
 
     /// A copy that does not keep the frame's block alive.
@@ -340,15 +335,10 @@ impl Performative {
         let performative = match code {
             PerformativeCode::Transfer => {
                 let transfer = Transfer::read(&mut reader)?;
-                return Ok((
-                    Self::Transfer(Box::new(transfer)),
-                    reader.pos()..reader.end(),
-                ));
+                return Ok((Self::Transfer(Box::new(transfer)), reader.pos()..reader.end()));
             }
             PerformativeCode::Flow => Self::Flow(Box::new(Flow::read(&mut reader)?)),
-            PerformativeCode::Disposition => {
-                Self::Disposition(Box::new(Disposition::read(&mut reader)?))
-            }
+            PerformativeCode::Disposition => Self::Disposition(Box::new(Disposition::read(&mut reader)?)),
             _ => {
                 let fields = reader.pos()..reader.end();
                 let own = Bytes::copy_from_slice(reader.rest());
@@ -369,12 +359,8 @@ impl Performative {
             PerformativeCode::Begin => Self::Begin(Box::new(Begin::decode_fields(reader)?)),
             PerformativeCode::Attach => Self::Attach(Box::new(Attach::decode_fields(reader)?)),
             PerformativeCode::Flow => Self::Flow(Box::new(Flow::decode_fields(reader)?)),
-            PerformativeCode::Transfer => {
-                Self::Transfer(Box::new(Transfer::decode_fields(reader)?))
-            }
-            PerformativeCode::Disposition => {
-                Self::Disposition(Box::new(Disposition::decode_fields(reader)?))
-            }
+            PerformativeCode::Transfer => Self::Transfer(Box::new(Transfer::decode_fields(reader)?)),
+            PerformativeCode::Disposition => Self::Disposition(Box::new(Disposition::decode_fields(reader)?)),
             PerformativeCode::Detach => Self::Detach(Box::new(Detach::decode_fields(reader)?)),
             PerformativeCode::End => Self::End(Box::new(End::decode_fields(reader)?)),
             PerformativeCode::Close => Self::Close(Box::new(Close::decode_fields(reader)?)),

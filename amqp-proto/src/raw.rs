@@ -131,10 +131,7 @@ pub struct Fields(Raw);
 impl Fields {
     /// Encodes entries.
     pub fn from_entries<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
-        let entries = entries
-            .into_iter()
-            .map(|(key, value)| (Value::Symbol(Symbol::from(key)), value))
-            .collect();
+        let entries = entries.into_iter().map(|(key, value)| (Value::Symbol(Symbol::from(key)), value)).collect();
         Self(Raw::encode_of(&Value::Map(entries)))
     }
 
@@ -150,18 +147,13 @@ impl Fields {
 
     /// Keys and values in the order of the wire.
     pub fn iter(&self) -> FieldsIter<'_> {
-        let reader = Reader::new(self.0.bytes())
-            .map()
-            .ok()
-            .map(|(reader, _)| reader);
+        let reader = Reader::new(self.0.bytes()).map().ok().map(|(reader, _)| reader);
         FieldsIter { reader }
     }
 
     /// The value of a key, given as text whether it is a symbol or a string.
     pub fn get(&self, key: &str) -> Option<Raw> {
-        self.iter()
-            .find(|(k, _)| key_is(k, key))
-            .map(|(_, value)| value)
+        self.iter().find(|(k, _)| key_is(k, key)).map(|(_, value)| value)
     }
 
     /// True if there is no entry.
@@ -172,8 +164,9 @@ impl Fields {
 
 fn key_is(key: &Raw, text: &str) -> bool {
     match key.as_bytes() {
-        [code::SYMBOL8 | code::STRING8, _, name @ ..]
-        | [code::SYMBOL32 | code::STRING32, _, _, _, _, name @ ..] => name == text.as_bytes(),
+        [code::SYMBOL8 | code::STRING8, _, name @ ..] | [code::SYMBOL32 | code::STRING32, _, _, _, _, name @ ..] => {
+            name == text.as_bytes()
+        }
         _ => false,
     }
 }
@@ -182,11 +175,7 @@ impl Decode for Fields {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.peek()? {
             code::MAP8 | code::MAP32 => Raw::decode(reader).map(Self),
-            code => Err(DecodeError::UnexpectedType {
-                code,
-                at: reader.pos(),
-                expected: "a map",
-            }),
+            code => Err(DecodeError::UnexpectedType { code, at: reader.pos(), expected: "a map" }),
         }
     }
 }
@@ -269,11 +258,7 @@ impl Decode for Symbols {
             code::SYMBOL8 | code::SYMBOL32 => return Ok(Self(vec![Symbol::decode(reader)?])),
             code::ARRAY8 | code::ARRAY32 => {}
             code => {
-                return Err(DecodeError::UnexpectedType {
-                    code,
-                    at,
-                    expected: "a symbol or an array of symbols",
-                });
+                return Err(DecodeError::UnexpectedType { code, at, expected: "a symbol or an array of symbols" });
             }
         }
         // Sizes and the count were checked against the bytes when this returns.
@@ -305,16 +290,9 @@ impl Decode for Symbols {
         };
         let mut symbols = Vec::with_capacity(count as usize);
         for _ in 0..count {
-            let len = if wide {
-                inner.len32()?
-            } else {
-                usize::from(inner.u8()?)
-            };
+            let len = if wide { inner.len32()? } else { usize::from(inner.u8()?) };
             let start = at + inner.pos();
-            symbols.push(
-                Symbol::from_bytes(inner.take_bytes(len)?)
-                    .ok_or(DecodeError::NotAscii { at: start })?,
-            );
+            symbols.push(Symbol::from_bytes(inner.take_bytes(len)?).ok_or(DecodeError::NotAscii { at: start })?);
         }
         Ok(Self(symbols))
     }
@@ -322,11 +300,7 @@ impl Decode for Symbols {
 impl Encode for Symbols {
     fn encoded_len(&self) -> usize {
         let size = 1 + self.content_len();
-        if size < 255 && self.0.len() <= 255 {
-            3 + size
-        } else {
-            9 + size
-        }
+        if size < 255 && self.0.len() <= 255 { 3 + size } else { 9 + size }
     }
     fn encode<B: BufMut>(&self, out: &mut B) {
         let size = 1 + self.content_len();

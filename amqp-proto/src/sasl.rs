@@ -126,13 +126,9 @@ impl SaslFrame {
         let mut reader = Reader::new(&own);
         let at = reader.pos();
         let frame = match reader.descriptor(code_of)? {
-            Some(SaslMechanisms::CODE) => {
-                Self::Mechanisms(SaslMechanisms::decode_fields(&mut reader)?)
-            }
+            Some(SaslMechanisms::CODE) => Self::Mechanisms(SaslMechanisms::decode_fields(&mut reader)?),
             Some(SaslInit::CODE) => Self::Init(SaslInit::decode_fields(&mut reader)?),
-            Some(SaslChallenge::CODE) => {
-                Self::Challenge(SaslChallenge::decode_fields(&mut reader)?)
-            }
+            Some(SaslChallenge::CODE) => Self::Challenge(SaslChallenge::decode_fields(&mut reader)?),
             Some(SaslResponse::CODE) => Self::Response(SaslResponse::decode_fields(&mut reader)?),
             Some(SaslOutcome::CODE) => Self::Outcome(SaslOutcome::decode_fields(&mut reader)?),
             Some(other) => {

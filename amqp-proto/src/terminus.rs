@@ -168,11 +168,7 @@ fn target_code(name: &[u8]) -> Option<u64> {
 
 /// An extension terminus: any described value.
 fn other(reader: &mut Reader<'_>, expected: &'static str) -> Result<Raw, DecodeError> {
-    if reader.peek()? == code::DESCRIBED {
-        Raw::decode(reader)
-    } else {
-        Err(unknown_descriptor(reader, expected))
-    }
+    if reader.peek()? == code::DESCRIBED { Raw::decode(reader) } else { Err(unknown_descriptor(reader, expected)) }
 }
 
 impl Decode for SourceTerminus {

@@ -18,16 +18,10 @@ use crate::{Decode, DecodeError, Reader};
 
 /// Bytes written as hexadecimal digits; blanks are for the reader.
 pub(crate) fn hex(text: &str) -> Bytes {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_digit(16).expect("hexadecimal digit") as u8)
-        .collect();
+    let digits: Vec<u8> =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).expect("hexadecimal digit") as u8).collect();
     assert!(digits.len().is_multiple_of(2), "odd number of digits");
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 /// Reads bytes that are one `T`.

@@ -137,10 +137,6 @@ impl From<&str> for Symbol {
         if text.is_ascii() {
             return Self(Bytes::copy_from_slice(text.as_bytes()));
         }
-        Self(
-            text.chars()
-                .map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'?'))
-                .collect(),
-        )
+        Self(text.chars().map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'?')).collect())
     }
 }

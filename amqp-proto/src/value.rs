@@ -119,10 +119,7 @@ impl Value {
 
     /// The value of a key of a map, given as text whether it is a symbol or a string.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.as_map()?
-            .iter()
-            .find(|(k, _)| k.as_str() == Some(key))
-            .map(|(_, value)| value)
+        self.as_map()?.iter().find(|(k, _)| k.as_str() == Some(key)).map(|(_, value)| value)
     }
 
     /// True if this is null.

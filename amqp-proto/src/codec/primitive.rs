@@ -6,11 +6,7 @@ use super::{Decode, Encode, Reader, code};
 use crate::{DecodeError, Str, Symbol};
 
 fn unexpected<T>(code: u8, reader: &Reader<'_>, expected: &'static str) -> Result<T, DecodeError> {
-    Err(DecodeError::UnexpectedType {
-        code,
-        at: reader.pos().saturating_sub(1),
-        expected,
-    })
+    Err(DecodeError::UnexpectedType { code, at: reader.pos().saturating_sub(1), expected })
 }
 
 impl Decode for bool {
@@ -22,10 +18,7 @@ impl Decode for bool {
             code::BOOLEAN => match reader.u8()? {
                 0 => Ok(false),
                 1 => Ok(true),
-                _ => Err(DecodeError::InvalidValue {
-                    at: reader.pos() - 1,
-                    expected: "boolean",
-                }),
+                _ => Err(DecodeError::InvalidValue { at: reader.pos() - 1, expected: "boolean" }),
             },
             code => unexpected(code, reader, "a boolean"),
         }
@@ -156,12 +149,8 @@ impl Decode for char {
         match reader.u8()? {
             code::CHAR => {
                 let at = reader.pos();
-                Self::from_u32(u32::from_be_bytes(reader.array()?)).ok_or(
-                    DecodeError::InvalidValue {
-                        at,
-                        expected: "char",
-                    },
-                )
+                Self::from_u32(u32::from_be_bytes(reader.array()?))
+                    .ok_or(DecodeError::InvalidValue { at, expected: "char" })
             }
             code => unexpected(code, reader, "a char"),
         }
@@ -237,12 +226,7 @@ impl Encode for Timestamp {
 }
 
 /// Takes length and bytes of a variable-width value.
-fn variable(
-    reader: &mut Reader<'_>,
-    narrow: u8,
-    wide: u8,
-    what: &'static str,
-) -> Result<Bytes, DecodeError> {
+fn variable(reader: &mut Reader<'_>, narrow: u8, wide: u8, what: &'static str) -> Result<Bytes, DecodeError> {
     let len = match reader.u8()? {
         code if code == narrow => usize::from(reader.u8()?),
         code if code == wide => reader.len32()?,

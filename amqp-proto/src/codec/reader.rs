@@ -20,40 +20,24 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads a whole block.
     pub fn new(block: &'a Bytes) -> Self {
-        Self {
-            block: Some(block),
-            buf: block,
-            pos: 0,
-        }
+        Self { block: Some(block), buf: block, pos: 0 }
     }
 
     /// Reads bytes that are in no block: what is kept of them is copied.
     pub fn of_slice(bytes: &'a [u8]) -> Self {
-        Self {
-            block: None,
-            buf: bytes,
-            pos: 0,
-        }
+        Self { block: None, buf: bytes, pos: 0 }
     }
 
     /// Reads `range` of a block; what lies outside the block is left out.
     #[inline]
     pub fn part(block: &'a Bytes, range: Range<usize>) -> Self {
         let buf = block.get(..range.end).unwrap_or(block);
-        Self {
-            block: Some(block),
-            buf,
-            pos: range.start.min(buf.len()),
-        }
+        Self { block: Some(block), buf, pos: range.start.min(buf.len()) }
     }
 
     /// The same bytes up to `end`.
     pub(crate) fn until(&self, end: usize) -> Self {
-        Self {
-            block: self.block,
-            buf: self.buf.get(..end).unwrap_or(self.buf),
-            pos: self.pos,
-        }
+        Self { block: self.block, buf: self.buf.get(..end).unwrap_or(self.buf), pos: self.pos }
     }
 
     /// Goes to an offset within the part.
@@ -97,13 +81,7 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Truncated`] if nothing is left.
     #[inline]
     pub fn peek(&self) -> Result<u8, DecodeError> {
-        self.buf
-            .get(self.pos)
-            .copied()
-            .ok_or(DecodeError::Truncated {
-                at: self.pos,
-                missing: 1,
-            })
+        self.buf.get(self.pos).copied().ok_or(DecodeError::Truncated { at: self.pos, missing: 1 })
     }
 
     /// Takes a byte.
@@ -183,14 +161,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::TrailingBytes`].
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::TrailingBytes {
-                at: self.pos,
-                count: self.remaining(),
-            })
-        }
+        if self.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes { at: self.pos, count: self.remaining() }) }
     }
 
     /// Takes the descriptor of a described value: `Ok(None)` if the next value is not described or its descriptor is neither
@@ -198,10 +169,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes are malformed.
-    pub fn descriptor(
-        &mut self,
-        names: impl Fn(&[u8]) -> Option<u64>,
-    ) -> Result<Option<u64>, DecodeError> {
+    pub fn descriptor(&mut self, names: impl Fn(&[u8]) -> Option<u64>) -> Result<Option<u64>, DecodeError> {
         let start = self.pos;
         if self.peek()? != code::DESCRIBED {
             return Ok(None);
@@ -237,11 +205,7 @@ impl<'a> Reader<'a> {
         let (size, count, width) = match self.u8()? {
             code::LIST0 => {
                 return Ok((
-                    Self {
-                        block: self.block,
-                        buf: self.buf.get(..self.pos).unwrap_or_default(),
-                        pos: self.pos,
-                    },
+                    Self { block: self.block, buf: self.buf.get(..self.pos).unwrap_or_default(), pos: self.pos },
                     0,
                 ));
             }
@@ -254,11 +218,7 @@ impl<'a> Reader<'a> {
                 (size, u32::from_be_bytes(self.array()?), 4)
             }
             code => {
-                return Err(DecodeError::UnexpectedType {
-                    code,
-                    at,
-                    expected: "a list",
-                });
+                return Err(DecodeError::UnexpectedType { code, at, expected: "a list" });
             }
         };
         self.enter(at, size, width, count)
@@ -280,11 +240,7 @@ impl<'a> Reader<'a> {
                 (size, u32::from_be_bytes(self.array()?), 4)
             }
             code => {
-                return Err(DecodeError::UnexpectedType {
-                    code,
-                    at,
-                    expected: "a map",
-                });
+                return Err(DecodeError::UnexpectedType { code, at, expected: "a map" });
             }
         };
         if count % 2 == 1 {
@@ -295,40 +251,19 @@ impl<'a> Reader<'a> {
 
     /// Splits off the `size - width` bytes of a compound value whose count was just read.
     #[inline]
-    fn enter(
-        &mut self,
-        at: usize,
-        size: usize,
-        width: usize,
-        count: u32,
-    ) -> Result<(Self, u32), DecodeError> {
+    fn enter(&mut self, at: usize, size: usize, width: usize, count: u32) -> Result<(Self, u32), DecodeError> {
         let available = self.remaining();
-        let len = size.checked_sub(width).ok_or(DecodeError::Size {
-            size,
-            at,
-            available,
-        })?;
+        let len = size.checked_sub(width).ok_or(DecodeError::Size { size, at, available })?;
         // The size says where the value ends: beyond this reader it may still arrive, unless a container ends here.
         if len > available {
-            return Err(DecodeError::Truncated {
-                at: self.buf.len(),
-                missing: len - available,
-            });
+            return Err(DecodeError::Truncated { at: self.buf.len(), missing: len - available });
         }
         // Every element has a constructor, so a byte at least.
         if count as usize > len {
-            return Err(DecodeError::Count {
-                count: count as usize,
-                at,
-                available: len,
-            });
+            return Err(DecodeError::Count { count: count as usize, at, available: len });
         }
         let end = self.pos + len;
-        let inner = Self {
-            block: self.block,
-            buf: self.buf.get(..end).unwrap_or_default(),
-            pos: self.pos,
-        };
+        let inner = Self { block: self.block, buf: self.buf.get(..end).unwrap_or_default(), pos: self.pos };
         self.pos = end;
         Ok((inner, count))
     }
@@ -340,10 +275,7 @@ impl<'a> Reader<'a> {
     }
 
     fn truncated(&self, len: usize) -> DecodeError {
-        DecodeError::Truncated {
-            at: self.buf.len(),
-            missing: len.saturating_sub(self.remaining()),
-        }
+        DecodeError::Truncated { at: self.buf.len(), missing: len.saturating_sub(self.remaining()) }
     }
 }
 
@@ -361,18 +293,9 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// If there is no list.
-    pub fn open(
-        reader: &mut Reader<'a>,
-        composite: &'static str,
-        section: &'static str,
-    ) -> Result<Self, DecodeError> {
+    pub fn open(reader: &mut Reader<'a>, composite: &'static str, section: &'static str) -> Result<Self, DecodeError> {
         let (reader, left) = reader.list()?;
-        Ok(Self {
-            reader,
-            left,
-            composite,
-            section,
-        })
+        Ok(Self { reader, left, composite, section })
     }
 
     /// The next field, `None` if it is null or the list is too short to have it.
@@ -385,11 +308,7 @@ impl<'a> Fields<'a> {
         }
         self.left -= 1;
         let composite = self.composite;
-        let wrap = |source| DecodeError::Field {
-            composite,
-            field,
-            source: Box::new(source),
-        };
+        let wrap = |source| DecodeError::Field { composite, field, source: Box::new(source) };
         if self.reader.peek().map_err(wrap)? == code::NULL {
             self.reader.pos += 1;
             return Ok(None);
@@ -403,11 +322,7 @@ impl<'a> Fields<'a> {
     /// If it is null, absent or no `T`.
     pub fn required<T: Decode>(&mut self, field: &'static str) -> Result<T, DecodeError> {
         let (composite, section) = (self.composite, self.section);
-        self.optional(field)?.ok_or(DecodeError::MissingField {
-            composite,
-            field,
-            section,
-        })
+        self.optional(field)?.ok_or(DecodeError::MissingField { composite, field, section })
     }
 
     /// Ends the list.
@@ -423,10 +338,7 @@ impl<'a> Fields<'a> {
             self.left -= 1;
             let at = self.reader.pos;
             if self.reader.u8()? != code::NULL {
-                return Err(DecodeError::ExtraField {
-                    composite: self.composite,
-                    at,
-                });
+                return Err(DecodeError::ExtraField { composite: self.composite, at });
             }
         }
         self.reader.finish()

@@ -26,17 +26,7 @@ pub(crate) fn check_one(buf: &[u8], start: usize) -> Result<usize, DecodeError> 
     {
         return scalar(buf, start + 1, byte, start);
     }
-    Walk {
-        buf,
-        stack: [Level {
-            end: 0,
-            left: 0,
-            element: None,
-        }; MAX_DEPTH],
-        depth: 0,
-        pos: start,
-    }
-    .run()
+    Walk { buf, stack: [Level { end: 0, left: 0, element: None }; MAX_DEPTH], depth: 0, pos: start }.run()
 }
 
 struct Walk<'a> {
@@ -49,17 +39,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn run(mut self) -> Result<usize, DecodeError> {
         self.value()?;
-        while let Some(top) = self
-            .depth
-            .checked_sub(1)
-            .and_then(|d| self.stack.get_mut(d))
-        {
+        while let Some(top) = self.depth.checked_sub(1).and_then(|d| self.stack.get_mut(d)) {
             if top.left == 0 {
                 if top.end != usize::MAX && top.end != self.pos {
-                    return Err(DecodeError::TrailingBytes {
-                        at: self.pos,
-                        count: top.end.saturating_sub(self.pos),
-                    });
+                    return Err(DecodeError::TrailingBytes { at: self.pos, count: top.end.saturating_sub(self.pos) });
                 }
                 self.depth -= 1;
                 continue;
@@ -75,35 +58,18 @@ impl Walk<'_> {
 
     /// Where the innermost compound ends.
     fn limit(&self) -> usize {
-        self.stack
-            .iter()
-            .take(self.depth)
-            .rev()
-            .map(|l| l.end)
-            .find(|&end| end != usize::MAX)
-            .unwrap_or(self.buf.len())
+        self.stack.iter().take(self.depth).rev().map(|l| l.end).find(|&end| end != usize::MAX).unwrap_or(self.buf.len())
     }
 
     /// A value with its constructor.
     fn value(&mut self) -> Result<(), DecodeError> {
         let at = self.pos;
         let limit = self.limit();
-        let byte = self
-            .buf
-            .get(..limit)
-            .and_then(|b| b.get(at))
-            .copied()
-            .ok_or(DecodeError::Truncated { at, missing: 1 })?;
+        let byte =
+            self.buf.get(..limit).and_then(|b| b.get(at)).copied().ok_or(DecodeError::Truncated { at, missing: 1 })?;
         self.pos += 1;
         if byte == code::DESCRIBED {
-            return self.push(
-                at,
-                Level {
-                    end: usize::MAX,
-                    left: 2,
-                    element: None,
-                },
-            );
+            return self.push(at, Level { end: usize::MAX, left: 2, element: None });
         }
         self.body(byte, at)
     }
@@ -124,17 +90,10 @@ impl Walk<'_> {
         self.pos += width;
         let available = buf.len().saturating_sub(self.pos);
         if size > available {
-            return Err(DecodeError::Truncated {
-                at: buf.len(),
-                missing: size - available,
-            });
+            return Err(DecodeError::Truncated { at: buf.len(), missing: size - available });
         }
         if size < width {
-            return Err(DecodeError::Size {
-                size,
-                at,
-                available,
-            });
+            return Err(DecodeError::Size { size, at, available });
         }
         let end = self.pos + size;
         let count = number(buf, self.pos, width)?;
@@ -144,23 +103,12 @@ impl Walk<'_> {
             return self.array(at, end, count);
         }
         if count > bytes {
-            return Err(DecodeError::Count {
-                count,
-                at,
-                available: bytes,
-            });
+            return Err(DecodeError::Count { count, at, available: bytes });
         }
         if matches!(byte, code::MAP8 | code::MAP32) && count % 2 == 1 {
             return Err(DecodeError::OddMap { at });
         }
-        self.push(
-            at,
-            Level {
-                end,
-                left: count as u32,
-                element: None,
-            },
-        )
+        self.push(at, Level { end, left: count as u32, element: None })
     }
 
     /// The constructor and elements of an array.
@@ -170,11 +118,7 @@ impl Walk<'_> {
         let mut descriptors = 0;
         let element = loop {
             let byte = self.buf.get(..end).and_then(|b| b.get(self.pos)).copied();
-            let byte = byte.ok_or(DecodeError::Size {
-                size: end - at,
-                at,
-                available: 0,
-            })?;
+            let byte = byte.ok_or(DecodeError::Size { size: end - at, at, available: 0 })?;
             self.pos += 1;
             if byte != code::DESCRIBED {
                 break byte;
@@ -186,10 +130,8 @@ impl Walk<'_> {
             self.pos = scalar_descriptor(self.buf.get(..end).unwrap_or_default(), self.pos)?;
         };
         let available = end - self.pos;
-        let minimum = minimum_width(element).ok_or(DecodeError::UnknownConstructor {
-            code: element,
-            at: self.pos - 1,
-        })?;
+        let minimum =
+            minimum_width(element).ok_or(DecodeError::UnknownConstructor { code: element, at: self.pos - 1 })?;
         if minimum == 0 {
             // Lists without a byte are a level like others, and so is the array.
             let levels = if element == code::LIST0 { 2 } else { 1 };
@@ -198,35 +140,18 @@ impl Walk<'_> {
             }
             // Any count of elements without a byte is well-formed; who expands them has to bound them.
             if available != 0 {
-                return Err(DecodeError::TrailingBytes {
-                    at: self.pos,
-                    count: available,
-                });
+                return Err(DecodeError::TrailingBytes { at: self.pos, count: available });
             }
             return Ok(());
         }
         if count > available / minimum {
-            return Err(DecodeError::Count {
-                count,
-                at,
-                available,
-            });
+            return Err(DecodeError::Count { count, at, available });
         }
-        self.push(
-            at,
-            Level {
-                end,
-                left: count as u32,
-                element: Some(element),
-            },
-        )
+        self.push(at, Level { end, left: count as u32, element: Some(element) })
     }
 
     fn push(&mut self, at: usize, level: Level) -> Result<(), DecodeError> {
-        let slot = self
-            .stack
-            .get_mut(self.depth)
-            .ok_or(DecodeError::TooDeep { at })?;
+        let slot = self.stack.get_mut(self.depth).ok_or(DecodeError::TooDeep { at })?;
         *slot = level;
         self.depth += 1;
         Ok(())
@@ -236,10 +161,7 @@ impl Walk<'_> {
 /// The descriptor in an array's constructor. Only scalars: a compound or described descriptor is legal by the letter of §1.2 but
 /// no specification has one, and refusing it keeps this walk free of recursion.
 fn scalar_descriptor(buf: &[u8], pos: usize) -> Result<usize, DecodeError> {
-    let byte = *buf.get(pos).ok_or(DecodeError::Truncated {
-        at: pos,
-        missing: 1,
-    })?;
+    let byte = *buf.get(pos).ok_or(DecodeError::Truncated { at: pos, missing: 1 })?;
     if byte == code::DESCRIBED || byte >= code::LIST8 {
         return Err(DecodeError::UnexpectedType {
             code: byte,
@@ -289,17 +211,11 @@ fn scalar(buf: &[u8], pos: usize, byte: u8, at: usize) -> Result<usize, DecodeEr
     let (pos, len) = match byte {
         code::BINARY8 | code::STRING8 | code::SYMBOL8 => (pos + 1, number(buf, pos, 1)?),
         code::BINARY32 | code::STRING32 | code::SYMBOL32 => (pos + 4, number(buf, pos, 4)?),
-        _ => (
-            pos,
-            fixed_width(byte).ok_or(DecodeError::UnknownConstructor { code: byte, at })?,
-        ),
+        _ => (pos, fixed_width(byte).ok_or(DecodeError::UnknownConstructor { code: byte, at })?),
     };
     let available = buf.len().saturating_sub(pos);
     if len > available {
-        return Err(DecodeError::Truncated {
-            at: buf.len(),
-            missing: len - available,
-        });
+        return Err(DecodeError::Truncated { at: buf.len(), missing: len - available });
     }
     Ok(pos + len)
 }
@@ -312,10 +228,7 @@ fn number(buf: &[u8], pos: usize, width: usize) -> Result<usize, DecodeError> {
     } else {
         bytes.first_chunk().map(|b| u32::from_be_bytes(*b) as usize)
     };
-    found.ok_or_else(|| DecodeError::Truncated {
-        at: buf.len(),
-        missing: width - bytes.len().min(width),
-    })
+    found.ok_or_else(|| DecodeError::Truncated { at: buf.len(), missing: width - bytes.len().min(width) })
 }
 
 /// Fails unless `pos` is the end of `buf`.
@@ -323,9 +236,6 @@ pub(crate) fn expect_end(buf: &[u8], pos: usize) -> Result<(), DecodeError> {
     if pos == buf.len() {
         Ok(())
     } else {
-        Err(DecodeError::TrailingBytes {
-            at: pos,
-            count: buf.len().saturating_sub(pos),
-        })
+        Err(DecodeError::TrailingBytes { at: pos, count: buf.len().saturating_sub(pos) })
     }
 }

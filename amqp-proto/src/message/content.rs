@@ -36,18 +36,12 @@ pub struct Message {
 impl Message {
     /// A message with one data section.
     pub fn data(data: impl Into<Bytes>) -> Self {
-        Self {
-            body: Body::Data(vec![data.into()]),
-            ..Self::default()
-        }
+        Self { body: Body::Data(vec![data.into()]), ..Self::default() }
     }
 
     /// A message with a value.
     pub fn value(value: impl Into<Value>) -> Self {
-        Self {
-            body: Body::Value(value.into()),
-            ..Self::default()
-        }
+        Self { body: Body::Value(value.into()), ..Self::default() }
     }
 
     /// Sets where it goes.
@@ -68,18 +62,10 @@ impl Message {
             let mut reader = Reader::part(bytes, section.value_range());
             match section.kind {
                 SectionKind::RouterAnnotations => continue,
-                SectionKind::Header => {
-                    message.header = Some(MessageHeader::decode_fields(&mut reader)?)
-                }
-                SectionKind::DeliveryAnnotations => {
-                    message.delivery_annotations = Some(Fields::decode(&mut reader)?)
-                }
-                SectionKind::MessageAnnotations => {
-                    message.message_annotations = Some(Fields::decode(&mut reader)?)
-                }
-                SectionKind::Properties => {
-                    message.properties = Some(Properties::decode_fields(&mut reader)?)
-                }
+                SectionKind::Header => message.header = Some(MessageHeader::decode_fields(&mut reader)?),
+                SectionKind::DeliveryAnnotations => message.delivery_annotations = Some(Fields::decode(&mut reader)?),
+                SectionKind::MessageAnnotations => message.message_annotations = Some(Fields::decode(&mut reader)?),
+                SectionKind::Properties => message.properties = Some(Properties::decode_fields(&mut reader)?),
                 SectionKind::ApplicationProperties => {
                     message.application_properties = Some(Value::decode(&mut reader)?)
                 }
@@ -124,34 +110,10 @@ impl Message {
 /// What stands in front of a data section's `len` bytes: for bodies that are streamed, section by section.
 pub fn data_header(len: u32) -> ([u8; 8], usize) {
     match u8::try_from(len) {
-        Ok(len) => (
-            [
-                code::DESCRIBED,
-                code::SMALL_ULONG,
-                0x75,
-                code::BINARY8,
-                len,
-                0,
-                0,
-                0,
-            ],
-            5,
-        ),
+        Ok(len) => ([code::DESCRIBED, code::SMALL_ULONG, 0x75, code::BINARY8, len, 0, 0, 0], 5),
         Err(_) => {
             let [a, b, c, d] = len.to_be_bytes();
-            (
-                [
-                    code::DESCRIBED,
-                    code::SMALL_ULONG,
-                    0x75,
-                    code::BINARY32,
-                    a,
-                    b,
-                    c,
-                    d,
-                ],
-                8,
-            )
+            ([code::DESCRIBED, code::SMALL_ULONG, 0x75, code::BINARY32, a, b, c, d], 8)
         }
     }
 }
@@ -176,11 +138,7 @@ impl Encode for Items<'_> {
         crate::composite::list_head_len(self.0.len(), size) + size
     }
     fn encode<B: BufMut>(&self, out: &mut B) {
-        crate::composite::put_list_head(
-            out,
-            self.0.len(),
-            self.0.iter().map(Encode::encoded_len).sum(),
-        );
+        crate::composite::put_list_head(out, self.0.len(), self.0.iter().map(Encode::encoded_len).sum());
         self.0.iter().for_each(|item| item.encode(out));
     }
 }
@@ -190,10 +148,7 @@ impl Encode for Message {
         let body = match &self.body {
             Body::Empty => 0,
             Body::Data(sections) => sections.iter().map(section_len).sum(),
-            Body::Sequence(sections) => sections
-                .iter()
-                .map(|items| section_len(&Items(items)))
-                .sum(),
+            Body::Sequence(sections) => sections.iter().map(|items| section_len(&Items(items))).sum(),
             Body::Value(value) => section_len(value),
         };
         self.header.as_ref().map_or(0, Encode::encoded_len)
@@ -223,12 +178,10 @@ impl Encode for Message {
         }
         match &self.body {
             Body::Empty => {}
-            Body::Data(sections) => sections
-                .iter()
-                .for_each(|data| put_section(out, SectionKind::Data, data)),
-            Body::Sequence(sections) => sections
-                .iter()
-                .for_each(|items| put_section(out, SectionKind::Sequence, &Items(items))),
+            Body::Data(sections) => sections.iter().for_each(|data| put_section(out, SectionKind::Data, data)),
+            Body::Sequence(sections) => {
+                sections.iter().for_each(|items| put_section(out, SectionKind::Sequence, &Items(items)))
+            }
             Body::Value(value) => put_section(out, SectionKind::Value, value),
         }
         if let Some(map) = &self.footer {

@@ -43,39 +43,19 @@ impl Head {
     /// If the header is malformed.
     #[inline]
     pub fn priority(&self, message: &[u8]) -> Result<u8, DecodeError> {
-        let value = self
-            .header
-            .and_then(|section| message.get(section.value_range()))
-            .unwrap_or_default();
+        let value = self.header.and_then(|section| message.get(section.value_range())).unwrap_or_default();
         Ok(match *value {
             [] | [code::LIST0] | [code::LIST8, _, 0 | 1, ..] => 4,
             // Durable or not, then the priority: what nearly every header looks like.
-            [
-                code::LIST8,
-                _,
-                _,
-                code::TRUE | code::FALSE | code::NULL,
-                code::NULL,
-                ..,
-            ] => 4,
-            [
-                code::LIST8,
-                _,
-                _,
-                code::TRUE | code::FALSE | code::NULL,
-                code::UBYTE,
-                priority,
-                ..,
-            ] => priority.min(9),
+            [code::LIST8, _, _, code::TRUE | code::FALSE | code::NULL, code::NULL, ..] => 4,
+            [code::LIST8, _, _, code::TRUE | code::FALSE | code::NULL, code::UBYTE, priority, ..] => priority.min(9),
             _ => self.read_header(message)?.priority.min(9),
         })
     }
 
     /// The properties of a message, unread.
     pub fn read_properties<'a>(&self, message: &'a [u8]) -> PropertiesView<'a> {
-        let value = self
-            .properties
-            .and_then(|section| message.get(section.value_range()));
+        let value = self.properties.and_then(|section| message.get(section.value_range()));
         PropertiesView::new(value.unwrap_or_default())
     }
 }
@@ -103,12 +83,7 @@ pub struct HeadCursor {
 impl HeadCursor {
     /// A scan that refuses heads of more than `limit` bytes, see [`super::MAX_HEAD`].
     pub fn new(limit: usize) -> Self {
-        Self {
-            head: Head::default(),
-            previous: None,
-            limit,
-            done: false,
-        }
+        Self { head: Head::default(), previous: None, limit, done: false }
     }
 
     /// What was found so far.
@@ -163,17 +138,9 @@ impl HeadCursor {
             return Err(DecodeError::HeadTooLarge { limit: self.limit });
         }
         if end > message.len() {
-            return Err(DecodeError::Truncated {
-                at: message.len(),
-                missing: end - message.len(),
-            });
+            return Err(DecodeError::Truncated { at: message.len(), missing: end - message.len() });
         }
-        *slot = Some(Section {
-            kind,
-            start,
-            value,
-            end,
-        });
+        *slot = Some(Section { kind, start, value, end });
         self.head.rest = end;
         self.previous = Some(kind);
         self.done = kind == SectionKind::Properties;

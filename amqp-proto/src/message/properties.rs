@@ -124,10 +124,7 @@ impl<'a> PropertiesView<'a> {
         }
         let start = fields.pos();
         let end = check_one(self.list.get(..fields.end()).unwrap_or_default(), start)?;
-        Ok(self
-            .list
-            .get(start..end)
-            .filter(|value| *value != [code::NULL]))
+        Ok(self.list.get(start..end).filter(|value| *value != [code::NULL]))
     }
 
     /// Bytes of a string field.
@@ -135,25 +132,15 @@ impl<'a> PropertiesView<'a> {
         let Some(value) = self.field(index)? else {
             return Ok(None);
         };
-        let wrap = |source| DecodeError::Field {
-            composite: "properties",
-            field,
-            source: Box::new(source),
-        };
+        let wrap = |source| DecodeError::Field { composite: "properties", field, source: Box::new(source) };
         let bytes = match value {
             [code::STRING8, _, text @ ..] | [code::STRING32, _, _, _, _, text @ ..] => text,
             [code, ..] => {
-                return Err(wrap(DecodeError::UnexpectedType {
-                    code: *code,
-                    at: 0,
-                    expected: "a string",
-                }));
+                return Err(wrap(DecodeError::UnexpectedType { code: *code, at: 0, expected: "a string" }));
             }
             [] => return Ok(None),
         };
-        std::str::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| wrap(DecodeError::NotUtf8 { at: 0 }))
+        std::str::from_utf8(bytes).map(Some).map_err(|_| wrap(DecodeError::NotUtf8 { at: 0 }))
     }
 
     /// Where the message goes.

@@ -162,10 +162,7 @@ pub(super) fn section_kind(
         return Err(unknown_descriptor(&reader, "a message section"));
     };
     if previous.is_some_and(|previous| !previous.allows(kind)) {
-        return Err(DecodeError::SectionOrder {
-            section: kind.name(),
-            at: pos,
-        });
+        return Err(DecodeError::SectionOrder { section: kind.name(), at: pos });
     }
     Ok((kind, reader.pos()))
 }
@@ -173,18 +170,13 @@ pub(super) fn section_kind(
 /// End of the value at `pos`, from its size: its content is not walked, except that of an amqp-value, which can be of any type.
 ///
 /// The end may lie beyond `bytes`.
-pub(super) fn section_end(
-    bytes: &[u8],
-    pos: usize,
-    kind: SectionKind,
-) -> Result<usize, DecodeError> {
+pub(super) fn section_end(bytes: &[u8], pos: usize, kind: SectionKind) -> Result<usize, DecodeError> {
     let mut reader = Reader::of_slice(bytes);
     reader.seek(pos);
     let expected = match kind {
-        SectionKind::RouterAnnotations
-        | SectionKind::Header
-        | SectionKind::Properties
-        | SectionKind::Sequence => "a list",
+        SectionKind::RouterAnnotations | SectionKind::Header | SectionKind::Properties | SectionKind::Sequence => {
+            "a list"
+        }
         SectionKind::Data => "a binary",
         SectionKind::Value => return check_one(bytes, pos),
         _ => "a map",
@@ -192,18 +184,10 @@ pub(super) fn section_end(
     let constructor = reader.u8()?;
     let size = match (expected, constructor) {
         ("a list", code::LIST0) => 0,
-        ("a list", code::LIST8) | ("a map", code::MAP8) | ("a binary", code::BINARY8) => {
-            usize::from(reader.u8()?)
-        }
-        ("a list", code::LIST32) | ("a map", code::MAP32) | ("a binary", code::BINARY32) => {
-            reader.len32()?
-        }
+        ("a list", code::LIST8) | ("a map", code::MAP8) | ("a binary", code::BINARY8) => usize::from(reader.u8()?),
+        ("a list", code::LIST32) | ("a map", code::MAP32) | ("a binary", code::BINARY32) => reader.len32()?,
         _ => {
-            return Err(DecodeError::UnexpectedType {
-                code: constructor,
-                at: pos,
-                expected,
-            });
+            return Err(DecodeError::UnexpectedType { code: constructor, at: pos, expected });
         }
     };
     Ok(reader.pos().saturating_add(size))
@@ -220,11 +204,7 @@ pub struct Sections<'a> {
 impl<'a> Sections<'a> {
     /// Walks a message.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            pos: 0,
-            previous: None,
-        }
+        Self { bytes, pos: 0, previous: None }
     }
 
     fn step(&mut self) -> Result<Section, DecodeError> {
@@ -232,19 +212,11 @@ impl<'a> Sections<'a> {
         let (kind, value) = section_kind(self.bytes, start, self.previous)?;
         let end = section_end(self.bytes, value, kind)?;
         if end > self.bytes.len() {
-            return Err(DecodeError::Truncated {
-                at: self.bytes.len(),
-                missing: end - self.bytes.len(),
-            });
+            return Err(DecodeError::Truncated { at: self.bytes.len(), missing: end - self.bytes.len() });
         }
         self.pos = end;
         self.previous = Some(kind);
-        Ok(Section {
-            kind,
-            start,
-            value,
-            end,
-        })
+        Ok(Section { kind, start, value, end })
     }
 }
 

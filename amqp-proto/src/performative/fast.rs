@@ -7,10 +7,7 @@
 
 use bytes::BufMut;
 
-use crate::{
-    DecodeError, DeliveryState, DeliveryTag, Disposition, Flow, Reader, Role, Transfer,
-    codec::code, frame,
-};
+use crate::{DecodeError, DeliveryState, DeliveryTag, Disposition, Flow, Reader, Role, Transfer, codec::code, frame};
 
 /// Fields that are left of a list whose whole bytes are there.
 struct List<'a> {
@@ -25,23 +22,11 @@ impl<'a> List<'a> {
         match *bytes {
             [code::LIST8, size, count, ref rest @ ..] => {
                 let body = usize::from(size).checked_sub(1)?;
-                Some((
-                    Self {
-                        bytes: rest.get(..body)?,
-                        left: count.into(),
-                    },
-                    3 + body,
-                ))
+                Some((Self { bytes: rest.get(..body)?, left: count.into() }, 3 + body))
             }
             [code::LIST32, a, b, c, d, e, f, g, h, ref rest @ ..] => {
                 let body = (u32::from_be_bytes([a, b, c, d]) as usize).checked_sub(4)?;
-                Some((
-                    Self {
-                        bytes: rest.get(..body)?,
-                        left: u32::from_be_bytes([e, f, g, h]) as usize,
-                    },
-                    9 + body,
-                ))
+                Some((Self { bytes: rest.get(..body)?, left: u32::from_be_bytes([e, f, g, h]) as usize }, 9 + body))
             }
             _ => None,
         }
@@ -65,10 +50,7 @@ impl<'a> List<'a> {
 
     /// A field; the outer `None` gives the frame to the table's decoder.
     #[inline(always)]
-    fn field<T>(
-        &mut self,
-        read: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>,
-    ) -> Option<Option<T>> {
+    fn field<T>(&mut self, read: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<Option<T>> {
         if self.null() {
             return Some(None);
         }
@@ -82,9 +64,7 @@ impl<'a> List<'a> {
         self.field(|bytes| match *bytes {
             [code::SMALL_UINT, n, ref rest @ ..] => Some((n.into(), rest)),
             [code::UINT0, ref rest @ ..] => Some((0, rest)),
-            [code::UINT, a, b, c, d, ref rest @ ..] => {
-                Some((u32::from_be_bytes([a, b, c, d]), rest))
-            }
+            [code::UINT, a, b, c, d, ref rest @ ..] => Some((u32::from_be_bytes([a, b, c, d]), rest)),
             _ => None,
         })
     }
@@ -122,20 +102,12 @@ impl<'a> List<'a> {
     #[inline(always)]
     fn state(&mut self) -> Option<Option<DeliveryState>> {
         self.field(|bytes| match *bytes {
-            [
-                code::DESCRIBED,
-                code::SMALL_ULONG,
-                0x24,
-                code::LIST0,
-                ref rest @ ..,
-            ] => Some((DeliveryState::Accepted, rest)),
-            [
-                code::DESCRIBED,
-                code::SMALL_ULONG,
-                0x26,
-                code::LIST0,
-                ref rest @ ..,
-            ] => Some((DeliveryState::Released, rest)),
+            [code::DESCRIBED, code::SMALL_ULONG, 0x24, code::LIST0, ref rest @ ..] => {
+                Some((DeliveryState::Accepted, rest))
+            }
+            [code::DESCRIBED, code::SMALL_ULONG, 0x26, code::LIST0, ref rest @ ..] => {
+                Some((DeliveryState::Released, rest))
+            }
             _ => None,
         })
     }
@@ -221,12 +193,7 @@ read! { Transfer transfer Flow flow Disposition disposition }
 
 /// Writes frame header and transfer for a payload of `payload_len` bytes, which the caller writes behind it.
 #[inline]
-pub fn write_transfer<B: BufMut>(
-    out: &mut B,
-    channel: u16,
-    transfer: &Transfer,
-    payload_len: usize,
-) {
+pub fn write_transfer<B: BufMut>(out: &mut B, channel: u16, transfer: &Transfer, payload_len: usize) {
     frame::write_amqp(out, channel, transfer, payload_len);
 }
 

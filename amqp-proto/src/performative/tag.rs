@@ -25,10 +25,7 @@ impl DeliveryTag {
 
     /// A tag; `None` if it is too long.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut tag = Self {
-            len: u8::try_from(bytes.len()).ok()?,
-            bytes: [0; Self::MAX],
-        };
+        let mut tag = Self { len: u8::try_from(bytes.len()).ok()?, bytes: [0; Self::MAX] };
         tag.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(tag)
     }
@@ -36,10 +33,7 @@ impl DeliveryTag {
     /// A tag of exactly `N` bytes, which the compiler copies without a call; `N` is at most 32.
     #[inline(always)]
     pub(super) fn of_chunk<const N: usize>(bytes: &[u8; N]) -> Self {
-        let mut tag = Self {
-            len: N as u8,
-            bytes: [0; Self::MAX],
-        };
+        let mut tag = Self { len: N as u8, bytes: [0; Self::MAX] };
         if let Some(head) = tag.bytes.first_chunk_mut() {
             *head = *bytes;
         }
@@ -82,23 +76,13 @@ impl Decode for DeliveryTag {
             code::BINARY8 => usize::from(reader.u8()?),
             code::BINARY32 => reader.len32()?,
             code => {
-                return Err(DecodeError::UnexpectedType {
-                    code,
-                    at,
-                    expected: "a binary of up to 32 bytes",
-                });
+                return Err(DecodeError::UnexpectedType { code, at, expected: "a binary of up to 32 bytes" });
             }
         };
         if len > Self::MAX {
-            return Err(DecodeError::InvalidValue {
-                at,
-                expected: "delivery-tag of up to 32 bytes",
-            });
+            return Err(DecodeError::InvalidValue { at, expected: "delivery-tag of up to 32 bytes" });
         }
-        Self::new(reader.take(len)?).ok_or(DecodeError::InvalidValue {
-            at,
-            expected: "delivery-tag",
-        })
+        Self::new(reader.take(len)?).ok_or(DecodeError::InvalidValue { at, expected: "delivery-tag" })
     }
 }
 impl Encode for DeliveryTag {

@@ -5,9 +5,7 @@ use std::{fs, path::Path};
 use crate::fuzz;
 
 fn run(target: &str, function: fn(&[u8])) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files = 0;
     for entry in fs::read_dir(&directory).expect("corpus directory") {
         let path = entry.expect("directory entry").path();

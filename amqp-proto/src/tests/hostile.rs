@@ -3,9 +3,7 @@
 use bytes::Bytes;
 
 use super::{hex, read};
-use crate::{
-    DecodeError, Encode, Fields, MAX_DEPTH, Performative, Raw, SourceTerminus, Symbols, Value, fuzz,
-};
+use crate::{DecodeError, Encode, Fields, MAX_DEPTH, Performative, Raw, SourceTerminus, Symbols, Value, fuzz};
 
 /// `depth` times `front`, whose last four bytes are a size that is filled in, around a null.
 fn nested(front: &[u8], sized: bool, behind: &[u8], depth: usize) -> Bytes {
@@ -13,11 +11,7 @@ fn nested(front: &[u8], sized: bool, behind: &[u8], depth: usize) -> Bytes {
     for _ in 0..depth {
         let mut outer = front.to_vec();
         if sized {
-            outer.extend(
-                u32::try_from(bytes.len() + behind.len())
-                    .expect("size")
-                    .to_be_bytes(),
-            );
+            outer.extend(u32::try_from(bytes.len() + behind.len()).expect("size").to_be_bytes());
         }
         outer.extend(behind);
         outer.extend(&bytes);
@@ -47,14 +41,8 @@ fn depth_is_limited_and_needs_no_stack() {
     }
     for depth in [MAX_DEPTH + 1, 10_000] {
         for bytes in deep(depth) {
-            assert!(matches!(
-                read::<Value>(&bytes),
-                Err(DecodeError::TooDeep { .. })
-            ));
-            assert!(matches!(
-                read::<Raw>(&bytes),
-                Err(DecodeError::TooDeep { .. })
-            ));
+            assert!(matches!(read::<Value>(&bytes), Err(DecodeError::TooDeep { .. })));
+            assert!(matches!(read::<Raw>(&bytes), Err(DecodeError::TooDeep { .. })));
         }
     }
 }
@@ -64,14 +52,8 @@ fn descriptors_nest_to_the_same_limit() {
     // A descriptor that is described, whose descriptor is described...
     let mut bytes = vec![0u8; 10_000];
     bytes.extend([0x40; 10_001]);
-    assert!(matches!(
-        read::<Raw>(&bytes.clone().into()),
-        Err(DecodeError::TooDeep { .. })
-    ));
-    assert!(matches!(
-        read::<Value>(&bytes.into()),
-        Err(DecodeError::TooDeep { .. })
-    ));
+    assert!(matches!(read::<Raw>(&bytes.clone().into()), Err(DecodeError::TooDeep { .. })));
+    assert!(matches!(read::<Value>(&bytes.into()), Err(DecodeError::TooDeep { .. })));
     // An array whose element constructor never ends.
     let mut front = hex("f0 00002714 00000001").to_vec();
     front.extend([0x00, 0x53, 0x01].repeat(10_000));
@@ -106,14 +88,8 @@ fn counts_are_checked_before_anything_is_allocated() {
         "e0 04 03 50 01 02",
         "e0 03 ff a1 00",
     ] {
-        assert!(
-            matches!(read::<Value>(&hex(text)), Err(DecodeError::Count { .. })),
-            "{text}"
-        );
-        assert!(
-            matches!(read::<Raw>(&hex(text)), Err(DecodeError::Count { .. })),
-            "{text}"
-        );
+        assert!(matches!(read::<Value>(&hex(text)), Err(DecodeError::Count { .. })), "{text}");
+        assert!(matches!(read::<Raw>(&hex(text)), Err(DecodeError::Count { .. })), "{text}");
     }
 }
 
@@ -123,64 +99,29 @@ fn elements_without_bytes_are_bounded() {
         let bytes = hex(&format!("f0 00000005 ffffffff {element}"));
         // Kept verbatim it costs nothing.
         assert!(read::<Raw>(&bytes).is_ok());
-        assert!(
-            matches!(read::<Value>(&bytes), Err(DecodeError::Count { .. })),
-            "{element}"
-        );
+        assert!(matches!(read::<Value>(&bytes), Err(DecodeError::Count { .. })), "{element}");
     }
     // The bound is for the whole tree.
     let inner = hex("f0 00000005 00000300 40");
     let mut list = vec![0xd0];
-    list.extend(
-        u32::try_from(4 + inner.len() * 1000)
-            .expect("size")
-            .to_be_bytes(),
-    );
+    list.extend(u32::try_from(4 + inner.len() * 1000).expect("size").to_be_bytes());
     list.extend([0, 0, 3, 0xe8]);
     list.extend(inner.repeat(1000));
-    assert!(matches!(
-        read::<Value>(&list.into()),
-        Err(DecodeError::Count { .. })
-    ));
-    assert!(matches!(
-        read::<Symbols>(&hex("f0 00000005 ffffffff a3")),
-        Err(DecodeError::Count { .. })
-    ));
-    assert!(matches!(
-        read::<Symbols>(&hex("f0 00000005 ffffffff 40")),
-        Err(DecodeError::UnexpectedType { .. })
-    ));
+    assert!(matches!(read::<Value>(&list.into()), Err(DecodeError::Count { .. })));
+    assert!(matches!(read::<Symbols>(&hex("f0 00000005 ffffffff a3")), Err(DecodeError::Count { .. })));
+    assert!(matches!(read::<Symbols>(&hex("f0 00000005 ffffffff 40")), Err(DecodeError::UnexpectedType { .. })));
 }
 
 #[test]
 fn sizes_beyond_the_bytes_are_refused() {
-    for text in [
-        "b0 ffffffff",
-        "b1 ffffffff 61",
-        "d0 ffffffff ffffffff",
-        "f0 ffffffff 00000001 40",
-        "d1 7fffffff 00000000",
-    ] {
-        assert!(
-            read::<Value>(&hex(text)).expect_err(text).is_truncated(),
-            "{text}"
-        );
-        assert!(
-            read::<Raw>(&hex(text)).expect_err(text).is_truncated(),
-            "{text}"
-        );
+    for text in
+        ["b0 ffffffff", "b1 ffffffff 61", "d0 ffffffff ffffffff", "f0 ffffffff 00000001 40", "d1 7fffffff 00000000"]
+    {
+        assert!(read::<Value>(&hex(text)).expect_err(text).is_truncated(), "{text}");
+        assert!(read::<Raw>(&hex(text)).expect_err(text).is_truncated(), "{text}");
     }
-    for text in [
-        "d0 00000003 00000000",
-        "c1 00 00",
-        "e0 01 00",
-        "e0 00 00",
-        "f0 00000004 00000000",
-    ] {
-        assert!(
-            matches!(read::<Raw>(&hex(text)), Err(DecodeError::Size { .. })),
-            "{text}"
-        );
+    for text in ["d0 00000003 00000000", "c1 00 00", "e0 01 00", "e0 00 00", "f0 00000004 00000000"] {
+        assert!(matches!(read::<Raw>(&hex(text)), Err(DecodeError::Size { .. })), "{text}");
     }
 }
 
@@ -188,14 +129,7 @@ fn sizes_beyond_the_bytes_are_refused() {
 fn fields_are_judged_in_their_frames() {
     let open = |fields: &str, count: u8| {
         let fields = hex(fields);
-        let mut bytes = vec![
-            0x00,
-            0x53,
-            0x10,
-            0xc0,
-            u8::try_from(fields.len() + 1).expect("size"),
-            count,
-        ];
+        let mut bytes = vec![0x00, 0x53, 0x10, 0xc0, u8::try_from(fields.len() + 1).expect("size"), count];
         bytes.extend(&fields);
         let bytes = Bytes::from(bytes);
         Performative::decode(&bytes, 0..bytes.len())
@@ -229,9 +163,7 @@ fn noise_in_every_shape() {
     );
     let mut state = 1u64;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
     for _ in 0..30_000 {
@@ -239,23 +171,8 @@ fn noise_in_every_shape() {
         let body: Vec<u8> = (0..len).map(|_| codes[next() % codes.len()]).collect();
         fuzz::fuzz_value(&body);
         fuzz::fuzz_message(&body);
-        let mut frame = vec![
-            0,
-            0,
-            0,
-            u8::try_from(len + 11).expect("short"),
-            2,
-            (next() % 2) as u8,
-            0,
-            0,
-            0,
-            0x53,
-        ];
-        frame.push(if frame[5] == 0 {
-            0x10 + (next() % 9) as u8
-        } else {
-            0x40 + (next() % 5) as u8
-        });
+        let mut frame = vec![0, 0, 0, u8::try_from(len + 11).expect("short"), 2, (next() % 2) as u8, 0, 0, 0, 0x53];
+        frame.push(if frame[5] == 0 { 0x10 + (next() % 9) as u8 } else { 0x40 + (next() % 5) as u8 });
         frame.extend(&body);
         fuzz::fuzz_frame(&frame);
     }

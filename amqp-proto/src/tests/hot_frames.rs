@@ -5,8 +5,8 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::round_trips::damaged;
 use crate::{
-    DecodeError, DeliveryState, DeliveryTag, Disposition, Encode, Error, Flow, Performative,
-    ReceiverSettleMode, Role, Transfer, fuzz,
+    DecodeError, DeliveryState, DeliveryTag, Disposition, Encode, Error, Flow, Performative, ReceiverSettleMode, Role,
+    Transfer, fuzz,
     performative::{write_disposition, write_flow, write_transfer},
 };
 
@@ -19,16 +19,11 @@ fn state() -> impl Strategy<Value = DeliveryState> {
         Just(DeliveryState::Accepted),
         Just(DeliveryState::Released),
         (any::<u32>(), any::<u64>()).prop_map(|(section_number, section_offset)| {
-            DeliveryState::Received {
-                section_number,
-                section_offset,
-            }
+            DeliveryState::Received { section_number, section_offset }
         }),
-        (any::<bool>(), any::<bool>())
-            .prop_map(|(failed, here)| DeliveryState::modified(failed, here)),
-        option::of(".{0,300}").prop_map(|text| DeliveryState::rejected(
-            text.map(|t| Error::new("amqp:internal-error", t)).as_ref()
-        )),
+        (any::<bool>(), any::<bool>()).prop_map(|(failed, here)| DeliveryState::modified(failed, here)),
+        option::of(".{0,300}")
+            .prop_map(|text| DeliveryState::rejected(text.map(|t| Error::new("amqp:internal-error", t)).as_ref())),
     ]
 }
 
@@ -40,36 +35,24 @@ fn transfer() -> impl Strategy<Value = Transfer> {
         option::of(number()),
         option::of(any::<bool>()),
     );
-    let second = (
-        any::<bool>(),
-        option::of(any::<bool>()),
-        option::of(state()),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let second =
+        (any::<bool>(), option::of(any::<bool>()), option::of(state()), any::<bool>(), any::<bool>(), any::<bool>());
     (first, second).prop_map(
-        |(
-            (handle, delivery_id, tag, message_format, settled),
-            (more, second, state, resume, aborted, batchable),
-        )| Transfer {
-            handle,
-            delivery_id,
-            delivery_tag: tag.map(|tag| DeliveryTag::new(&tag).expect("short")),
-            message_format,
-            settled,
-            more,
-            rcv_settle_mode: second.map(|second| {
-                if second {
-                    ReceiverSettleMode::Second
-                } else {
-                    ReceiverSettleMode::First
-                }
-            }),
-            state,
-            resume,
-            aborted,
-            batchable,
+        |((handle, delivery_id, tag, message_format, settled), (more, second, state, resume, aborted, batchable))| {
+            Transfer {
+                handle,
+                delivery_id,
+                delivery_tag: tag.map(|tag| DeliveryTag::new(&tag).expect("short")),
+                message_format,
+                settled,
+                more,
+                rcv_settle_mode: second
+                    .map(|second| if second { ReceiverSettleMode::Second } else { ReceiverSettleMode::First }),
+                state,
+                resume,
+                aborted,
+                batchable,
+            }
         },
     )
 }
@@ -105,28 +88,16 @@ fn flow() -> impl Strategy<Value = Flow> {
 }
 
 fn disposition() -> impl Strategy<Value = Disposition> {
-    (
-        any::<bool>(),
-        number(),
-        option::of(number()),
-        any::<bool>(),
-        option::of(state()),
-        any::<bool>(),
+    (any::<bool>(), number(), option::of(number()), any::<bool>(), option::of(state()), any::<bool>()).prop_map(
+        |(receiver, first, last, settled, state, batchable)| Disposition {
+            role: if receiver { Role::Receiver } else { Role::Sender },
+            first,
+            last,
+            settled,
+            state,
+            batchable,
+        },
     )
-        .prop_map(
-            |(receiver, first, last, settled, state, batchable)| Disposition {
-                role: if receiver {
-                    Role::Receiver
-                } else {
-                    Role::Sender
-                },
-                first,
-                last,
-                settled,
-                state,
-                batchable,
-            },
-        )
 }
 
 fn read(frame: &[u8]) -> Result<Performative, DecodeError> {
@@ -136,32 +107,10 @@ fn read(frame: &[u8]) -> Result<Performative, DecodeError> {
 
 /// Puts fields of a list8 into a list32, with booleans of one byte: what other libraries write.
 fn widened(frame: &[u8]) -> Option<Vec<u8>> {
-    let (&[b0, b1, b2, 0xc0, size, count], fields) = frame.get(8..)?.split_first_chunk::<6>()?
-    else {
+    let (&[b0, b1, b2, 0xc0, size, count], fields) = frame.get(8..)?.split_first_chunk::<6>()? else {
         return None;
     };
-    let mut wide = vec![
-        0,
-        0,
-        0,
-        0,
-        2,
-        0,
-        0,
-        0,
-        b0,
-        b1,
-        b2,
-        0xd0,
-        0,
-        0,
-        0,
-        size.checked_add(3)?,
-        0,
-        0,
-        0,
-        count,
-    ];
+    let mut wide = vec![0, 0, 0, 0, 2, 0, 0, 0, b0, b1, b2, 0xd0, 0, 0, 0, size.checked_add(3)?, 0, 0, 0, count];
     wide.extend(fields);
     let len = u32::try_from(wide.len()).ok()?;
     wide.get_mut(..4)?.copy_from_slice(&len.to_be_bytes());
@@ -224,8 +173,5 @@ fn hot_frames_hold_no_reference_to_the_block() {
     let block = Bytes::from(frame);
     let decoded = Performative::decode(&block, 8..block.len());
     assert!(block.is_unique());
-    assert_eq!(
-        decoded.map(|(p, _)| p),
-        Ok(Performative::Transfer(Box::new(transfer)))
-    );
+    assert_eq!(decoded.map(|(p, _)| p), Ok(Performative::Transfer(Box::new(transfer))));
 }

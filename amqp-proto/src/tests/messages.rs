@@ -7,8 +7,8 @@ use super::{hex, round_trips};
 use crate::{
     DecodeError, Encode, Fields, Raw, Timestamp, Value, fuzz,
     message::{
-        Body, Head, HeadCursor, MAX_HEAD, MediaType, Message, MessageHeader, Progress, Properties,
-        SectionKind, Sections, data_header,
+        Body, Head, HeadCursor, MAX_HEAD, MediaType, Message, MessageHeader, Progress, Properties, SectionKind,
+        Sections, data_header,
     },
 };
 
@@ -39,18 +39,10 @@ fn finds_the_head() {
     assert_eq!(properties.message_id(), Ok(None));
     // The body has not been looked at: it need not be there.
     assert_eq!(scan(&message.slice(..head.rest), false), Ok(Some(head)));
-    let kinds: Vec<_> = Sections::new(&message)
-        .map(|s| s.map(|s| s.kind))
-        .collect::<Result<_, _>>()
-        .expect("legal");
+    let kinds: Vec<_> = Sections::new(&message).map(|s| s.map(|s| s.kind)).collect::<Result<_, _>>().expect("legal");
     assert_eq!(
         kinds,
-        [
-            SectionKind::RouterAnnotations,
-            SectionKind::Header,
-            SectionKind::Properties,
-            SectionKind::Data
-        ]
+        [SectionKind::RouterAnnotations, SectionKind::Header, SectionKind::Properties, SectionKind::Data]
     );
 }
 
@@ -62,10 +54,7 @@ fn needs_more_until_the_properties_are_there() {
         assert_eq!(scan(&message[..len], false), Ok(None), "{len} bytes");
     }
     for len in rest..=message.len() {
-        assert!(
-            scan(&message[..len], false).expect("legal").is_some(),
-            "{len} bytes"
-        );
+        assert!(scan(&message[..len], false).expect("legal").is_some(), "{len} bytes");
     }
     // Said to be complete, it is malformed, except between two sections.
     for len in 1..rest {
@@ -77,16 +66,8 @@ fn needs_more_until_the_properties_are_there() {
 #[test]
 fn messages_without_properties() {
     // The scan ends at the first section that can only follow them.
-    for body in [
-        "00 53 74 c1 01 00",
-        "00 53 75 a0 00",
-        "00 53 76 45",
-        "00 53 77 40",
-        "00 53 78 c1 01 00",
-    ] {
-        let head = scan(&hex(body)[..3], false)
-            .expect("legal")
-            .expect("decided by the descriptor");
+    for body in ["00 53 74 c1 01 00", "00 53 75 a0 00", "00 53 76 45", "00 53 77 40", "00 53 78 c1 01 00"] {
+        let head = scan(&hex(body)[..3], false).expect("legal").expect("decided by the descriptor");
         assert_eq!(head, Head::default());
         assert_eq!(head.read_properties(&[]).to(), Ok(None));
     }
@@ -128,23 +109,10 @@ fn sections_in_wrong_order_or_of_wrong_types() {
         "00 53 78 c1 01 00 00 53 77 40",
     ] {
         let message = hex(text);
-        assert!(
-            Sections::new(&message).any(|s| matches!(s, Err(DecodeError::SectionOrder { .. }))),
-            "{text}"
-        );
+        assert!(Sections::new(&message).any(|s| matches!(s, Err(DecodeError::SectionOrder { .. }))), "{text}");
     }
-    assert!(matches!(
-        scan(&hex("00 53 72 c1 01 00 00 53 71 c1 01 00"), true),
-        Err(DecodeError::SectionOrder { .. })
-    ));
-    for text in [
-        "00 53 70 c1 01 00",
-        "00 53 71 45",
-        "00 53 73 a0 00",
-        "00 53 24 45",
-        "a0 00",
-        "00 41 40",
-    ] {
+    assert!(matches!(scan(&hex("00 53 72 c1 01 00 00 53 71 c1 01 00"), true), Err(DecodeError::SectionOrder { .. })));
+    for text in ["00 53 70 c1 01 00", "00 53 71 45", "00 53 73 a0 00", "00 53 24 45", "a0 00", "00 41 40"] {
         assert!(scan(&hex(text), false).is_err(), "{text}");
     }
     assert!(Sections::new(&hex("00 53 75 a1 00")).any(|s| s.is_err()));
@@ -154,15 +122,9 @@ fn sections_in_wrong_order_or_of_wrong_types() {
 fn heads_are_bounded() {
     // By the declared size, without waiting for the bytes.
     let message = hex("00 53 72 d1 00010000 00000000");
-    assert_eq!(
-        scan(&message, false),
-        Err(DecodeError::HeadTooLarge { limit: MAX_HEAD })
-    );
+    assert_eq!(scan(&message, false), Err(DecodeError::HeadTooLarge { limit: MAX_HEAD }));
     let mut cursor = HeadCursor::new(16);
-    assert_eq!(
-        cursor.advance(&hex("00 53 70 c0 20 00"), false),
-        Err(DecodeError::HeadTooLarge { limit: 16 })
-    );
+    assert_eq!(cursor.advance(&hex("00 53 70 c0 20 00"), false), Err(DecodeError::HeadTooLarge { limit: 16 }));
 }
 
 #[test]
@@ -197,19 +159,13 @@ fn properties_view_reads_every_position() {
         creation_time: Some(Timestamp(1)),
         ..Properties::default()
     };
-    let message = Message {
-        properties: Some(properties),
-        ..Message::value(Value::Null)
-    };
+    let message = Message { properties: Some(properties), ..Message::value(Value::Null) };
     let bytes = Bytes::from(message.encoded());
     let head = scan(&bytes, true).expect("legal").expect("complete");
     let view = head.read_properties(&bytes);
     assert_eq!(view.message_id(), Ok(Some(hex("53 07").as_ref())));
     assert_eq!(view.user_id(), Ok(Some(hex("a0 05 6775657374").as_ref())));
-    assert_eq!(
-        (view.to(), view.subject(), view.reply_to()),
-        (Ok(Some("to")), Ok(Some("subject")), Ok(Some("reply")))
-    );
+    assert_eq!((view.to(), view.subject(), view.reply_to()), (Ok(Some("to")), Ok(Some("subject")), Ok(Some("reply"))));
     assert_eq!(view.correlation_id(), Ok(Some(hex("a1 01 63").as_ref())));
     assert_eq!(view.field(7), Ok(None));
     assert_eq!(view.field(8), Ok(None));
@@ -222,31 +178,17 @@ fn a_to_that_is_no_string_is_refused() {
     let message = hex("00 53 73 c0 06 03 40 40 a3 01 61");
     let head = scan(&message, true).expect("legal").expect("complete");
     assert_eq!(
-        head.read_properties(&message)
-            .to()
-            .expect_err("a symbol")
-            .to_string(),
+        head.read_properties(&message).to().expect_err("a symbol").to_string(),
         "properties.to: constructor 0xa3 at byte 0 where a string was expected"
     );
     let message = hex("00 53 73 c0 06 03 40 40 a1 01 ff");
-    assert!(
-        scan(&message, true)
-            .expect("legal")
-            .expect("complete")
-            .read_properties(&message)
-            .to()
-            .is_err()
-    );
+    assert!(scan(&message, true).expect("legal").expect("complete").read_properties(&message).to().is_err());
 }
 
 #[test]
 fn whole_messages() {
     let message = Message {
-        header: Some(MessageHeader {
-            durable: true,
-            ttl: Some(1000),
-            ..MessageHeader::default()
-        }),
+        header: Some(MessageHeader { durable: true, ttl: Some(1000), ..MessageHeader::default() }),
         delivery_annotations: Some(Fields::from_entries([("x-d", Value::Null)])),
         message_annotations: Some(Fields::from_entries([("x-m", 1u8.into())])),
         application_properties: Some(Value::Map(vec![("opcode".into(), "HELLO".into())])),
@@ -265,25 +207,16 @@ fn whole_messages() {
         }
         fuzz::fuzz_message(&bytes[..len]);
     }
-    let sequence = Message {
-        body: Body::Sequence(vec![vec![1u8.into()], vec![]]),
-        ..Message::default()
-    };
+    let sequence = Message { body: Body::Sequence(vec![vec![1u8.into()], vec![]]), ..Message::default() };
     assert_eq!(Message::decode(&sequence.encoded().into()), Ok(sequence));
     // A router-annotations section is not part of what applications see.
-    assert_eq!(
-        Message::decode(&hex(BETWEEN_ROUTERS)).expect("legal").body,
-        Body::Data(vec![hex("010203")])
-    );
+    assert_eq!(Message::decode(&hex(BETWEEN_ROUTERS)).expect("legal").body, Body::Data(vec![hex("010203")]));
 }
 
 #[test]
 fn smallest_message() {
     assert_eq!(Message::data("hi").encoded(), hex("00 53 75 a0 02 6869"));
-    assert_eq!(
-        Message::value("hi").to("x").encoded(),
-        hex("00 53 73 c0 06 03 40 40 a1 01 78 00 53 77 a1 02 6869")
-    );
+    assert_eq!(Message::value("hi").to("x").encoded(), hex("00 53 73 c0 06 03 40 40 a1 01 78 00 53 77 a1 02 6869"));
 }
 
 #[test]

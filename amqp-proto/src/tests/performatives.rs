@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::hex;
 use crate::{
-    Attach, Begin, Close, DecodeError, DeliveryState, DeliveryTag, Detach, Disposition, Encode,
-    End, Error, Fields, Flow, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode,
-    Source, Symbols, Target, Transfer, Value, condition,
+    Attach, Begin, Close, DecodeError, DeliveryState, DeliveryTag, Detach, Disposition, Encode, End, Error, Fields,
+    Flow, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode, Source, Symbols, Target, Transfer, Value,
+    condition,
     sasl::{SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, Secret},
 };
 
@@ -18,11 +18,7 @@ fn decode(bytes: &Bytes) -> Result<Performative, DecodeError> {
 
 /// The first encoding is ours; all read as the same.
 fn check(performative: Performative, encodings: &[&str]) {
-    assert_eq!(
-        Bytes::from(performative.encoded()),
-        hex(encodings[0]),
-        "{performative:?}"
-    );
+    assert_eq!(Bytes::from(performative.encoded()), hex(encodings[0]), "{performative:?}");
     assert_eq!(performative.encoded_len(), hex(encodings[0]).len());
     for encoding in encodings {
         let bytes = hex(encoding);
@@ -30,9 +26,7 @@ fn check(performative: Performative, encodings: &[&str]) {
         for len in 0..bytes.len() {
             let part = bytes.slice(..len);
             assert!(
-                Performative::decode(&part, 0..len)
-                    .expect_err("truncated")
-                    .is_truncated(),
+                Performative::decode(&part, 0..len).expect_err("truncated").is_truncated(),
                 "{len} bytes of {encoding}"
             );
         }
@@ -42,10 +36,7 @@ fn check(performative: Performative, encodings: &[&str]) {
 #[test]
 fn open() {
     check(
-        Performative::Open(Box::new(Open {
-            container_id: "c".into(),
-            ..Open::default()
-        })),
+        Performative::Open(Box::new(Open { container_id: "c".into(), ..Open::default() })),
         &[
             "00 53 10 c0 04 01 a1 01 63",
             // All fields by name and in full width, with the defaults spelt out, as small devices do.
@@ -75,9 +66,7 @@ fn open() {
 #[test]
 fn capabilities_may_be_one_symbol() {
     let bytes = hex("00 53 10 c0 0d 08 a1 01 63 40 40 40 40 40 40 a3 01 61");
-    let Ok(Performative::Open(open)) = decode(&bytes) else {
-        panic!("an open")
-    };
+    let Ok(Performative::Open(open)) = decode(&bytes) else { panic!("an open") };
     assert_eq!(open.offered_capabilities, Symbols::from(["a"]));
 }
 
@@ -165,10 +154,7 @@ fn transfer() {
         "00 53 14 c0 0a 06 43 52 01 a0 01 aa 43 42 41",
         "00 53 14 d0 00000017 00000008 70 00000000 52 01 b0 00000001 aa 43 56 00 41 40 40",
     ];
-    check(
-        Performative::Transfer(Box::new(transfer.clone())),
-        &encodings,
-    );
+    check(Performative::Transfer(Box::new(transfer.clone())), &encodings);
     // The payload is what follows.
     for encoding in encodings {
         let mut bytes = vec![9; 20];
@@ -177,13 +163,7 @@ fn transfer() {
         bytes.extend([1, 2, 3]);
         let bytes = Bytes::from(bytes);
         let decoded = Performative::decode(&bytes, 20..bytes.len());
-        assert_eq!(
-            decoded,
-            Ok((
-                Performative::Transfer(Box::new(transfer.clone())),
-                20 + body.len()..bytes.len()
-            ))
-        );
+        assert_eq!(decoded, Ok((Performative::Transfer(Box::new(transfer.clone())), 20 + body.len()..bytes.len())));
     }
 }
 
@@ -194,16 +174,11 @@ fn delivery_tags_have_32_bytes_at_most() {
         bytes.extend(vec![7; usize::from(len)]);
         decode(&bytes.into())
     };
-    let Ok(Performative::Transfer(transfer)) = tag(32) else {
-        panic!("a transfer")
-    };
+    let Ok(Performative::Transfer(transfer)) = tag(32) else { panic!("a transfer") };
     assert_eq!(transfer.delivery_tag.expect("tag").as_bytes(), [7; 32]);
     let error = tag(33).expect_err("too long");
     assert_eq!(error.condition(), condition::INVALID_FIELD);
-    assert_eq!(
-        error.to_string(),
-        "transfer.delivery-tag: value at byte 8 is no valid delivery-tag of up to 32 bytes"
-    );
+    assert_eq!(error.to_string(), "transfer.delivery-tag: value at byte 8 is no valid delivery-tag of up to 32 bytes");
     assert!(DeliveryTag::new(&[0; 33]).is_none());
 }
 
@@ -227,47 +202,21 @@ fn disposition() {
             "00 53 15 c0 10 05 41 52 01 70 0000012c 41 00 53 24 c0 01 00",
         ],
     );
-    check(
-        disposition(None),
-        &["00 53 15 c0 0a 04 41 52 01 70 0000012c 41"],
-    );
+    check(disposition(None), &["00 53 15 c0 0a 04 41 52 01 70 0000012c 41"]);
 }
 
 #[test]
 fn detach_end_close() {
-    let error = || {
-        Some(Error {
-            condition: "amqp:not-found".into(),
-            description: Some("d".into()),
-            info: None,
-        })
-    };
+    let error = || Some(Error { condition: "amqp:not-found".into(), description: Some("d".into()), info: None });
     check(
-        Performative::Detach(Box::new(Detach {
-            handle: 2,
-            closed: true,
-            error: None,
-        })),
+        Performative::Detach(Box::new(Detach { handle: 2, closed: true, error: None })),
         &["00 53 16 c0 04 02 52 02 41"],
     );
     check(
-        Performative::Detach(Box::new(Detach {
-            handle: 2,
-            closed: true,
-            error: error(),
-        })),
-        &[
-            "00 53 16 c0 1d 03 52 02 41 00 53 1d c0 14 02 a3 0e 616d71703a6e6f742d666f756e64 a1 01 64",
-        ],
+        Performative::Detach(Box::new(Detach { handle: 2, closed: true, error: error() })),
+        &["00 53 16 c0 1d 03 52 02 41 00 53 1d c0 14 02 a3 0e 616d71703a6e6f742d666f756e64 a1 01 64"],
     );
-    check(
-        Performative::End(Box::default()),
-        &[
-            "00 53 17 45",
-            "00 53 17 c0 01 00",
-            "00 53 17 d0 00000005 00000001 40",
-        ],
-    );
+    check(Performative::End(Box::default()), &["00 53 17 45", "00 53 17 c0 01 00", "00 53 17 d0 00000005 00000001 40"]);
     check(
         Performative::Close(Box::new(Close { error: error() })),
         &["00 53 18 c0 1a 01 00 53 1d c0 14 02 a3 0e 616d71703a6e6f742d666f756e64 a1 01 64"],
@@ -278,38 +227,14 @@ fn detach_end_close() {
 #[test]
 fn what_is_mandatory_must_be_there() {
     for (text, field) in [
-        (
-            "00 53 10 45",
-            "open has no container-id, which is mandatory (AMQP 1.0 §2.7.1)",
-        ),
-        (
-            "00 53 10 c0 02 01 40",
-            "open has no container-id, which is mandatory (AMQP 1.0 §2.7.1)",
-        ),
-        (
-            "00 53 11 c0 03 02 40 43",
-            "begin has no incoming-window, which is mandatory (AMQP 1.0 §2.7.2)",
-        ),
-        (
-            "00 53 12 c0 05 02 a1 01 6c 43",
-            "attach has no role, which is mandatory (AMQP 1.0 §2.7.3)",
-        ),
-        (
-            "00 53 13 c0 04 03 40 43 43",
-            "flow has no outgoing-window, which is mandatory (AMQP 1.0 §2.7.4)",
-        ),
-        (
-            "00 53 14 45",
-            "transfer has no handle, which is mandatory (AMQP 1.0 §2.7.5)",
-        ),
-        (
-            "00 53 15 c0 02 01 41",
-            "disposition has no first, which is mandatory (AMQP 1.0 §2.7.6)",
-        ),
-        (
-            "00 53 16 45",
-            "detach has no handle, which is mandatory (AMQP 1.0 §2.7.7)",
-        ),
+        ("00 53 10 45", "open has no container-id, which is mandatory (AMQP 1.0 §2.7.1)"),
+        ("00 53 10 c0 02 01 40", "open has no container-id, which is mandatory (AMQP 1.0 §2.7.1)"),
+        ("00 53 11 c0 03 02 40 43", "begin has no incoming-window, which is mandatory (AMQP 1.0 §2.7.2)"),
+        ("00 53 12 c0 05 02 a1 01 6c 43", "attach has no role, which is mandatory (AMQP 1.0 §2.7.3)"),
+        ("00 53 13 c0 04 03 40 43 43", "flow has no outgoing-window, which is mandatory (AMQP 1.0 §2.7.4)"),
+        ("00 53 14 45", "transfer has no handle, which is mandatory (AMQP 1.0 §2.7.5)"),
+        ("00 53 15 c0 02 01 41", "disposition has no first, which is mandatory (AMQP 1.0 §2.7.6)"),
+        ("00 53 16 45", "detach has no handle, which is mandatory (AMQP 1.0 §2.7.7)"),
     ] {
         let error = decode(&hex(text)).expect_err(text);
         assert_eq!(error.to_string(), field);
@@ -320,15 +245,9 @@ fn what_is_mandatory_must_be_there() {
 #[test]
 fn fields_of_wrong_types_are_named() {
     let error = decode(&hex("00 53 10 c0 03 01 50 01")).expect_err("an open");
-    assert_eq!(
-        error.to_string(),
-        "open.container-id: constructor 0x50 at byte 3 where a string was expected"
-    );
+    assert_eq!(error.to_string(), "open.container-id: constructor 0x50 at byte 3 where a string was expected");
     let error = decode(&hex("00 53 12 c0 08 04 a1 01 6c 43 41 50 03")).expect_err("settle mode 3");
-    assert_eq!(
-        error.to_string(),
-        "attach.snd-settle-mode: value at byte 8 is no valid sender-settle-mode"
-    );
+    assert_eq!(error.to_string(), "attach.snd-settle-mode: value at byte 8 is no valid sender-settle-mode");
     assert_eq!(Error::from(&error).condition, *condition::INVALID_FIELD);
 }
 
@@ -336,33 +255,18 @@ fn fields_of_wrong_types_are_named() {
 fn fields_beyond_the_last_may_be_null_only() {
     assert!(decode(&hex("00 53 17 c0 03 02 40 40")).is_ok());
     let error = decode(&hex("00 53 17 c0 03 02 40 41")).expect_err("a second field");
-    assert_eq!(
-        error.to_string(),
-        "end has a value beyond its last field at byte 4 (AMQP 1.0 §1.4)"
-    );
+    assert_eq!(error.to_string(), "end has a value beyond its last field at byte 4 (AMQP 1.0 §1.4)");
 }
 
 #[test]
 fn nothing_may_follow_but_the_payload_of_a_transfer() {
-    assert!(matches!(
-        decode(&hex("00 53 18 45 00")),
-        Err(DecodeError::TrailingBytes { count: 1, .. })
-    ));
-    assert!(matches!(
-        decode(&hex("00 53 15 c0 03 02 41 43 00")),
-        Err(DecodeError::TrailingBytes { count: 1, .. })
-    ));
+    assert!(matches!(decode(&hex("00 53 18 45 00")), Err(DecodeError::TrailingBytes { count: 1, .. })));
+    assert!(matches!(decode(&hex("00 53 15 c0 03 02 41 43 00")), Err(DecodeError::TrailingBytes { count: 1, .. })));
 }
 
 #[test]
 fn unknown_performatives() {
-    for text in [
-        "00 53 19 45",
-        "00 a3 01 78 45",
-        "00 53 40 45",
-        "00 41 45",
-        "45",
-    ] {
+    for text in ["00 53 19 45", "00 a3 01 78 45", "00 53 40 45", "00 41 45", "45"] {
         assert!(decode(&hex(text)).is_err(), "{text}");
     }
     assert_eq!(
@@ -374,9 +278,7 @@ fn unknown_performatives() {
 #[test]
 fn long_lived_fields_do_not_keep_the_block() {
     let block = Bytes::from(hex("00 53 10 c0 04 01 a1 01 63").to_vec());
-    let Ok(Performative::Open(open)) = decode(&block) else {
-        panic!("an open")
-    };
+    let Ok(Performative::Open(open)) = decode(&block) else { panic!("an open") };
     assert!(block.is_unique());
     assert_eq!(open.container_id, *"c");
 }
@@ -385,76 +287,38 @@ fn sasl(frame: SaslFrame, encode: Vec<u8>, encodings: &[&str]) {
     assert_eq!(Bytes::from(encode), hex(encodings[0]));
     for encoding in encodings {
         let bytes = hex(encoding);
-        assert_eq!(
-            SaslFrame::decode(&bytes, 0..bytes.len()).as_ref(),
-            Ok(&frame),
-            "{encoding}"
-        );
+        assert_eq!(SaslFrame::decode(&bytes, 0..bytes.len()).as_ref(), Ok(&frame), "{encoding}");
         for len in 0..bytes.len() {
-            assert!(
-                SaslFrame::decode(&bytes, 0..len)
-                    .expect_err("truncated")
-                    .is_truncated()
-            );
+            assert!(SaslFrame::decode(&bytes, 0..len).expect_err("truncated").is_truncated());
         }
     }
 }
 
 #[test]
 fn sasl_frames() {
-    let f = SaslMechanisms {
-        sasl_server_mechanisms: ["ANONYMOUS"].into(),
-    };
+    let f = SaslMechanisms { sasl_server_mechanisms: ["ANONYMOUS"].into() };
     sasl(
         SaslFrame::Mechanisms(f.clone()),
         f.encoded(),
-        &[
-            "00 53 40 c0 0f 01 e0 0c 01 a3 09 414e4f4e594d4f5553",
-            "00 53 40 c0 0c 01 a3 09 414e4f4e594d4f5553",
-        ],
+        &["00 53 40 c0 0f 01 e0 0c 01 a3 09 414e4f4e594d4f5553", "00 53 40 c0 0c 01 a3 09 414e4f4e594d4f5553"],
     );
     let f = SaslInit {
         mechanism: "PLAIN".into(),
         initial_response: Some(Secret(Bytes::from_static(b"\0u\0p"))),
         hostname: Some("h".into()),
     };
-    sasl(
-        SaslFrame::Init(f.clone()),
-        f.encoded(),
-        &["00 53 41 c0 11 03 a3 05 504c41494e a0 04 00750070 a1 01 68"],
-    );
-    assert!(
-        format!("{f:?}").contains("initial_response: Some((4 bytes))"),
-        "no secrets in logs"
-    );
-    let f = SaslOutcome {
-        code: SaslCode::Ok,
-        additional_data: None,
-    };
+    sasl(SaslFrame::Init(f.clone()), f.encoded(), &["00 53 41 c0 11 03 a3 05 504c41494e a0 04 00750070 a1 01 68"]);
+    assert!(format!("{f:?}").contains("initial_response: Some((4 bytes))"), "no secrets in logs");
+    let f = SaslOutcome { code: SaslCode::Ok, additional_data: None };
     sasl(
         SaslFrame::Outcome(f.clone()),
         f.encoded(),
-        &[
-            "00 53 44 c0 03 01 50 00",
-            "00 53 44 d0 00000007 00000002 50 00 40",
-        ],
+        &["00 53 44 c0 03 01 50 00", "00 53 44 d0 00000007 00000002 50 00 40"],
     );
-    let f = crate::sasl::SaslChallenge {
-        challenge: Secret(Bytes::from_static(b"x")),
-    };
-    sasl(
-        SaslFrame::Challenge(f.clone()),
-        f.encoded(),
-        &["00 53 42 c0 04 01 a0 01 78"],
-    );
-    let f = crate::sasl::SaslResponse {
-        response: Secret(Bytes::from_static(b"x")),
-    };
-    sasl(
-        SaslFrame::Response(f.clone()),
-        f.encoded(),
-        &["00 53 43 c0 04 01 a0 01 78"],
-    );
+    let f = crate::sasl::SaslChallenge { challenge: Secret(Bytes::from_static(b"x")) };
+    sasl(SaslFrame::Challenge(f.clone()), f.encoded(), &["00 53 42 c0 04 01 a0 01 78"]);
+    let f = crate::sasl::SaslResponse { response: Secret(Bytes::from_static(b"x")) };
+    sasl(SaslFrame::Response(f.clone()), f.encoded(), &["00 53 43 c0 04 01 a0 01 78"]);
     assert!(SaslFrame::decode(&hex("00 53 10 c0 04 01 a1 01 63"), 0..9).is_err());
     assert!(SaslFrame::decode(&hex("00 53 44 c0 03 01 50 05"), 0..8).is_err());
 }

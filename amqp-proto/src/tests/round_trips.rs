@@ -5,8 +5,8 @@ use proptest::{collection::vec, prelude::*};
 
 use super::read;
 use crate::{
-    Array, Decimal32, Decimal64, Decimal128, DecodeError, Encode, Kind, Raw, Reader, Symbol,
-    Timestamp, Uuid, Value, fuzz,
+    Array, Decimal32, Decimal64, Decimal128, DecodeError, Encode, Kind, Raw, Reader, Symbol, Timestamp, Uuid, Value,
+    fuzz,
 };
 
 pub(super) fn symbol() -> impl Strategy<Value = Symbol> {
@@ -50,18 +50,10 @@ fn leaf() -> impl Strategy<Value = Value> {
 
 /// Elements of the kind of the first; described ones and nulls are left out: see `hostile::elements_without_bytes_are_bounded`.
 fn uniform(items: Vec<Value>, descriptors: Vec<Value>) -> Value {
-    let items: Vec<Value> = items
-        .into_iter()
-        .filter(|item| !item.is_null() && Kind::of(item).is_some())
-        .collect();
+    let items: Vec<Value> = items.into_iter().filter(|item| !item.is_null() && Kind::of(item).is_some()).collect();
     let kind = items.first().and_then(Kind::of).unwrap_or(Kind::Symbol);
-    let items = items
-        .into_iter()
-        .filter(|item| Kind::of(item) == Some(kind))
-        .collect();
-    Array::described(descriptors, kind, items)
-        .expect("uniform")
-        .into()
+    let items = items.into_iter().filter(|item| Kind::of(item) == Some(kind)).collect();
+    Array::described(descriptors, kind, items).expect("uniform").into()
 }
 
 pub(super) fn value() -> impl Strategy<Value = Value> {
@@ -69,12 +61,10 @@ pub(super) fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             vec(inner.clone(), 0..8).prop_map(Value::List),
             vec((inner.clone(), inner.clone()), 0..6).prop_map(Value::Map),
-            (vec(inner.clone(), 0..8), vec(leaf(), 0..2))
-                .prop_map(|(items, descriptors)| uniform(items, descriptors)),
+            (vec(inner.clone(), 0..8), vec(leaf(), 0..2)).prop_map(|(items, descriptors)| uniform(items, descriptors)),
             // One element many times: arrays that are not short.
             (inner.clone(), 0usize..300).prop_map(|(item, n)| uniform(vec![item; n], vec![])),
-            (inner.clone(), inner)
-                .prop_map(|(descriptor, value)| Value::described(descriptor, value)),
+            (inner.clone(), inner).prop_map(|(descriptor, value)| Value::described(descriptor, value)),
         ]
     })
 }
@@ -147,8 +137,7 @@ proptest! {
 
 #[test]
 fn errors_say_where() {
-    let error =
-        read::<Value>(&Bytes::from_static(&[0xc0, 0x02, 0x01, 0x99])).expect_err("no constructor");
+    let error = read::<Value>(&Bytes::from_static(&[0xc0, 0x02, 0x01, 0x99])).expect_err("no constructor");
     assert_eq!(error, DecodeError::UnknownConstructor { code: 0x99, at: 3 });
     assert_eq!(error.to_string(), "0x99 at byte 3 is no AMQP constructor");
 }

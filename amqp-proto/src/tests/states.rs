@@ -28,22 +28,10 @@ fn plain_states() {
 #[test]
 fn received() {
     let received = state("00 53 23 c0 0b 02 43 80 0000000000001000");
-    assert_eq!(
-        received,
-        DeliveryState::Received {
-            section_number: 0,
-            section_offset: 4096
-        }
-    );
+    assert_eq!(received, DeliveryState::Received { section_number: 0, section_offset: 4096 });
     assert!(!received.is_terminal());
-    assert_eq!(
-        received.encoded(),
-        hex("00 53 23 c0 0b 02 43 80 0000000000001000")
-    );
-    assert!(
-        read::<DeliveryState>(&hex("00 53 23 c0 02 01 43")).is_err(),
-        "section-offset is mandatory"
-    );
+    assert_eq!(received.encoded(), hex("00 53 23 c0 0b 02 43 80 0000000000001000"));
+    assert!(read::<DeliveryState>(&hex("00 53 23 c0 02 01 43")).is_err(), "section-offset is mandatory");
 }
 
 #[test]
@@ -51,17 +39,11 @@ fn rejected() {
     let error = Error::new(condition::NOT_FOUND, "gone");
     let rejected = DeliveryState::rejected(Some(&error));
     assert_eq!(rejected.rejected_error(), Some(error));
-    assert_eq!(
-        read::<DeliveryState>(&rejected.encoded().into()),
-        Ok(rejected.clone())
-    );
+    assert_eq!(read::<DeliveryState>(&rejected.encoded().into()), Ok(rejected.clone()));
     assert_eq!(rejected.descriptor(), Some(REJECTED));
     assert_eq!(DeliveryState::rejected(None).rejected_error(), None);
     assert_eq!(state("00 53 25 c0 02 01 40").rejected_error(), None);
-    assert!(
-        read::<DeliveryState>(&hex("00 53 25 c0 02 01 41")).is_err(),
-        "an error that is none"
-    );
+    assert!(read::<DeliveryState>(&hex("00 53 25 c0 02 01 41")).is_err(), "an error that is none");
 }
 
 #[test]
@@ -79,14 +61,7 @@ fn modified() {
     assert_eq!(again, modified);
     assert_eq!(again.message_annotations(), Some(annotations));
     assert_eq!(again.descriptor(), Some(MODIFIED));
-    assert!(matches!(
-        again,
-        DeliveryState::Modified {
-            delivery_failed: true,
-            undeliverable_here: false,
-            ..
-        }
-    ));
+    assert!(matches!(again, DeliveryState::Modified { delivery_failed: true, undeliverable_here: false, .. }));
 }
 
 #[test]

@@ -114,19 +114,9 @@ impl Array {
     /// An array of described values: `items` are what the descriptors describe, the outermost first. `None` unless all items are of
     /// `kind` and all descriptors scalars.
     pub fn described(descriptors: Vec<Value>, kind: Kind, items: Vec<Value>) -> Option<Self> {
-        let scalar = |v: &Value| {
-            !matches!(
-                v,
-                Value::List(_) | Value::Map(_) | Value::Array(_) | Value::Described(_)
-            )
-        };
-        let legal =
-            items.iter().all(|item| Kind::of(item) == Some(kind)) && descriptors.iter().all(scalar);
-        legal.then_some(Self {
-            descriptors,
-            kind,
-            items,
-        })
+        let scalar = |v: &Value| !matches!(v, Value::List(_) | Value::Map(_) | Value::Array(_) | Value::Described(_));
+        let legal = items.iter().all(|item| Kind::of(item) == Some(kind)) && descriptors.iter().all(scalar);
+        legal.then_some(Self { descriptors, kind, items })
     }
 
     /// Descriptors of every element, the outermost first; empty if they are not described.

@@ -37,13 +37,7 @@ fn value(reader: &mut Reader<'_>, depth: usize, budget: &mut usize) -> Result<Va
 }
 
 /// A value behind its constructor, which stands at `at`, or in the head of an array.
-fn body(
-    reader: &mut Reader<'_>,
-    code: u8,
-    at: usize,
-    depth: usize,
-    budget: &mut usize,
-) -> Result<Value, DecodeError> {
+fn body(reader: &mut Reader<'_>, code: u8, at: usize, depth: usize, budget: &mut usize) -> Result<Value, DecodeError> {
     let invalid = |expected| DecodeError::InvalidValue { at, expected };
     Ok(match code {
         code::NULL => Value::Null,
@@ -73,18 +67,16 @@ fn body(
         code::DECIMAL32 => Value::Decimal32(Decimal32(reader.array()?)),
         code::DECIMAL64 => Value::Decimal64(Decimal64(reader.array()?)),
         code::DECIMAL128 => Value::Decimal128(Decimal128(reader.array()?)),
-        code::CHAR => Value::Char(
-            char::from_u32(u32::from_be_bytes(reader.array()?)).ok_or_else(|| invalid("char"))?,
-        ),
+        code::CHAR => Value::Char(char::from_u32(u32::from_be_bytes(reader.array()?)).ok_or_else(|| invalid("char"))?),
         code::TIMESTAMP => Value::Timestamp(Timestamp(i64::from_be_bytes(reader.array()?))),
         code::UUID => Value::Uuid(Uuid(reader.array()?)),
         code::BINARY8 | code::BINARY32 => Value::Binary(variable(reader, code)?),
-        code::STRING8 | code::STRING32 => Value::String(
-            Str::from_bytes(variable(reader, code)?).ok_or(DecodeError::NotUtf8 { at })?,
-        ),
-        code::SYMBOL8 | code::SYMBOL32 => Value::Symbol(
-            Symbol::from_bytes(variable(reader, code)?).ok_or(DecodeError::NotAscii { at })?,
-        ),
+        code::STRING8 | code::STRING32 => {
+            Value::String(Str::from_bytes(variable(reader, code)?).ok_or(DecodeError::NotUtf8 { at })?)
+        }
+        code::SYMBOL8 | code::SYMBOL32 => {
+            Value::Symbol(Symbol::from_bytes(variable(reader, code)?).ok_or(DecodeError::NotAscii { at })?)
+        }
         code::LIST0 => Value::List(Vec::new()),
         code::LIST8 | code::LIST32 => Value::List(elements(reader, code, at, depth, budget)?),
         code::MAP8 | code::MAP32 => {
@@ -106,11 +98,7 @@ fn is_wide(code: u8) -> bool {
 }
 
 fn variable(reader: &mut Reader<'_>, code: u8) -> Result<Bytes, DecodeError> {
-    let len = if is_wide(code) {
-        reader.len32()?
-    } else {
-        usize::from(reader.u8()?)
-    };
+    let len = if is_wide(code) { reader.len32()? } else { usize::from(reader.u8()?) };
     reader.take_bytes(len)
 }
 
@@ -126,11 +114,7 @@ fn size_count(reader: &mut Reader<'_>, code: u8) -> Result<usize, DecodeError> {
 }
 
 fn spend(budget: &mut usize, count: usize, at: usize) -> Result<(), DecodeError> {
-    *budget = budget.checked_sub(count).ok_or(DecodeError::Count {
-        count,
-        at,
-        available: *budget,
-    })?;
+    *budget = budget.checked_sub(count).ok_or(DecodeError::Count { count, at, available: *budget })?;
     Ok(())
 }
 
@@ -147,13 +131,7 @@ fn elements(
     (0..count).map(|_| value(reader, depth, budget)).collect()
 }
 
-fn array(
-    reader: &mut Reader<'_>,
-    code: u8,
-    at: usize,
-    depth: usize,
-    budget: &mut usize,
-) -> Result<Array, DecodeError> {
+fn array(reader: &mut Reader<'_>, code: u8, at: usize, depth: usize, budget: &mut usize) -> Result<Array, DecodeError> {
     let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep { at })?;
     let count = size_count(reader, code)?;
     spend(budget, count, at)?;
@@ -163,16 +141,12 @@ fn array(
         descriptors.push(value(reader, depth, budget)?);
         element = reader.u8()?;
     }
-    let kind =
-        Kind::of_code(element).ok_or(DecodeError::UnknownConstructor { code: element, at })?;
+    let kind = Kind::of_code(element).ok_or(DecodeError::UnknownConstructor { code: element, at })?;
     let items = (0..count)
         .map(|_| {
             let at = reader.pos();
             body(reader, element, at, depth, budget)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Array::described(descriptors, kind, items).ok_or(DecodeError::InvalidValue {
-        at,
-        expected: "array",
-    })
+    Array::described(descriptors, kind, items).ok_or(DecodeError::InvalidValue { at, expected: "array" })
 }

@@ -44,9 +44,7 @@ impl Encode for Value {
                 let form = Form::of(array);
                 array_head_len(array.items().len(), form.size) + form.size
             }
-            Self::Described(described) => {
-                1 + described.descriptor.encoded_len() + described.value.encoded_len()
-            }
+            Self::Described(described) => 1 + described.descriptor.encoded_len() + described.value.encoded_len(),
         }
     }
 
@@ -74,23 +72,11 @@ impl Encode for Value {
             Self::String(s) => s.encode(out),
             Self::Symbol(s) => s.encode(out),
             Self::List(items) => {
-                put_compound_head(
-                    out,
-                    items.len(),
-                    list_size(items),
-                    code::LIST8,
-                    code::LIST32,
-                );
+                put_compound_head(out, items.len(), list_size(items), code::LIST8, code::LIST32);
                 items.iter().for_each(|item| item.encode(out));
             }
             Self::Map(entries) => {
-                put_compound_head(
-                    out,
-                    entries.len() * 2,
-                    map_size(entries),
-                    code::MAP8,
-                    code::MAP32,
-                );
+                put_compound_head(out, entries.len() * 2, map_size(entries), code::MAP8, code::MAP32);
                 put_entries(entries, out);
             }
             Self::Array(array) => put_array(array, out),
@@ -108,10 +94,7 @@ fn list_size(items: &[Value]) -> usize {
 }
 
 fn map_size(entries: &[(Value, Value)]) -> usize {
-    entries
-        .iter()
-        .map(|(key, value)| key.encoded_len() + value.encoded_len())
-        .sum()
+    entries.iter().map(|(key, value)| key.encoded_len() + value.encoded_len()).sum()
 }
 
 fn put_entries<B: BufMut>(entries: &[(Value, Value)], out: &mut B) {
@@ -158,28 +141,12 @@ impl Form {
             Kind::Boolean => code::BOOLEAN,
             Kind::Ubyte => code::UBYTE,
             Kind::Ushort => code::USHORT,
-            Kind::Uint => small(
-                |v| matches!(v, Value::Uint(..=255)),
-                code::SMALL_UINT,
-                code::UINT,
-            ),
-            Kind::Ulong => small(
-                |v| matches!(v, Value::Ulong(..=255)),
-                code::SMALL_ULONG,
-                code::ULONG,
-            ),
+            Kind::Uint => small(|v| matches!(v, Value::Uint(..=255)), code::SMALL_UINT, code::UINT),
+            Kind::Ulong => small(|v| matches!(v, Value::Ulong(..=255)), code::SMALL_ULONG, code::ULONG),
             Kind::Byte => code::BYTE,
             Kind::Short => code::SHORT,
-            Kind::Int => small(
-                |v| matches!(v, Value::Int(-128..=127)),
-                code::SMALL_INT,
-                code::INT,
-            ),
-            Kind::Long => small(
-                |v| matches!(v, Value::Long(-128..=127)),
-                code::SMALL_LONG,
-                code::LONG,
-            ),
+            Kind::Int => small(|v| matches!(v, Value::Int(-128..=127)), code::SMALL_INT, code::INT),
+            Kind::Long => small(|v| matches!(v, Value::Long(-128..=127)), code::SMALL_LONG, code::LONG),
             Kind::Float => code::FLOAT,
             Kind::Double => code::DOUBLE,
             Kind::Decimal32 => code::DECIMAL32,
@@ -195,12 +162,7 @@ impl Form {
             Kind::Map => sized(code::MAP8, code::MAP32),
             Kind::Array => sized(code::ARRAY8, code::ARRAY32),
         };
-        let constructor: usize = array
-            .descriptors()
-            .iter()
-            .map(|d| 1 + d.encoded_len())
-            .sum::<usize>()
-            + 1;
+        let constructor: usize = array.descriptors().iter().map(|d| 1 + d.encoded_len()).sum::<usize>() + 1;
         // What stands in front of each element: a size, and a count in compounds.
         let width = match element {
             code::BINARY8 | code::STRING8 | code::SYMBOL8 => 1,
@@ -209,10 +171,7 @@ impl Form {
             code::LIST32 | code::MAP32 | code::ARRAY32 => 8,
             _ => crate::codec::fixed_width(element).unwrap_or_default(),
         };
-        Self {
-            element,
-            size: constructor + items.len() * width + bytes,
-        }
+        Self { element, size: constructor + items.len() * width + bytes }
     }
 }
 
@@ -231,13 +190,7 @@ fn content(item: &Value) -> (usize, Option<usize>) {
 
 fn put_array<B: BufMut>(array: &Array, out: &mut B) {
     let form = Form::of(array);
-    put_compound_head(
-        out,
-        array.items().len(),
-        form.size,
-        code::ARRAY8,
-        code::ARRAY32,
-    );
+    put_compound_head(out, array.items().len(), form.size, code::ARRAY8, code::ARRAY32);
     put_array_body(array, &form, out);
 }
 
@@ -247,10 +200,7 @@ fn put_array_body<B: BufMut>(array: &Array, form: &Form, out: &mut B) {
         descriptor.encode(out);
     }
     out.put_u8(form.element);
-    array
-        .items()
-        .iter()
-        .for_each(|item| put_element(item, form.element, out));
+    array.items().iter().for_each(|item| put_element(item, form.element, out));
 }
 
 fn put_len<B: BufMut>(out: &mut B, len: usize, wide: bool) {
