@@ -102,23 +102,15 @@ impl TcpAdaptor {
             return Err(CommandError::NoAddress { name: config.name });
         }
         if self.state.borrow().listeners.contains_key(&config.name) {
-            return Err(CommandError::Exists {
-                kind: LISTENER,
-                name: config.name,
-            });
+            return Err(CommandError::Exists { kind: LISTENER, name: config.name });
         }
         let listener = Rc::new(Listener::new(config));
         let config = &listener.config;
-        if config.strategy == MultiAddressStrategy::None
-            && !self.add_target(&listener, None, &config.address, 1)
-        {
+        if config.strategy == MultiAddressStrategy::None && !self.add_target(&listener, None, &config.address, 1) {
             return Err(bad_address(LISTENER, &config.name, &config.address));
         }
         let name = config.name.clone();
-        self.state
-            .borrow_mut()
-            .listeners
-            .insert(name, Rc::clone(&listener));
+        self.state.borrow_mut().listeners.insert(name, Rc::clone(&listener));
         self.claim(&listener);
         self.refresh();
         Ok(())
@@ -128,27 +120,15 @@ impl TcpAdaptor {
     ///
     /// # Errors
     /// There is none of that name, or it still has addresses.
-    pub fn remove_listener(
-        self: &Rc<Self>,
-        name: &str,
-        drop_flows: bool,
-    ) -> Result<(), CommandError> {
+    pub fn remove_listener(self: &Rc<Self>, name: &str, drop_flows: bool) -> Result<(), CommandError> {
         let listener = {
             let mut state = self.state.borrow_mut();
             let Some(listener) = state.listeners.get(name) else {
                 return Err(missing(LISTENER, name));
             };
-            let addresses = listener
-                .targets
-                .borrow()
-                .iter()
-                .filter(|target| target.name.is_some())
-                .count();
+            let addresses = listener.targets.borrow().iter().filter(|target| target.name.is_some()).count();
             if addresses > 0 {
-                return Err(CommandError::InUse {
-                    name: name.to_owned(),
-                    addresses,
-                });
+                return Err(CommandError::InUse { name: name.to_owned(), addresses });
             }
             let listener = Rc::clone(listener);
             state.listeners.remove(name);
@@ -168,39 +148,24 @@ impl TcpAdaptor {
     ///
     /// # Errors
     /// The listener is missing or has no strategy, the name is taken, or the value is 0.
-    pub fn add_listener_address(
-        self: &Rc<Self>,
-        config: &ListenerAddressConfig,
-    ) -> Result<(), CommandError> {
+    pub fn add_listener_address(self: &Rc<Self>, config: &ListenerAddressConfig) -> Result<(), CommandError> {
         let listener = {
             let state = self.state.borrow();
             let Some(listener) = state.listeners.get(&config.listener) else {
                 return Err(missing(LISTENER, &config.listener));
             };
             if listener.config.strategy == MultiAddressStrategy::None {
-                return Err(CommandError::SingleAddress {
-                    name: config.listener.clone(),
-                });
+                return Err(CommandError::SingleAddress { name: config.listener.clone() });
             }
             if config.value == 0 {
-                return Err(CommandError::BadValue {
-                    name: config.name.clone(),
-                });
+                return Err(CommandError::BadValue { name: config.name.clone() });
             }
             if find_target(&state, &config.name).is_some() {
-                return Err(CommandError::Exists {
-                    kind: ADDRESS,
-                    name: config.name.clone(),
-                });
+                return Err(CommandError::Exists { kind: ADDRESS, name: config.name.clone() });
             }
             Rc::clone(listener)
         };
-        if !self.add_target(
-            &listener,
-            Some(config.name.clone()),
-            &config.address,
-            config.value,
-        ) {
+        if !self.add_target(&listener, Some(config.name.clone()), &config.address, config.value) {
             return Err(bad_address(ADDRESS, &config.name, &config.address));
         }
         self.refresh();
@@ -230,25 +195,16 @@ impl TcpAdaptor {
         {
             let mut state = self.state.borrow_mut();
             if state.connectors.contains_key(&config.name) {
-                return Err(CommandError::Exists {
-                    kind: CONNECTOR,
-                    name: config.name,
-                });
+                return Err(CommandError::Exists { kind: CONNECTOR, name: config.name });
             }
             let token = state.token();
-            let info = ServerInfo {
-                open: config.open.clone(),
-                weight: config.weight.max(1),
-                token,
-            };
+            let info = ServerInfo { open: config.open.clone(), weight: config.weight.max(1), token };
             let Some(key) = self.core.add_server(&config.address, info) else {
                 return Err(bad_address(CONNECTOR, &config.name, &config.address));
             };
             let connector = Rc::new(Connector::new(config, key));
             state.servers.insert(token, Rc::clone(&connector));
-            state
-                .connectors
-                .insert(connector.config.name.clone(), connector);
+            state.connectors.insert(connector.config.name.clone(), connector);
         }
         self.refresh();
         Ok(())
@@ -258,29 +214,18 @@ impl TcpAdaptor {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn remove_connector(
-        self: &Rc<Self>,
-        name: &str,
-        drop_flows: bool,
-    ) -> Result<(), CommandError> {
+    pub fn remove_connector(self: &Rc<Self>, name: &str, drop_flows: bool) -> Result<(), CommandError> {
         let connector = {
             let mut state = self.state.borrow_mut();
             let Some(connector) = state.connectors.remove(name) else {
                 return Err(missing(CONNECTOR, name));
             };
-            state
-                .servers
-                .retain(|_, other| !Rc::ptr_eq(other, &connector));
+            state.servers.retain(|_, other| !Rc::ptr_eq(other, &connector));
             connector
         };
         self.core.remove_server(connector.key);
         if drop_flows {
-            self.abort_flows(|info| {
-                info.connector
-                    .borrow()
-                    .as_ref()
-                    .is_some_and(|used| Rc::ptr_eq(used, &connector))
-            });
+            self.abort_flows(|info| info.connector.borrow().as_ref().is_some_and(|used| Rc::ptr_eq(used, &connector)));
         }
         self.refresh();
         Ok(())
@@ -310,11 +255,7 @@ impl TcpAdaptor {
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.borrow();
         let mut snapshot = Snapshot {
-            listeners: state
-                .listeners
-                .values()
-                .map(|listener| listener.status())
-                .collect(),
+            listeners: state.listeners.values().map(|listener| listener.status()).collect(),
             connectors: state
                 .connectors
                 .values()
@@ -330,14 +271,10 @@ impl TcpAdaptor {
         snapshot.flows = flows.len();
         for (_, entry) in flows.iter() {
             let info = &entry.info;
-            let position = |name: &str| {
-                snapshot
-                    .listeners
-                    .binary_search_by(|status| status.name.as_str().cmp(name))
-                    .ok()
-            };
-            if let Some(status) = position(&info.listener.config.name)
-                .and_then(|index| snapshot.listeners.get_mut(index))
+            let position =
+                |name: &str| snapshot.listeners.binary_search_by(|status| status.name.as_str().cmp(name)).ok();
+            if let Some(status) =
+                position(&info.listener.config.name).and_then(|index| snapshot.listeners.get_mut(index))
             {
                 status.totals.bytes_in += info.meters.up.read.get();
                 status.totals.bytes_out += info.meters.down.written.get();
@@ -346,10 +283,7 @@ impl TcpAdaptor {
             let Some(connector) = connector.as_ref().filter(|_| info.connected.get()) else {
                 continue;
             };
-            let position = snapshot
-                .connectors
-                .binary_search_by(|status| status.name.cmp(&connector.config.name))
-                .ok();
+            let position = snapshot.connectors.binary_search_by(|status| status.name.cmp(&connector.config.name)).ok();
             if let Some(status) = position.and_then(|index| snapshot.connectors.get_mut(index)) {
                 status.totals.bytes_in += info.meters.down.read.get();
                 status.totals.bytes_out += info.meters.up.written.get();
@@ -396,21 +330,12 @@ impl TcpAdaptor {
     }
 
     /// False if the address is no address.
-    fn add_target(
-        &self,
-        listener: &Rc<Listener>,
-        name: Option<String>,
-        address: &str,
-        value: u64,
-    ) -> bool {
+    fn add_target(&self, listener: &Rc<Listener>, name: Option<String>, address: &str, value: u64) -> bool {
         let token = self.state.borrow_mut().token();
         let Some(watch) = self.core.watch(address, token) else {
             return false;
         };
-        self.state
-            .borrow_mut()
-            .watches
-            .insert(token, Rc::clone(listener));
+        self.state.borrow_mut().watches.insert(token, Rc::clone(listener));
         listener.targets.borrow_mut().push(Target {
             name,
             address: address.into(),
@@ -432,12 +357,7 @@ impl TcpAdaptor {
     }
 
     /// Starts the flow of an accepted client.
-    pub(crate) fn admit(
-        self: &Rc<Self>,
-        listener: &Rc<Listener>,
-        socket: PlainStream,
-        peer: std::net::SocketAddr,
-    ) {
+    pub(crate) fn admit(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: std::net::SocketAddr) {
         add(&listener.counters.opened, 1);
         let info = Rc::new(FlowInfo {
             listener: Rc::clone(listener),
@@ -445,35 +365,21 @@ impl TcpAdaptor {
             connected: Cell::new(false),
             meters: Meters::default(),
         });
-        let slot = self.flows.borrow_mut().insert(Entry {
-            info: Rc::clone(&info),
-            task: None,
-            seen: Seen::first(),
-        });
-        let task = spawn(
-            "tcp flow",
-            flow::run(Rc::clone(self), slot, info, socket, peer),
-        );
+        let slot = self.flows.borrow_mut().insert(Entry { info: Rc::clone(&info), task: None, seen: Seen::first() });
+        let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
         if let Some(entry) = self.flows.borrow_mut().get_mut(slot) {
             entry.task = Some(task);
         }
     }
 
     /// The next server to try for a connection of this listener. `Some((_, None))`: one that was removed just now.
-    pub(crate) fn pick(
-        &self,
-        listener: &Listener,
-        choice: &mut Choice,
-    ) -> Option<(ServerKey, Option<Rc<Connector>>)> {
+    pub(crate) fn pick(&self, listener: &Listener, choice: &mut Choice) -> Option<(ServerKey, Option<Rc<Connector>>)> {
         loop {
             let address = listener.choose(&choice.exhausted, &mut self.dice.borrow_mut())?;
             let pick = self.core.pick_server(&address, &choice.tried);
             if let Some(pick) = pick {
                 choice.tried.push(pick.key);
-                return Some((
-                    pick.key,
-                    self.state.borrow().servers.get(&pick.token).cloned(),
-                ));
+                return Some((pick.key, self.state.borrow().servers.get(&pick.token).cloned()));
             }
             choice.exhausted.push(address);
         }
@@ -485,10 +391,7 @@ impl TcpAdaptor {
             return;
         };
         let mut sweeper = self.sweeper.borrow_mut();
-        if sweeper
-            .as_ref()
-            .is_some_and(|(current, _)| *current <= tick)
-        {
+        if sweeper.as_ref().is_some_and(|(current, _)| *current <= tick) {
             return;
         }
         let task = spawn("tcp timeouts", sweep(Rc::downgrade(self), tick));
@@ -550,27 +453,16 @@ impl std::fmt::Debug for TcpAdaptor {
 }
 
 fn bad_address(kind: &'static str, name: &str, address: &str) -> CommandError {
-    CommandError::BadAddress {
-        kind,
-        name: name.to_owned(),
-        address: address.to_owned(),
-    }
+    CommandError::BadAddress { kind, name: name.to_owned(), address: address.to_owned() }
 }
 
 fn missing(kind: &'static str, name: &str) -> CommandError {
-    CommandError::Missing {
-        kind,
-        name: name.to_owned(),
-    }
+    CommandError::Missing { kind, name: name.to_owned() }
 }
 
 fn find_target(state: &State, name: &str) -> Option<(Rc<Listener>, usize)> {
     state.listeners.values().find_map(|listener| {
-        let index = listener
-            .targets
-            .borrow()
-            .iter()
-            .position(|target| target.name.as_deref() == Some(name))?;
+        let index = listener.targets.borrow().iter().position(|target| target.name.as_deref() == Some(name))?;
         Some((Rc::clone(listener), index))
     })
 }

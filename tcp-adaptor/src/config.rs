@@ -64,12 +64,7 @@ pub struct ListenerConfig {
 
 impl ListenerConfig {
     /// A plain listener with one address and nothing else set.
-    pub fn new(
-        name: impl Into<String>,
-        address: impl Into<String>,
-        host: impl Into<String>,
-        port: u16,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, address: impl Into<String>, host: impl Into<String>, port: u16) -> Self {
         Self {
             name: name.into(),
             address: address.into(),
@@ -128,12 +123,7 @@ pub struct ConnectorConfig {
 
 impl ConnectorConfig {
     /// A plain connector with nothing else set.
-    pub fn new(
-        name: impl Into<String>,
-        address: impl Into<String>,
-        host: impl Into<String>,
-        port: u16,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, address: impl Into<String>, host: impl Into<String>, port: u16) -> Self {
         Self {
             name: name.into(),
             address: address.into(),

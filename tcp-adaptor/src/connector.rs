@@ -50,12 +50,7 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(config: ConnectorConfig, key: ServerKey) -> Self {
-        Self {
-            config,
-            key,
-            counters: Counters::default(),
-            failing: Cell::new(false),
-        }
+        Self { config, key, counters: Counters::default(), failing: Cell::new(false) }
     }
 
     /// Opens a connection. `alpn`: what the client's TLS connection negotiated (`Some` of nothing if it did not), `None` for a client without TLS.
@@ -81,19 +76,12 @@ impl Connector {
         result
     }
 
-    async fn try_connect(
-        &self,
-        origin: Option<Origin>,
-        alpn: Option<Vec<Vec<u8>>>,
-    ) -> Result<Stream, ServerError> {
+    async fn try_connect(&self, origin: Option<Origin>, alpn: Option<Vec<Vec<u8>>>) -> Result<Stream, ServerError> {
         let config = &self.config;
         let options = ConnectOptions {
             family: config.family,
             timeout: config.connect_timeout,
-            tcp: TcpOptions {
-                nodelay: true,
-                keepalive: config.flow.keepalive,
-            },
+            tcp: TcpOptions { nodelay: true, keepalive: config.flow.keepalive },
         };
         let mut socket = socket::connect(&config.host, config.port, &options).await?;
         if let (Some(version), Some(origin)) = (config.send_proxy, origin) {

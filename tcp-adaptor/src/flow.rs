@@ -64,12 +64,7 @@ impl Drop for Flow {
         add(&listener.closed, 1);
         add(&listener.bytes_in, meters.up.read.get());
         add(&listener.bytes_out, meters.down.written.get());
-        if let Some(connector) = self
-            .info
-            .connector
-            .take()
-            .filter(|_| self.info.connected.get())
-        {
+        if let Some(connector) = self.info.connector.take().filter(|_| self.info.connected.get()) {
             add(&connector.counters.closed, 1);
             add(&connector.counters.bytes_in, meters.down.read.get());
             add(&connector.counters.bytes_out, meters.up.written.get());
@@ -100,10 +95,7 @@ pub(crate) fn run(
 
 async fn live(mut flow: Flow, peer: SocketAddr) {
     // What is needed only at the beginning is boxed, so that the future of an idle flow stays small.
-    let early = match Box::pin(flow.establish(peer)).await {
-        Some(early) => early,
-        None => return,
-    };
+    let Some(early) = Box::pin(flow.establish(peer)).await else { return };
     match flow.relay(early).await {
         Ok(()) => flow.complete = true,
         Err(broken) => {
@@ -123,11 +115,7 @@ impl Flow {
             && let Some(Stream::Plain(socket)) = self.client.take()
         {
             match greeting::greet(socket, config).await {
-                Ok(Greeted {
-                    stream,
-                    early: bytes,
-                    addrs: named,
-                }) => {
+                Ok(Greeted { stream, early: bytes, addrs: named }) => {
                     self.client = Some(stream);
                     early = bytes;
                     addrs = named;
@@ -152,11 +140,7 @@ impl Flow {
     }
 
     /// Tries servers, each once, until one is connected.
-    async fn find_server(
-        &mut self,
-        peer: SocketAddr,
-        addrs: Option<(SocketAddr, SocketAddr)>,
-    ) -> bool {
+    async fn find_server(&mut self, peer: SocketAddr, addrs: Option<(SocketAddr, SocketAddr)>) -> bool {
         let mut choice = Choice::default();
         loop {
             let Some((key, connector)) = self.adaptor.pick(&self.info.listener, &mut choice) else {
@@ -168,10 +152,7 @@ impl Flow {
                 continue;
             };
             self.info.connector.replace(Some(Rc::clone(&connector)));
-            let origin = connector
-                .config
-                .send_proxy
-                .and_then(|_| self.origin(peer, addrs));
+            let origin = connector.config.send_proxy.and_then(|_| self.origin(peer, addrs));
             let alpn = connector.config.tls.as_ref().and_then(|_| self.alpn());
             match connector.connect(origin, alpn).await {
                 Ok(stream) => {
@@ -200,10 +181,7 @@ impl Flow {
             Some(addrs) => addrs,
             None => (peer, self.client.as_ref()?.local_addr().ok()?),
         };
-        Some(Origin {
-            client,
-            destination,
-        })
+        Some(Origin { client, destination })
     }
 
     /// What to offer a server with TLS: exactly what the client's TLS agreed on.
@@ -262,11 +240,7 @@ impl LivenessCheck {
             self.timer.take_if(|timer| timer.is_elapsed());
             return Poll::Pending;
         }
-        let period = if unread.stalled {
-            STALLED_CHECK
-        } else {
-            HALF_OPEN_CHECK
-        };
+        let period = if unread.stalled { STALLED_CHECK } else { HALF_OPEN_CHECK };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(period)));
         while timer.as_mut().poll(cx).is_ready() {
             if let Some(error) = unread.client.then(|| pending_error(client)).flatten() {

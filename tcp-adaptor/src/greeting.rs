@@ -45,31 +45,21 @@ pub(crate) const fn needed(config: &ListenerConfig) -> bool {
     config.accept_proxy || config.tls.is_some()
 }
 
-pub(crate) async fn greet(
-    socket: PlainStream,
-    config: &ListenerConfig,
-) -> Result<Greeted, GreetingError> {
+pub(crate) async fn greet(socket: PlainStream, config: &ListenerConfig) -> Result<Greeted, GreetingError> {
     match tokio::time::timeout(config.handshake_timeout, exchange(socket, config)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(GreetingError::TimedOut(config.handshake_timeout)),
     }
 }
 
-async fn exchange(
-    mut socket: PlainStream,
-    config: &ListenerConfig,
-) -> Result<Greeted, GreetingError> {
+async fn exchange(mut socket: PlainStream, config: &ListenerConfig) -> Result<Greeted, GreetingError> {
     let mut received = BytesMut::new();
     let mut addrs = None;
     if config.accept_proxy {
         (socket, addrs) = read_header(socket, &mut received).await?;
     }
     match &config.tls {
-        Some(tls) => Ok(Greeted {
-            stream: tls.accept_after(socket, &received).await?,
-            early: Bytes::new(),
-            addrs,
-        }),
+        Some(tls) => Ok(Greeted { stream: tls.accept_after(socket, &received).await?, early: Bytes::new(), addrs }),
         None => Ok(Greeted {
             stream: Stream::Plain(socket),
             // A copy of the right size: the buffer has room for 16 KiB.

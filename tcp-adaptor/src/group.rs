@@ -28,10 +28,7 @@ impl Group {
     /// The group of these workers, in the order of their index.
     pub fn new(workers: &[WorkerHandle]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            workers: workers.into(),
-        }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), workers: workers.into() }
     }
 
     /// A group of one, for a router that has a single worker (or a test without any).

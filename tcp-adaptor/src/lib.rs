@@ -24,9 +24,7 @@ mod sweep;
 mod targets;
 
 pub use adaptor::TcpAdaptor;
-pub use config::{
-    ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerConfig, MultiAddressStrategy,
-};
+pub use config::{ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerConfig, MultiAddressStrategy};
 pub use directory::Directory;
 pub use error::CommandError;
 pub use group::Group;

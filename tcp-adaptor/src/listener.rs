@@ -77,11 +77,7 @@ impl Listener {
     }
 
     /// The address for a connection: an index into `targets` and the address itself.
-    pub(crate) fn choose(
-        &self,
-        exhausted: &[Rc<str>],
-        dice: &mut crate::targets::Dice,
-    ) -> Option<Rc<str>> {
+    pub(crate) fn choose(&self, exhausted: &[Rc<str>], dice: &mut crate::targets::Dice) -> Option<Rc<str>> {
         let targets = self.targets.borrow();
         let candidates = targets.iter().map(|target| Candidate {
             value: target.value,
@@ -105,19 +101,11 @@ impl Listener {
     }
 
     /// Accepts from now on.
-    pub(crate) fn open(
-        self: &Rc<Self>,
-        adaptor: &Rc<TcpAdaptor>,
-        acceptor: Acceptor,
-        local: Vec<SocketAddr>,
-    ) {
+    pub(crate) fn open(self: &Rc<Self>, adaptor: &Rc<TcpAdaptor>, acceptor: Acceptor, local: Vec<SocketAddr>) {
         if let Some(first) = local.first() {
             self.port.set(first.port());
         }
-        let task = transport::worker::spawn(
-            "tcp listener",
-            accept_loop(Rc::clone(adaptor), Rc::clone(self), acceptor),
-        );
+        let task = transport::worker::spawn("tcp listener", accept_loop(Rc::clone(adaptor), Rc::clone(self), acceptor));
         self.replace(Socket::Open { task, local });
     }
 
@@ -163,27 +151,16 @@ impl Listener {
         let oper = match &*self.socket.borrow() {
             _ if self.stopping.get() => OperStatus::Draining,
             Socket::Closed => OperStatus::Unreachable,
-            Socket::Failed { message, .. } => OperStatus::Failed {
-                message: message.clone(),
-            },
-            Socket::Open { local, .. } => OperStatus::Up {
-                local: local.clone(),
-            },
+            Socket::Failed { message, .. } => OperStatus::Failed { message: message.clone() },
+            Socket::Open { local, .. } => OperStatus::Up { local: local.clone() },
         };
-        ListenerStatus {
-            name: self.config.name.clone(),
-            oper,
-            totals: self.counters.totals(),
-        }
+        ListenerStatus { name: self.config.name.clone(), oper, totals: self.counters.totals() }
     }
 }
 
 async fn accept_loop(adaptor: Rc<TcpAdaptor>, listener: Rc<Listener>, mut acceptor: Acceptor) {
     // Once for all connections of this listener, instead of formatting it for each.
-    let options = TcpOptions {
-        nodelay: true,
-        keepalive: listener.config.flow.keepalive,
-    };
+    let options = TcpOptions { nodelay: true, keepalive: listener.config.flow.keepalive };
     loop {
         let accepted = {
             let mut accept = pin!(acceptor.accept());

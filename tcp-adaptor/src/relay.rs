@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
-use transport::StreamError;
 use transport::block::ReadBlock;
+use transport::{Pipe, StreamError};
 
 #[cfg(test)]
 mod tests;
@@ -25,23 +25,38 @@ const TURN: usize = transport::block::READ_BLOCK;
 /// A remainder up to this size is copied into a buffer of its own; a larger one keeps the block, and the worker reads into another.
 const COPY_REST: usize = 32 * 1024;
 
+/// A read of so many bytes makes a direction a bulk transfer, whose bytes move through a pipe from then on.
+const BULK_FROM: usize = 128 * 1024;
+/// One of fewer ends that.
+const BULK_UNTIL: usize = 32 * 1024;
+
 /// One end of a flow, as the relay sees it.
 pub(crate) trait Side {
     /// Is there room to write? A direction reads nothing that it could not pass on.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
     /// Reads once into the spare room of `block`; 0 is the peer's end of stream, and never anything else.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        block: &mut BytesMut,
-    ) -> Poll<Result<usize, StreamError>>;
+    fn poll_read(&mut self, cx: &mut Context<'_>, block: &mut BytesMut) -> Poll<Result<usize, StreamError>>;
     /// Writes a part of `data`, which is not empty.
-    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8])
-    -> Poll<Result<usize, StreamError>>;
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, StreamError>>;
     /// Hands what the side itself still holds (TLS records) to the kernel.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
-    /// Ends our half of the stream: the peer reads an end after everything that was written.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
+    /// Ends our half of the stream: the peer reads an end after everything that was written. `last`: it has ended its half before,
+    /// and the side is dropped next.
+    fn poll_end(&mut self, cx: &mut Context<'_>, last: bool) -> Poll<Result<(), StreamError>>;
+    /// Reads once what arrived before the connection broke, whether or not an event has told of it. 0: nothing more.
+    fn read_left(&mut self, cx: &mut Context<'_>, block: &mut BytesMut) -> usize;
+    /// Can it move bytes through a pipe, without copying them?
+    fn splices(&self) -> bool {
+        false
+    }
+    /// As [`poll_read`](Self::poll_read), into an empty pipe. `None`: that does not work after all.
+    fn poll_read_pipe(&mut self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<Result<Option<usize>, StreamError>> {
+        Poll::Ready(Ok(None))
+    }
+    /// Writes a part of what the pipe holds, which is not nothing.
+    fn poll_write_pipe(&mut self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<Result<usize, StreamError>> {
+        Poll::Ready(Err(nothing_taken()))
+    }
 }
 
 /// Why a flow could not complete. Both sides are then reset.
@@ -97,6 +112,10 @@ enum HalfState {
 struct Half {
     /// What the destination did not take. Owns no memory when there is nothing.
     rest: Bytes,
+    /// The same of a bulk transfer. Belongs to the worker's pool while it is empty.
+    pipe: Option<Pipe>,
+    /// Bytes come in large pieces.
+    bulk: bool,
     state: HalfState,
     /// The destination took less than there is: the source is not being read.
     stalled: bool,
@@ -129,10 +148,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// A relay that first passes `early`, bytes of the client that were read before the server was connected.
     pub(crate) const fn new(early: Bytes) -> Self {
-        Self {
-            up: Half::new(early),
-            down: Half::new(Bytes::new()),
-        }
+        Self { up: Half::new(early), down: Half::new(Bytes::new()) }
     }
 
     /// Which sides are not being read now: the client because the server takes nothing or because it has ended, and the reverse.
@@ -155,20 +171,19 @@ impl Relay {
         block: &mut ReadBlock,
         meters: &Meters,
     ) -> Poll<Result<(), Broken>> {
-        let up = self.up.poll(cx, client, server, block, &meters.up);
+        let up = self.up.poll(cx, client, server, block, &meters.up, self.down.ended());
         match up {
             Poll::Ready(Err(HalfError::Source(error))) => {
                 return Poll::Ready(Err(Broken::Client(error)));
             }
             Poll::Ready(Err(HalfError::Destination(error))) => {
                 // What the server said before it went away still belongs to the client, as on a direct connection.
-                self.down
-                    .last_words(cx, server, client, block, &meters.down);
+                self.down.last_words(cx, server, client, block, &meters.down);
                 return Poll::Ready(Err(Broken::Server(error)));
             }
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
-        let down = self.down.poll(cx, server, client, block, &meters.down);
+        let down = self.down.poll(cx, server, client, block, &meters.down, self.up.ended());
         match down {
             Poll::Ready(Err(HalfError::Source(error))) => {
                 return Poll::Ready(Err(Broken::Server(error)));
@@ -187,12 +202,12 @@ impl Relay {
 }
 
 impl Half {
+    fn ended(&self) -> bool {
+        self.state == HalfState::Ended
+    }
+
     const fn new(rest: Bytes) -> Self {
-        Self {
-            rest,
-            state: HalfState::Open,
-            stalled: false,
-        }
+        Self { rest, pipe: None, bulk: false, state: HalfState::Open, stalled: false }
     }
 
     fn poll<A: Side, B: Side>(
@@ -202,6 +217,7 @@ impl Half {
         destination: &mut B,
         block: &mut ReadBlock,
         meter: &Meter,
+        last: bool,
     ) -> Poll<Result<(), HalfError>> {
         let mut moved = 0;
         self.stalled = true;
@@ -213,7 +229,7 @@ impl Half {
                     return Poll::Ready(Ok(()));
                 }
                 HalfState::Ending => {
-                    ready!(destination.poll_end(cx)).map_err(HalfError::Destination)?;
+                    ready!(destination.poll_end(cx, last)).map_err(HalfError::Destination)?;
                     self.state = HalfState::Ended;
                     self.stalled = false;
                     meter.ended.set(true);
@@ -227,6 +243,21 @@ impl Half {
                 return Poll::Pending;
             }
             ready!(destination.poll_writable(cx)).map_err(HalfError::Destination)?;
+            if self.bulk && source.splices() && destination.splices() {
+                match self.poll_pipe(cx, source, meter) {
+                    Poll::Ready(Ok(Some(n))) => {
+                        moved += n;
+                        continue;
+                    }
+                    // No pipe to be had: copy, until the next large read asks again.
+                    Poll::Ready(Ok(None)) => self.bulk = false,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(HalfError::Source(error))),
+                    Poll::Pending => {
+                        self.stalled = false;
+                        return Poll::Pending;
+                    }
+                }
+            }
             let buffer = block.writable(&[]);
             let n = match source.poll_read(cx, buffer) {
                 Poll::Ready(Ok(n)) => n,
@@ -244,6 +275,7 @@ impl Half {
             }
             moved += n;
             meter.add_read(n);
+            self.bulk = n >= BULK_FROM;
             let mut taken = 0;
             while let Some(left) = buffer.get(taken..).filter(|left| !left.is_empty()) {
                 match destination.poll_write(cx, left) {
@@ -277,21 +309,59 @@ impl Half {
         destination: &mut B,
         meter: &Meter,
     ) -> Poll<Result<(), HalfError>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        while !self.rest.is_empty() {
-            match ready!(destination.poll_write(cx, &self.rest)) {
-                Ok(0) => return Poll::Ready(Err(HalfError::Destination(nothing_taken()))),
-                Ok(n) => {
-                    self.rest.advance(n);
-                    meter.add_written(n);
+        if !self.rest.is_empty() {
+            while !self.rest.is_empty() {
+                match ready!(destination.poll_write(cx, &self.rest)) {
+                    Ok(0) => return Poll::Ready(Err(HalfError::Destination(nothing_taken()))),
+                    Ok(n) => {
+                        self.rest.advance(n);
+                        meter.add_written(n);
+                    }
+                    Err(error) => return Poll::Ready(Err(HalfError::Destination(error))),
                 }
-                Err(error) => return Poll::Ready(Err(HalfError::Destination(error))),
+            }
+            self.rest = Bytes::new();
+        }
+        if let Some(pipe) = &mut self.pipe {
+            while pipe.held() > 0 {
+                match ready!(destination.poll_write_pipe(cx, pipe)) {
+                    Ok(0) => return Poll::Ready(Err(HalfError::Destination(nothing_taken()))),
+                    Ok(n) => meter.add_written(n),
+                    Err(error) => return Poll::Ready(Err(HalfError::Destination(error))),
+                }
+            }
+            if let Some(pipe) = self.pipe.take() {
+                pipe.put();
             }
         }
-        self.rest = Bytes::new();
         Poll::Ready(Ok(()))
+    }
+
+    /// Fills a pipe from the source, for [`poll_rest`](Self::poll_rest) to empty. `None`: there is no pipe.
+    fn poll_pipe<A: Side>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut A,
+        meter: &Meter,
+    ) -> Poll<Result<Option<usize>, StreamError>> {
+        let Some(mut pipe) = Pipe::take() else {
+            return Poll::Ready(Ok(None));
+        };
+        match source.poll_read_pipe(cx, &mut pipe) {
+            Poll::Ready(Ok(Some(n))) => {
+                self.bulk = n >= BULK_UNTIL;
+                if n == 0 {
+                    self.state = HalfState::Ending;
+                }
+                meter.add_read(n);
+                self.pipe = Some(pipe);
+                Poll::Ready(Ok(Some(n)))
+            }
+            other => {
+                pipe.put();
+                other
+            }
+        }
     }
 
     /// The source cannot be written to any more: passes on what it had sent before, as far as that is possible without waiting.
@@ -305,17 +375,16 @@ impl Half {
         block: &mut ReadBlock,
         meter: &Meter,
     ) {
-        if self.state != HalfState::Open
-            || !matches!(self.poll_rest(cx, destination, meter), Poll::Ready(Ok(())))
-        {
+        if self.state != HalfState::Open || !matches!(self.poll_rest(cx, destination, meter), Poll::Ready(Ok(()))) {
             return;
         }
         let mut moved = 0;
         while moved < TURN {
             let buffer = block.writable(&[]);
-            let Poll::Ready(Ok(n @ 1..)) = source.poll_read(cx, buffer) else {
+            let n = source.read_left(cx, buffer);
+            if n == 0 {
                 break;
-            };
+            }
             moved += n;
             meter.add_read(n);
             let mut left: &[u8] = buffer;

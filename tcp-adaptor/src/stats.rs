@@ -49,17 +49,11 @@ pub struct Totals {
 
 impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.connections_opened = self
-            .connections_opened
-            .wrapping_add(other.connections_opened);
-        self.connections_closed = self
-            .connections_closed
-            .wrapping_add(other.connections_closed);
+        self.connections_opened = self.connections_opened.wrapping_add(other.connections_opened);
+        self.connections_closed = self.connections_closed.wrapping_add(other.connections_closed);
         self.bytes_in = self.bytes_in.wrapping_add(other.bytes_in);
         self.bytes_out = self.bytes_out.wrapping_add(other.bytes_out);
-        self.connections_failed = self
-            .connections_failed
-            .wrapping_add(other.connections_failed);
+        self.connections_failed = self.connections_failed.wrapping_add(other.connections_failed);
     }
 }
 

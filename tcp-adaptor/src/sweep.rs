@@ -29,27 +29,20 @@ impl Limits {
             None => own,
             Some(connector) => {
                 let other = Self::from(&connector.config.flow);
-                Self {
-                    idle: shorter(own.idle, other.idle),
-                    half_open: shorter(own.half_open, other.half_open),
-                }
+                Self { idle: shorter(own.idle, other.idle), half_open: shorter(own.half_open, other.half_open) }
             }
         }
     }
 
     /// How often to look, if at all: often enough to be late by an eighth at most.
     pub(crate) fn tick(self) -> Option<Duration> {
-        shorter(self.idle, self.half_open)
-            .map(|limit| (limit / 8).clamp(SHORTEST_TICK, LONGEST_TICK))
+        shorter(self.idle, self.half_open).map(|limit| (limit / 8).clamp(SHORTEST_TICK, LONGEST_TICK))
     }
 }
 
 impl From<&FlowOptions> for Limits {
     fn from(options: &FlowOptions) -> Self {
-        Self {
-            idle: options.idle_timeout,
-            half_open: options.half_open_timeout,
-        }
+        Self { idle: options.idle_timeout, half_open: options.half_open_timeout }
     }
 }
 
@@ -70,34 +63,21 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn first() -> Self {
-        Self {
-            moved: 0,
-            half_open: false,
-            since: Instant::now(),
-        }
+        Self { moved: 0, half_open: false, since: Instant::now() }
     }
 
     /// Looks again. True if a limit is exceeded.
     pub(crate) fn expired(&mut self, info: &FlowInfo, limits: Limits, now: Instant) -> bool {
         let meters = &info.meters;
-        let moved = [&meters.up, &meters.down].iter().fold(0_u64, |sum, meter| {
-            sum.wrapping_add(meter.read.get())
-                .wrapping_add(meter.written.get())
-        });
+        let moved = [&meters.up, &meters.down]
+            .iter()
+            .fold(0_u64, |sum, meter| sum.wrapping_add(meter.read.get()).wrapping_add(meter.written.get()));
         let half_open = meters.up.ended.get() || meters.down.ended.get();
         if moved != self.moved || half_open != self.half_open || !info.connected.get() {
-            *self = Self {
-                moved,
-                half_open,
-                since: now,
-            };
+            *self = Self { moved, half_open, since: now };
             return false;
         }
-        let limit = if half_open {
-            shorter(limits.idle, limits.half_open)
-        } else {
-            limits.idle
-        };
+        let limit = if half_open { shorter(limits.idle, limits.half_open) } else { limits.idle };
         limit.is_some_and(|limit| now.duration_since(self.since) >= limit)
     }
 }

@@ -46,9 +46,7 @@ pub(crate) fn choose(
     candidates: impl Iterator<Item = Candidate> + Clone,
     dice: &mut Dice,
 ) -> Option<usize> {
-    let usable = candidates
-        .enumerate()
-        .filter(|(_, candidate)| candidate.usable);
+    let usable = candidates.enumerate().filter(|(_, candidate)| candidate.usable);
     let highest = || {
         let mut best: Option<(usize, u64)> = None;
         for (index, candidate) in usable.clone() {
@@ -61,9 +59,7 @@ pub(crate) fn choose(
     match strategy {
         MultiAddressStrategy::None | MultiAddressStrategy::Priority => highest(),
         MultiAddressStrategy::Weighted => {
-            let total = usable.clone().fold(0_u64, |sum, (_, candidate)| {
-                sum.saturating_add(candidate.value)
-            });
+            let total = usable.clone().fold(0_u64, |sum, (_, candidate)| sum.saturating_add(candidate.value));
             if total == 0 {
                 return highest();
             }

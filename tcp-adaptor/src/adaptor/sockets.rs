@@ -28,17 +28,14 @@ impl TcpAdaptor {
         if !wanted {
             self.close_everywhere(listener);
         } else if !listener.is_open() && !listener.is_failed() {
-            if !needs_resolver(&listener.config.host) {
-                match self
-                    .open_group(listener)
-                    .map(|group| self.hand_out(listener, group))
-                {
-                    Ok(Ok(())) => return,
-                    Ok(Err(error)) => self.retry(listener, error.to_string()),
-                    Err(error) => self.retry(listener, error.to_string()),
-                }
-            } else {
+            if needs_resolver(&listener.config.host) {
                 self.retry(listener, "resolving the host".to_owned());
+                return;
+            }
+            match self.open_group(listener).map(|group| self.hand_out(listener, group)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.retry(listener, error.to_string()),
+                Err(error) => self.retry(listener, error.to_string()),
             }
         }
     }
@@ -46,34 +43,19 @@ impl TcpAdaptor {
     /// Is it still the listener of that name?
     fn is_current(&self, listener: &Rc<Listener>) -> bool {
         let state = self.state.borrow();
-        state
-            .listeners
-            .get(&listener.config.name)
-            .is_some_and(|current| Rc::ptr_eq(current, listener))
+        state.listeners.get(&listener.config.name).is_some_and(|current| Rc::ptr_eq(current, listener))
     }
 
     fn options(&self, listener: &Listener) -> ListenOptions {
-        ListenOptions {
-            family: listener.config.family,
-            backlog: listener.config.backlog,
-            group: self.group.size(),
-        }
+        ListenOptions { family: listener.config.family, backlog: listener.config.backlog, group: self.group.size() }
     }
 
     fn open_group(&self, listener: &Listener) -> Result<ListenerGroup, ListenError> {
-        listen(
-            &listener.config.host,
-            listener.port(),
-            &self.options(listener),
-        )
+        listen(&listener.config.host, listener.port(), &self.options(listener))
     }
 
     /// Gives every worker its share of the sockets.
-    fn hand_out(
-        self: &Rc<Self>,
-        listener: &Rc<Listener>,
-        group: ListenerGroup,
-    ) -> std::io::Result<()> {
+    fn hand_out(self: &Rc<Self>, listener: &Rc<Listener>, group: ListenerGroup) -> std::io::Result<()> {
         let local = group.addrs().to_vec();
         let mut sets = group.into_sets().into_iter();
         if let Some(own) = sets.next() {
@@ -81,8 +63,7 @@ impl TcpAdaptor {
         }
         for (index, set) in sets.enumerate() {
             let name = listener.config.name.clone();
-            self.group
-                .tell(index + 1, move |adaptor| adaptor.adopt(name, set));
+            self.group.tell(index + 1, move |adaptor| adaptor.adopt(name, set));
         }
         tracing::info!(listener = %listener.config.name, address = %Addrs(&local), "listening");
         Ok(())
@@ -93,10 +74,7 @@ impl TcpAdaptor {
         if !needs_resolver(&listener.config.host) {
             tracing::warn!(listener = %listener.config.name, error = %message, "cannot listen, trying again");
         }
-        let task = spawn(
-            "tcp listener retry",
-            reopen(Rc::downgrade(self), Rc::downgrade(listener)),
-        );
+        let task = spawn("tcp listener retry", reopen(Rc::downgrade(self), Rc::downgrade(listener)));
         listener.fail(message, task);
     }
 
@@ -110,8 +88,7 @@ impl TcpAdaptor {
         tracing::info!(listener = %listener.config.name, "no longer listening");
         for index in 1..self.group.size() {
             let name = listener.config.name.clone();
-            self.group
-                .tell(index, move |adaptor| adaptor.close_adopted(&name));
+            self.group.tell(index, move |adaptor| adaptor.close_adopted(&name));
         }
     }
 
@@ -128,11 +105,7 @@ impl TcpAdaptor {
 
     /// A listener was added: its sockets may be here already.
     pub(super) fn claim(self: &Rc<Self>, listener: &Rc<Listener>) {
-        let set = self
-            .state
-            .borrow_mut()
-            .unclaimed
-            .remove(&listener.config.name);
+        let set = self.state.borrow_mut().unclaimed.remove(&listener.config.name);
         if let Some(set) = set {
             self.open_set(listener, set);
         }
@@ -167,11 +140,7 @@ async fn reopen(adaptor: Weak<TcpAdaptor>, listener: Weak<Listener>) {
             return;
         };
         let group = if needs_resolver(&listener.config.host) {
-            let (host, port, options) = (
-                listener.config.host.clone(),
-                listener.port(),
-                adaptor.options(&listener),
-            );
+            let (host, port, options) = (listener.config.host.clone(), listener.port(), adaptor.options(&listener));
             match tokio::task::spawn_blocking(move || listen(&host, port, &options)).await {
                 Ok(outcome) => outcome,
                 // The runtime is ending.
@@ -195,10 +164,7 @@ async fn reopen(adaptor: Weak<TcpAdaptor>, listener: Weak<Listener>) {
 }
 
 fn needs_resolver(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     !bare.is_empty() && bare.parse::<IpAddr>().is_err()
 }
 

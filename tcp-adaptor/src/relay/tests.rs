@@ -33,11 +33,7 @@ struct Scripted {
 
 impl Scripted {
     fn roomy() -> Self {
-        Self {
-            room: usize::MAX,
-            chunk: usize::MAX,
-            ..Self::default()
-        }
+        Self { room: usize::MAX, chunk: usize::MAX, ..Self::default() }
     }
     fn says(mut self, data: &[u8]) -> Self {
         self.input.push_back(In::Data(data.to_vec()));
@@ -55,33 +51,28 @@ impl Scripted {
 
 impl Side for Scripted {
     fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        if self.room == 0 && !self.fail_writes {
-            Poll::Pending
-        } else {
-            Poll::Ready(Ok(()))
-        }
+        if self.room == 0 && !self.fail_writes { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
-    fn poll_read(
-        &mut self,
-        _: &mut Context<'_>,
-        block: &mut BytesMut,
-    ) -> Poll<Result<usize, StreamError>> {
+    fn poll_read(&mut self, _: &mut Context<'_>, block: &mut BytesMut) -> Poll<Result<usize, StreamError>> {
         self.reads += 1;
         match self.input.pop_front() {
             None => Poll::Pending,
             Some(In::End) => Poll::Ready(Ok(0)),
             Some(In::Fail) => Poll::Ready(Err(StreamError::Reset)),
             Some(In::Data(mut data)) => {
-                let n = data
-                    .len()
-                    .min(self.chunk)
-                    .min(block.capacity() - block.len());
+                let n = data.len().min(self.chunk).min(block.capacity() - block.len());
                 block.extend_from_slice(&data[..n]);
                 if n < data.len() {
                     self.input.push_front(In::Data(data.split_off(n)));
                 }
                 Poll::Ready(Ok(n))
             }
+        }
+    }
+    fn read_left(&mut self, cx: &mut Context<'_>, block: &mut BytesMut) -> usize {
+        match self.poll_read(cx, block) {
+            Poll::Ready(Ok(n)) => n,
+            _ => 0,
         }
     }
     fn poll_write(&mut self, _: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, StreamError>> {
@@ -99,7 +90,7 @@ impl Side for Scripted {
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         Poll::Ready(Ok(()))
     }
-    fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+    fn poll_end(&mut self, _: &mut Context<'_>, _: bool) -> Poll<Result<(), StreamError>> {
         self.ended = true;
         Poll::Ready(Ok(()))
     }
@@ -132,8 +123,7 @@ impl Rig {
     fn poll(&mut self, client: &mut Scripted, server: &mut Scripted) -> Poll<Result<(), Broken>> {
         let waker = Waker::from(self.wakes.clone());
         let mut cx = Context::from_waker(&waker);
-        self.relay
-            .poll(&mut cx, client, server, &mut self.block, &self.meters)
+        self.relay.poll(&mut cx, client, server, &mut self.block, &self.meters)
     }
 }
 
@@ -148,10 +138,7 @@ fn passes_both_directions_and_ends_each_on_its_own() {
     assert_eq!(client.written, b"part of ");
 
     server = server.says(b"an answer").ends();
-    assert!(matches!(
-        rig.poll(&mut client, &mut server),
-        Poll::Ready(Ok(()))
-    ));
+    assert!(matches!(rig.poll(&mut client, &mut server), Poll::Ready(Ok(()))));
     assert_eq!(client.written, b"part of an answer");
     assert!(client.ended);
     assert_eq!(rig.meters.up.read.get(), 7);
@@ -212,20 +199,14 @@ fn a_failed_read_is_never_an_end() {
     let mut rig = Rig::new(b"");
     let mut client = Scripted::roomy();
     let mut server = Scripted::roomy().says(b"half").fails();
-    assert!(matches!(
-        rig.poll(&mut client, &mut server),
-        Poll::Ready(Err(Broken::Server(_)))
-    ));
+    assert!(matches!(rig.poll(&mut client, &mut server), Poll::Ready(Err(Broken::Server(_)))));
     assert_eq!(client.written, b"half");
     assert!(!client.ended);
 
     let mut rig = Rig::new(b"");
     let mut client = Scripted::roomy().fails();
     let mut server = Scripted::roomy();
-    assert!(matches!(
-        rig.poll(&mut client, &mut server),
-        Poll::Ready(Err(Broken::Client(_)))
-    ));
+    assert!(matches!(rig.poll(&mut client, &mut server), Poll::Ready(Err(Broken::Client(_)))));
     assert!(!server.ended);
 }
 
@@ -236,10 +217,7 @@ fn a_failed_write_still_passes_on_what_the_server_said() {
     // The socket's error was consumed by the write, so the kernel now reports a plain end.
     let mut server = Scripted::roomy().says(b"413 too large").ends();
     server.fail_writes = true;
-    assert!(matches!(
-        rig.poll(&mut client, &mut server),
-        Poll::Ready(Err(Broken::Server(_)))
-    ));
+    assert!(matches!(rig.poll(&mut client, &mut server), Poll::Ready(Err(Broken::Server(_)))));
     assert_eq!(client.written, b"413 too large");
     assert!(!client.ended, "a broken flow never ends cleanly");
 }

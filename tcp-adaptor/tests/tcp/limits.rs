@@ -20,14 +20,15 @@ fn an_idle_flow_is_reset() {
     read_n(&mut client, 2);
     // As long as bytes move it lives, if slowly.
     let start = Instant::now();
+    let mut last = start;
     while start.elapsed() < Duration::from_millis(700) {
+        last = Instant::now();
         client.write_all(b"x").unwrap();
         read_n(&mut client, 1);
         std::thread::sleep(Duration::from_millis(20));
     }
-    let quiet = Instant::now();
     assert_eq!(read_to_reset(&mut client), b"");
-    assert!(quiet.elapsed() >= Duration::from_millis(200));
+    assert!(last.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
@@ -56,14 +57,10 @@ fn a_half_open_flow_is_reset_but_an_open_one_is_not() {
     assert_eq!(read_to_end(&mut half_served), b"");
     eventually("the half-open flow is reset", || router.flows() == 1);
     assert!(
-        half_served
-            .write_all(b"x")
-            .and_then(|()| half_served.write_all(b"y"))
-            .is_err()
-            || {
-                read_to_reset(&mut half_served);
-                true
-            }
+        half_served.write_all(b"x").and_then(|()| half_served.write_all(b"y")).is_err() || {
+            read_to_reset(&mut half_served);
+            true
+        }
     );
     open.write_all(b"alive").unwrap();
     assert_eq!(read_n(&mut open_served, 5), b"alive");
@@ -85,9 +82,7 @@ fn a_drain_waits_for_flows_and_refuses_new_ones() {
     read_n(&mut client, 2);
     std::thread::scope(|scope| {
         let draining = scope.spawn(|| router.drain(LIMIT));
-        eventually("clients are refused", || {
-            std::net::TcpStream::connect(addr).is_err()
-        });
+        eventually("clients are refused", || std::net::TcpStream::connect(addr).is_err());
         client.write_all(b"last words").unwrap();
         assert_eq!(read_n(&mut client, 10), b"last words");
         assert!(!draining.is_finished());

@@ -1,9 +1,5 @@
 //! Listeners, connectors and flows over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 mod addresses;
 mod config;

@@ -29,15 +29,9 @@ fn version_1_tells_the_server_who_its_client_is() {
     let own = client.local_addr().unwrap();
     client.write_all(b"data").unwrap();
     let mut served = server.accept();
-    let expected = format!(
-        "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\ndata",
-        own.port(),
-        addr.port()
-    );
+    let expected = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\ndata", own.port(), addr.port());
     assert_eq!(read_n(&mut served, expected.len()), expected.as_bytes());
-    eventually("only the client's bytes are counted", || {
-        router.connector_totals("out").bytes_out == 4
-    });
+    eventually("only the client's bytes are counted", || router.connector_totals("out").bytes_out == 4);
 }
 
 #[test]
@@ -65,9 +59,7 @@ fn an_accepted_header_is_passed_on_in_the_other_version() {
     assert_eq!(&header[16..20], [0x20, 0x01, 0x0d, 0xb8]);
     assert_eq!(&header[48..], [0x0f, 0xa0, 0x01, 0xbb]);
     assert_eq!(read_n(&mut served, 5), b"GET /");
-    eventually("only the data is counted", || {
-        router.listener_totals("in").bytes_in == 5
-    });
+    eventually("only the data is counted", || router.listener_totals("in").bytes_in == 5);
 }
 
 #[test]
@@ -85,14 +77,10 @@ fn a_client_without_the_header_is_not_served() {
     let (router, addr, server) = router(true, None);
     let mut bad = client(addr);
     bad.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    eventually("it is refused", || {
-        router.listener_totals("in").connections_failed == 1
-    });
+    eventually("it is refused", || router.listener_totals("in").connections_failed == 1);
     assert!(server.accepted_already().is_none());
     let left = client(addr);
     drop(left);
-    eventually("one that left is counted", || {
-        router.listener_totals("in").connections_failed == 2
-    });
+    eventually("one that left is counted", || router.listener_totals("in").connections_failed == 2);
     eventually("the flows are gone", || router.flows() == 0);
 }

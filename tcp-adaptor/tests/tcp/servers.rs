@@ -45,21 +45,13 @@ fn removing_a_connector_leaves_its_flows_unless_told_otherwise() {
     let mut second = client(addr);
     let names = [read_n(&mut first, 1), read_n(&mut second, 1)].concat();
     assert!(names == b"ab" || names == b"ba");
-    let (mut to_a, mut to_b) = if names == b"ab" {
-        (first, second)
-    } else {
-        (second, first)
-    };
+    let (mut to_a, mut to_b) = if names == b"ab" { (first, second) } else { (second, first) };
 
-    router
-        .each(|adaptor| adaptor.remove_connector("out0", false))
-        .unwrap();
+    router.each(|adaptor| adaptor.remove_connector("out0", false)).unwrap();
     std::io::Write::write_all(&mut to_a, b"still there").unwrap();
     assert_eq!(read_n(&mut to_a, 11), b"still there");
 
-    router
-        .each(|adaptor| adaptor.remove_connector("out1", true))
-        .unwrap();
+    router.each(|adaptor| adaptor.remove_connector("out1", true)).unwrap();
     assert_eq!(read_to_reset(&mut to_b), b"");
     assert_eq!(router.flows(), 1);
 }
@@ -84,14 +76,7 @@ fn a_client_is_reset_when_no_server_can_be_reached() {
     }
     eventually("the flows are gone", || router.flows() == 0);
     let totals = router.listener_totals("in");
-    assert_eq!(
-        (
-            totals.connections_opened,
-            totals.connections_closed,
-            totals.connections_failed
-        ),
-        (3, 3, 3)
-    );
+    assert_eq!((totals.connections_opened, totals.connections_closed, totals.connections_failed), (3, 3, 3));
     assert_eq!(router.connector_totals("out0").connections_failed, 3);
 }
 
@@ -99,8 +84,7 @@ fn a_client_is_reset_when_no_server_can_be_reached() {
 fn a_server_that_does_not_answer_is_given_up() {
     // A full queue that nobody accepts from: the kernel drops further SYNs.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     full.listen(0).unwrap();
     let silent = full.local_addr().unwrap().as_socket().unwrap();
     let mut fill = Vec::new();
@@ -156,12 +140,7 @@ fn names_are_resolved_on_both_sides() {
     let router = Router::start(1);
     router.listen(ListenerConfig::new("in", "service", "localhost", 0));
     let server = echo("named");
-    router.connect(ConnectorConfig::new(
-        "out",
-        "service",
-        "localhost",
-        server.port(),
-    ));
+    router.connect(ConnectorConfig::new("out", "service", "localhost", server.port()));
     let addr = router.local("in");
     assert_eq!(read_n(&mut client(addr), 5), b"named");
 }

@@ -5,15 +5,13 @@ mod core_only;
 pub(crate) mod peers;
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use core_only::CoreOnly;
 use router_core::{Core, CoreConfig, WorkerId};
-use tcp_adaptor::{
-    ConnectorConfig, Group, ListenerConfig, ListenerStatus, OperStatus, TcpAdaptor, Totals,
-};
+use tcp_adaptor::{ConnectorConfig, Group, ListenerConfig, ListenerStatus, OperStatus, TcpAdaptor, Totals};
 use transport::Workers;
 
 /// Long enough for a loaded machine; nothing waits for it to pass.
@@ -48,13 +46,7 @@ impl Router {
                 .call_blocking(move || {
                     let worker = WorkerId(u16::try_from(index).unwrap());
                     let count = u16::try_from(count).unwrap();
-                    let core = Core::new(
-                        CoreConfig::new("test"),
-                        worker,
-                        count,
-                        [7; 32],
-                        Instant::now(),
-                    );
+                    let core = Core::new(CoreConfig::new("test"), worker, count, [7; 32], Instant::now());
                     let core = Rc::new(CoreOnly::new(core));
                     ADAPTOR.set(Some(TcpAdaptor::new(core, &group, index, index as u64)));
                 })
@@ -75,13 +67,8 @@ impl Router {
     }
 
     /// Runs a command on every worker, as control does. The result is that of the first.
-    pub(crate) fn each<R: Send + 'static>(
-        &self,
-        command: impl Fn(&Rc<TcpAdaptor>) -> R + Clone + Send + 'static,
-    ) -> R {
-        let results: Vec<R> = (0..self.workers.len())
-            .map(|index| self.on(index, command.clone()))
-            .collect();
+    pub(crate) fn each<R: Send + 'static>(&self, command: impl Fn(&Rc<TcpAdaptor>) -> R + Clone + Send + 'static) -> R {
+        let results: Vec<R> = (0..self.workers.len()).map(|index| self.on(index, command.clone())).collect();
         results.into_iter().next().unwrap()
     }
 
@@ -96,27 +83,20 @@ impl Router {
     }
 
     pub(crate) fn listen(&self, config: ListenerConfig) {
-        self.each(move |adaptor| adaptor.add_listener(config.clone()))
-            .unwrap();
+        self.each(move |adaptor| adaptor.add_listener(config.clone())).unwrap();
     }
 
     pub(crate) fn connect(&self, config: ConnectorConfig) {
-        self.each(move |adaptor| adaptor.add_connector(config.clone()))
-            .unwrap();
+        self.each(move |adaptor| adaptor.add_connector(config.clone())).unwrap();
     }
 
     pub(crate) fn disconnect(&self, name: &'static str) {
-        self.each(move |adaptor| adaptor.remove_connector(name, false))
-            .unwrap();
+        self.each(move |adaptor| adaptor.remove_connector(name, false)).unwrap();
     }
 
     pub(crate) fn status(&self, name: &'static str) -> ListenerStatus {
         let snapshot = self.on(0, |adaptor| adaptor.snapshot());
-        snapshot
-            .listeners
-            .into_iter()
-            .find(|status| status.name == name)
-            .unwrap()
+        snapshot.listeners.into_iter().find(|status| status.name == name).unwrap()
     }
 
     /// Where a listener listens, as soon as it does.
@@ -136,12 +116,7 @@ impl Router {
         let mut totals = Totals::default();
         for index in 0..self.workers.len() {
             let snapshot = self.on(index, |adaptor| adaptor.snapshot());
-            totals += snapshot
-                .listeners
-                .iter()
-                .find(|status| status.name == name)
-                .unwrap()
-                .totals;
+            totals += snapshot.listeners.iter().find(|status| status.name == name).unwrap().totals;
         }
         totals
     }
@@ -151,21 +126,14 @@ impl Router {
         let mut totals = Totals::default();
         for index in 0..self.workers.len() {
             let snapshot = self.on(index, |adaptor| adaptor.snapshot());
-            totals += snapshot
-                .connectors
-                .iter()
-                .find(|status| status.name == name)
-                .unwrap()
-                .totals;
+            totals += snapshot.connectors.iter().find(|status| status.name == name).unwrap().totals;
         }
         totals
     }
 
     /// Flows open now.
     pub(crate) fn flows(&self) -> usize {
-        (0..self.workers.len())
-            .map(|index| self.on(index, |adaptor| adaptor.open_flows()))
-            .sum()
+        (0..self.workers.len()).map(|index| self.on(index, |adaptor| adaptor.open_flows())).sum()
     }
 
     /// Drains all workers at once; answers how many flows were cut.
@@ -189,10 +157,13 @@ pub(crate) fn connector(name: &str, address: &str, server: SocketAddr) -> Connec
     ConnectorConfig::new(name, address, server.ip().to_string(), server.port())
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens, nor will: it stays bound until the tests end.
 pub(crate) fn dead_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    addr
 }
 
 /// A client that gives up after [`LIMIT`].

@@ -13,11 +13,8 @@ use crate::support::{Router, client, connector, eventually};
 
 fn listener(certs: &Certs, client_certs: ClientCerts) -> ListenerConfig {
     let mut config = ListenerConfig::new("in", "service", "127.0.0.1", 0);
-    let options = ServerOptions {
-        client_certs,
-        alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        require_close_notify: false,
-    };
+    let options =
+        ServerOptions { client_certs, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], require_close_notify: false };
     config.tls = Some(certs.profile("server").server(&options).unwrap());
     config
 }
@@ -26,10 +23,7 @@ fn listener(certs: &Certs, client_certs: ClientCerts) -> ListenerConfig {
 fn secure(certs: &Certs, server: SocketAddr, host: &str, verify_hostname: bool) -> ConnectorConfig {
     let mut config = ConnectorConfig::new("out", "service", host, server.port());
     config.family = transport::socket::Family::V4;
-    let options = ClientOptions {
-        verify_hostname,
-        ..ClientOptions::default()
-    };
+    let options = ClientOptions { verify_hostname, ..ClientOptions::default() };
     config.tls = Some(certs.profile("client").client(&options).unwrap());
     config
 }
@@ -66,11 +60,7 @@ fn both_sides_with_tls_and_the_negotiated_protocol() {
     let router = Router::start(1);
     router.listen(listener(&certs, ClientCerts::None));
     router.connect(secure(&certs, server.addr, "localhost", true));
-    for (offered, expected) in [
-        (&["http/1.1"][..], Some("http/1.1")),
-        (&["http/1.1", "h2"], Some("h2")),
-        (&[], None),
-    ] {
+    for (offered, expected) in [(&["http/1.1"][..], Some("http/1.1")), (&["http/1.1", "h2"], Some("h2")), (&[], None)] {
         let mut client = certs.client(client(router.local("in")), offered, false);
         client.sock.set_nodelay(true).unwrap();
         let serving = std::thread::scope(|scope| {
@@ -113,10 +103,7 @@ fn a_server_of_another_name_is_not_used() {
         })
     };
     assert_eq!(answer("localhost", true).unwrap(), *b"ok");
-    assert_eq!(
-        answer("127.0.0.1", true).unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(answer("127.0.0.1", true).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(answer("127.0.0.1", false).unwrap(), *b"ok");
 }
 
@@ -132,9 +119,7 @@ fn client_certificates_are_required_if_asked() {
     known.read_exact(&mut hi).unwrap();
     let mut unknown = certs.client(client(addr), &[], false);
     assert!(unknown.read_exact(&mut hi).is_err());
-    eventually("the refusal is counted", || {
-        router.listener_totals("in").connections_failed == 1
-    });
+    eventually("the refusal is counted", || router.listener_totals("in").connections_failed == 1);
 }
 
 #[test]
@@ -149,10 +134,7 @@ fn a_tls_stream_cut_inside_a_record_is_a_reset() {
     let mut served = server.accept();
     assert_eq!(read_n(&mut served, 8), b"complete");
     // The head of a record that never comes, then FIN.
-    client
-        .sock
-        .write_all(&[0x17, 3, 3, 0, 100, 1, 2, 3])
-        .unwrap();
+    client.sock.write_all(&[0x17, 3, 3, 0, 100, 1, 2, 3]).unwrap();
     client.sock.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_reset(&mut served), b"");
     eventually("the flow is gone", || router.flows() == 0);
@@ -165,10 +147,7 @@ fn an_end_at_a_record_boundary_is_an_end_unless_configured_otherwise() {
         let server = Server::start();
         let router = Router::start(1);
         let mut config = listener(&certs, ClientCerts::None);
-        let options = ServerOptions {
-            require_close_notify: strict,
-            ..ServerOptions::default()
-        };
+        let options = ServerOptions { require_close_notify: strict, ..ServerOptions::default() };
         config.tls = Some(certs.profile("server").server(&options).unwrap());
         router.listen(config);
         router.connect(connector("out", "service", server.addr));
@@ -195,9 +174,7 @@ fn a_client_that_never_finishes_its_handshake_is_dropped() {
     router.connect(connector("out", "service", echo("hi")));
     let mut client = client(router.local("in"));
     client.write_all(&[0x16, 3, 1]).unwrap();
-    eventually("it is dropped", || {
-        router.listener_totals("in").connections_failed == 1
-    });
+    eventually("it is dropped", || router.listener_totals("in").connections_failed == 1);
     eventually("its flow is gone", || router.flows() == 0);
 }
 

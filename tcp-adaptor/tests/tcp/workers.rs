@@ -22,16 +22,11 @@ fn all_workers_accept_and_close_and_open_again() {
         }
         drop(clients);
         router.disconnect("out");
-        eventually("clients are refused", || {
-            std::net::TcpStream::connect(now).is_err()
-        });
+        eventually("clients are refused", || std::net::TcpStream::connect(now).is_err());
     }
     assert_eq!(router.listener_totals("in").connections_failed, 0);
-    let busy = (0..3).filter(|&index| {
-        router.on(index, |adaptor| {
-            adaptor.snapshot().listeners[0].totals.connections_opened
-        }) > 0
-    });
+    let busy = (0..3)
+        .filter(|&index| router.on(index, |adaptor| adaptor.snapshot().listeners[0].totals.connections_opened) > 0);
     assert!(busy.count() > 1, "one worker got all of 200 connections");
 }
 

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
-};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 use transport::tls::{SslProfileSettings, TlsProfile};
 
@@ -23,9 +21,7 @@ impl Certs {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "test authority");
+        params.distinguished_name.push(DnType::CommonName, "test authority");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("ca.pem"), issuer.pem()).unwrap();
@@ -36,19 +32,11 @@ impl Certs {
             let cert = params.signed_by(&key, &issuer).unwrap();
             std::fs::write(dir.path().join(format!("{name}.pem")), cert.pem()).unwrap();
             std::fs::write(dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
-            (
-                cert.der().clone(),
-                PrivatePkcs8KeyDer::from(key.serialize_der()),
-            )
+            (cert.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()))
         };
         let server = issue("server", vec!["localhost".to_owned()]);
         let client = issue("client", Vec::new());
-        Self {
-            authority: issuer.der().clone(),
-            dir,
-            server,
-            client,
-        }
+        Self { authority: issuer.der().clone(), dir, server, client }
     }
 
     fn path(&self, file: &str) -> Option<PathBuf> {
@@ -87,29 +75,17 @@ impl Certs {
             .with_root_certificates(self.roots());
         let mut config = if with_cert {
             let key = PrivateKeyDer::Pkcs8(self.client.1.clone_key());
-            builder
-                .with_client_auth_cert(vec![self.client.0.clone()], key)
-                .unwrap()
+            builder.with_client_auth_cert(vec![self.client.0.clone()], key).unwrap()
         } else {
             builder.with_no_client_auth()
         };
-        config.alpn_protocols = alpn
-            .iter()
-            .map(|protocol| protocol.as_bytes().to_vec())
-            .collect();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let name = ServerName::try_from("localhost").unwrap();
-        StreamOwned::new(
-            ClientConnection::new(Arc::new(config), name).unwrap(),
-            socket,
-        )
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
     }
 
     /// A server's end of TLS on this socket.
-    pub(crate) fn server(
-        &self,
-        socket: TcpStream,
-        alpn: &[&str],
-    ) -> StreamOwned<ServerConnection, TcpStream> {
+    pub(crate) fn server(&self, socket: TcpStream, alpn: &[&str]) -> StreamOwned<ServerConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = PrivateKeyDer::Pkcs8(self.server.1.clone_key());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -118,10 +94,7 @@ impl Certs {
             .with_no_client_auth()
             .with_single_cert(vec![self.server.0.clone()], key)
             .unwrap();
-        config.alpn_protocols = alpn
-            .iter()
-            .map(|protocol| protocol.as_bytes().to_vec())
-            .collect();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), socket)
     }
 }

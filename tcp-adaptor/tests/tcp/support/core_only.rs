@@ -4,8 +4,7 @@ use std::cell::RefCell;
 
 use router_core::egress::{DeliveryState, End, Error, Payload, SendHead, Sent};
 use router_core::{
-    Core, Egress, LinkRef, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId,
-    WorkerMsg,
+    Core, Egress, LinkRef, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId, WorkerMsg,
 };
 use tcp_adaptor::Directory;
 

@@ -29,29 +29,18 @@ impl Server {
                 }
             }
         });
-        Self {
-            addr,
-            accepted: Mutex::new(accepted),
-        }
+        Self { addr, accepted: Mutex::new(accepted) }
     }
 
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> TcpStream {
-        self.accepted
-            .lock()
-            .unwrap()
-            .recv_timeout(LIMIT)
-            .expect("nobody connected")
+        self.accepted.lock().unwrap().recv_timeout(LIMIT).expect("nobody connected")
     }
 
     /// A connection that is there already.
     pub(crate) fn accepted_already(&self) -> Option<TcpStream> {
-        self.accepted
-            .lock()
-            .unwrap()
-            .recv_timeout(Duration::from_millis(20))
-            .ok()
+        self.accepted.lock().unwrap().recv_timeout(Duration::from_millis(20)).ok()
     }
 }
 
@@ -81,9 +70,7 @@ fn echo_one(mut stream: TcpStream, greeting: &str) -> io::Result<()> {
 
 /// Makes a socket close with RST.
 pub(crate) fn reset(stream: TcpStream) {
-    socket2::SockRef::from(&stream)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
@@ -120,7 +107,5 @@ pub(crate) fn read_to_reset(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Bytes that are not all alike, so that a hole or a swap shows.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u64)
-        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect()
+    (0..len as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
