@@ -186,7 +186,7 @@ impl AmqpAdaptor {
         let mut conns = self.0.conns.borrow_mut();
         if let Some(conn) = conns.get(id) {
             conn.engine.close(Some(error));
-            conn.details.end_by.get_or_insert(Instant::now() + CLOSE_LIMIT);
+            conn.details.end_by.get_or_insert_with(|| Instant::now() + CLOSE_LIMIT);
             if let Some(key) = conn.key.take() {
                 core.connection_closed(key, &mut *conns);
             }
