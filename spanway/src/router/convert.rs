@@ -121,9 +121,11 @@ pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::
     })
 }
 
-/// ALPN protocols of TCP services, which servers with TLS are then offered.
+/// ALPN protocols of TCP services, which servers with TLS are then offered. The first that a client offers is taken, and
+/// whether a server speaks HTTP/2, too, is not known by then: HTTP/1.1 comes first, as in the reference. Clients that
+/// need HTTP/2 offer nothing else.
 fn service_protocols() -> Vec<Vec<u8>> {
-    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    vec![b"http/1.1".to_vec(), b"h2".to_vec()]
 }
 
 pub(crate) fn tcp_listener(
