@@ -74,14 +74,28 @@ async fn read_header(
     received: &mut BytesMut,
 ) -> Result<(PlainStream, Option<(SocketAddr, SocketAddr)>), GreetingError> {
     let mut stream = Stream::Plain(socket);
+    match find_header(&mut stream, received).await {
+        Ok(addrs) => match stream {
+            Stream::Plain(socket) => Ok((socket, addrs)),
+            // It was made above.
+            Stream::Tls(_) => Err(GreetingError::Ended),
+        },
+        Err(error) => {
+            // An end would look like an answer without a byte. "must abort the connection" (PROXY §2).
+            stream.reset_on_drop();
+            Err(error)
+        }
+    }
+}
+
+async fn find_header(
+    stream: &mut Stream,
+    received: &mut BytesMut,
+) -> Result<Option<(SocketAddr, SocketAddr)>, GreetingError> {
     loop {
         if let Some(header) = proxy_protocol::parse(received)? {
             received.advance(header.len.min(received.len()));
-            return match stream {
-                Stream::Plain(socket) => Ok((socket, header.addrs)),
-                // It was made above.
-                Stream::Tls(_) => Err(GreetingError::Ended),
-            };
+            return Ok(header.addrs);
         }
         if stream.read_some(received).await? == 0 {
             return Err(GreetingError::Ended);
