@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 pub struct Certs {
     /// The authority's certificate.
     pub ca: PathBuf,
-    /// For `localhost`, 127.0.0.1 and ::1.
+    /// For `localhost`, 127.0.0.1 and ::1, or the host that was asked for.
     pub server: Pair,
     /// For a client, with the common name `client`.
     pub client: Pair,
@@ -29,6 +29,15 @@ pub struct Pair {
 impl Certs {
     /// Makes an authority and its certificates in `dir`; `name` is part of the file names.
     pub fn new(dir: &Path, name: &str) -> Self {
+        Self::issue(dir, name, &["localhost", "127.0.0.1", "::1"])
+    }
+
+    /// The same with a server certificate for another host.
+    pub fn for_host(dir: &Path, name: &str, host: &str) -> Self {
+        Self::issue(dir, name, &[host])
+    }
+
+    fn issue(dir: &Path, name: &str, hosts: &[&str]) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
@@ -50,7 +59,7 @@ impl Certs {
             pair
         };
         Self {
-            server: issue("server", &["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
+            server: issue("server", hosts, ExtendedKeyUsagePurpose::ServerAuth),
             client: issue("client", &[], ExtendedKeyUsagePurpose::ClientAuth),
             ca,
         }

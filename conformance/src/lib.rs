@@ -11,6 +11,7 @@ pub mod process;
 pub mod raw;
 pub mod router;
 pub mod suite;
+pub mod tcp;
 
 pub use process::{Process, wait_for};
 pub use router::{Config, PATIENCE, Router};
