@@ -1,0 +1,192 @@
+//! README's command lines and its configuration, run as they stand there but for ports and files.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const README: &str = include_str!("../../README.md");
+
+/// The command lines of README. A new one has to be added here together with what runs it.
+const COMMANDS: &[&str] = &[
+    // `a_router_starts_and_says_what_to_try`; the workspace's default member is `spanway`.
+    "cargo run --release -- run",
+    // Runs this.
+    "./test",
+    // `messages_and_files_arrive`
+    "spanway recv greetings",
+    "spanway send greetings hello",
+    "spanway send backups --file disk.img",
+    // `a_tcp_service_is_reached`
+    "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
+    // The tests of `benches` run it.
+    "cargo run --release -p benches -- compare --only tcp-bulk --seconds 2 --runs 1",
+];
+
+/// What stands in README's fenced blocks of this language.
+fn blocks(language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = README;
+    let fence = format!("```{language}\n");
+    while let Some(start) = rest.find(&fence) {
+        rest = &rest[start + fence.len()..];
+        let end = rest.find("```").expect("a block of README has no end");
+        found.push(rest[..end].to_owned());
+        rest = &rest[end..];
+    }
+    found
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn spanway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spanway"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A router that is killed when this is dropped.
+struct Router {
+    child: Child,
+    url: String,
+    admin: u16,
+    output: String,
+}
+
+impl Router {
+    fn start(arguments: &[&str]) -> Self {
+        let (amqp, admin) = (free_port(), free_port());
+        let url = format!("amqp://127.0.0.1:{amqp}");
+        let mut child = spanway()
+            .arg("run")
+            .args(["--listen", &url, "--admin", &format!("127.0.0.1:{admin}")])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A thread drains the router's output, so that it never blocks on it.
+        let (lines, received) = mpsc::channel();
+        let stderr = child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let mut output = String::new();
+        let ready = |output: &str| output.contains("Operational") && output.contains("Ctrl-C ends it");
+        while !ready(&output) {
+            let line = received.recv_timeout(Duration::from_secs(60)).expect("the router gets ready");
+            output.push_str(&line);
+            output.push('\n');
+        }
+        Self { child, url, admin, output }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(port: u16, path: &str) -> String {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn every_command_is_known_here() {
+    let lines: Vec<String> =
+        blocks("sh").iter().flat_map(|b| b.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert_eq!(lines, COMMANDS);
+}
+
+#[test]
+fn a_router_starts_and_says_what_to_try() {
+    let router = Router::start(&[]);
+    for hint in ["spanway recv greetings", "spanway send greetings hello", "/metrics"] {
+        assert!(router.output.contains(hint), "{}", router.output);
+    }
+    assert!(get(router.admin, "/livez").contains("200 OK"));
+    assert!(get(router.admin, "/readyz").contains("200 OK"));
+    assert!(get(router.admin, "/metrics").contains("qdr_connections_total"));
+}
+
+#[test]
+fn messages_and_files_arrive() {
+    let router = Router::start(&[]);
+    let receive = |arguments: &[&str]| {
+        let mut command = spanway();
+        command.arg("recv").args(arguments).args(["--count", "1", "--timeout", "60s", "--url", &router.url]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let send = |arguments: &[&str]| {
+        let status = spanway().arg("send").args(arguments).args(["--timeout", "60s", "--url", &router.url]).status();
+        assert!(status.unwrap().success());
+    };
+    let receiver = receive(&["greetings"]);
+    send(&["greetings", "hello"]);
+    let output = receiver.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "hello");
+
+    let dir = tempfile::tempdir().unwrap();
+    let (sent, received) = (dir.path().join("disk.img"), dir.path().join("copy"));
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&sent, &content).unwrap();
+    let as_str = |path: &Path| path.to_str().unwrap().to_owned();
+    let receiver = receive(&["backups", "--file", &as_str(&received)]);
+    send(&["backups", "--file", &as_str(&sent)]);
+    assert!(receiver.wait_with_output().unwrap().status.success());
+    assert!(std::fs::read(&received).unwrap() == content, "the file arrives unchanged");
+}
+
+#[test]
+fn a_tcp_service_is_reached() {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (connector, listener) = (server.local_addr().unwrap().port(), free_port());
+    let echo = std::thread::spawn(move || {
+        let (mut socket, _) = server.accept().unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        socket.write_all(text.to_uppercase().as_bytes()).unwrap();
+    });
+    let _router = Router::start(&[
+        "--tcp-connector",
+        &format!("web=127.0.0.1:{connector}"),
+        "--tcp-listener",
+        &format!("web=127.0.0.1:{listener}"),
+    ]);
+    let mut client = loop {
+        // The listener opens as soon as its worker knows of the connector.
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, listener)) {
+            Ok(client) => break client,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused),
+        }
+    };
+    client.write_all(b"hello").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "HELLO");
+    echo.join().unwrap();
+}
+
+#[test]
+fn the_configuration_is_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("router.yaml");
+    let blocks = blocks("yaml");
+    assert_eq!(blocks.len(), 1);
+    std::fs::write(&file, &blocks[0]).unwrap();
+    let output = spanway().args(["run", "--check", "-c"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
