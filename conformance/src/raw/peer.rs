@@ -139,6 +139,22 @@ impl Peer {
         }
     }
 
+    /// The next delivery, to its end: its last transfer and its whole payload.
+    pub fn expect_delivery(&mut self) -> (Frame, Vec<u8>) {
+        let mut payload = Vec::new();
+        let mut first: Option<Frame> = None;
+        loop {
+            let part = self.expect(code::TRANSFER);
+            payload.extend_from_slice(&part.payload);
+            let first = first.get_or_insert_with(|| part.clone());
+            if !part.field(5).is_true() || part.field(9).is_true() {
+                // What only the first transfer must say.
+                let whole = (1..=3).fold(part, |frame, index| frame.with(index, first.field(index).clone()));
+                return (whole, payload);
+            }
+        }
+    }
+
     /// The next frame, whatever precedes it, that ends a link, session or connection: its descriptor, condition and
     /// description.
     pub fn expect_error(&mut self, wanted: u64) -> (String, String) {
@@ -158,12 +174,26 @@ impl Peer {
         }
     }
 
-    /// The router closes the connection with `condition`, then hangs up.
-    pub fn expect_close(&mut self, condition: &str) {
+    /// The router closes the connection with one of `conditions`, then hangs up.
+    pub fn expect_close(&mut self, conditions: &[&str]) {
         let (got, description) = self.expect_error(code::CLOSE);
-        assert_eq!(got, condition, "{description}");
+        assert!(conditions.contains(&got.as_str()), "{got}: {description}; expected {conditions:?}");
         self.try_send(&Frame::close());
         self.expect_end();
+    }
+
+    /// The router ends the session with `condition`; the connection stays.
+    pub fn expect_session_end(&mut self, condition: &str) {
+        let (got, description) = self.expect_error(code::END);
+        assert_eq!(got, condition, "{description}");
+        self.send(&Frame::end());
+        self.close();
+    }
+
+    /// The router detaches a link with `condition`; session and connection stay.
+    pub fn expect_detach(&mut self, condition: &str) {
+        let (got, description) = self.expect_error(code::DETACH);
+        assert_eq!(got, condition, "{description}");
     }
 
     /// The router hangs up; frames before that are skipped.

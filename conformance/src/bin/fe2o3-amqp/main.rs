@@ -206,6 +206,7 @@ async fn request(session: &mut SessionHandle<()>, args: &Args) -> Result<()> {
     }
     say(&json!({ "replies": args.count(), "reply_to": reply_to }));
     receiver.close().await?;
+    sender.close().await?;
     Ok(())
 }
 
@@ -223,6 +224,7 @@ async fn respond(session: &mut SessionHandle<()>, args: &Args) -> Result<()> {
     }
     say(&json!({ "answered": args.count() }));
     receiver.close().await?;
+    sender.close().await?;
     Ok(())
 }
 
@@ -234,6 +236,8 @@ async fn outcomes_send(session: &mut SessionHandle<()>, args: &Args) -> Result<(
         seen.insert(name.to_owned(), outcome(&got).into());
     }
     say(&json!({ "outcomes": seen }));
+    // First: the library answers flows of the router even after it ended the session.
+    sender.close().await?;
     Ok(())
 }
 
@@ -275,6 +279,7 @@ async fn types_send(session: &mut SessionHandle<()>, args: &Args) -> Result<()> 
         }
     }
     say(&json!({ "done": true }));
+    sender.close().await?;
     Ok(())
 }
 
