@@ -81,7 +81,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        for pid in self.family().into_iter().rev() {
+        // The parent first: nginx replaces a worker that died.
+        for pid in self.family() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
                 // Gone already is as good as killed.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

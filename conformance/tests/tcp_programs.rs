@@ -279,7 +279,7 @@ fn a_listener_takes_the_client_from_a_header() {
     let nginx = Nginx::start(dir.path(), "nginx", None);
     let mut config = Config::new();
     config.tcp_connector("service", nginx.proxied, &[("proxyProtocol", "v2")]);
-    let port = config.tcp_listener("service", &[("proxyProtocol", "v1")]);
+    let port = config.tcp_listener("service", &[("proxyProtocol", "any")]);
     let _router = config.start_tcp(&[port]);
     let ask = |header: &[u8]| {
         let mut stream = client(port);

@@ -23,7 +23,7 @@ use scrape::Scrape;
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// How often it is looked whether closed connections are worth giving memory back.
-const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+const TRIM_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Runs the router until it is told to end.
 pub(crate) fn run(start: Start) -> anyhow::Result<Ended> {

@@ -20,7 +20,7 @@ impl Drop for CloseCounter {
     }
 }
 
-/// Decides when to trim. One for the process, asked about once a second.
+/// Decides when to trim. One for the process, asked a few times a second.
 #[derive(Debug, Default)]
 pub struct Trimmer {
     seen: u32,

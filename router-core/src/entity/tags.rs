@@ -87,11 +87,7 @@ tags! {
     ProxyProtocolAccept {
         /// They do not: the first byte is the application's.
         None = "none",
-        /// They must, in version 1 (text).
-        V1 = "v1",
-        /// They must, in version 2 (binary).
-        V2 = "v2",
-        /// They must, in either version.
+        /// They must, in version 1 (text) or 2 (binary).
         Any = "any",
     }
 
