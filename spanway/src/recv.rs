@@ -61,7 +61,9 @@ struct Receiver<'a> {
     received: u64,
     /// Written and accepted.
     done: u64,
+    /// Content of all messages, and of those that are not complete.
     bytes: u64,
+    partial: u64,
     aborted: u64,
     malformed: u64,
     latencies: Histogram,
@@ -104,6 +106,7 @@ async fn recv(args: &RecvArgs) -> Result<()> {
         received: 0,
         done: 0,
         bytes: 0,
+        partial: 0,
         aborted: 0,
         malformed: 0,
         latencies: Histogram::default(),
@@ -238,6 +241,7 @@ impl Receiver<'_> {
             self.parser = BodyParser::default();
             self.broken = None;
             self.created = None;
+            self.partial = 0;
         }
         if transfer.aborted {
             self.aborted += 1;
@@ -267,6 +271,7 @@ impl Receiver<'_> {
             return;
         }
         self.received += 1;
+        self.partial = 0;
         self.last = now;
         if let Some(created) = self.created.take().filter(|_| self.args.summary) {
             self.latencies.add(micros_now().saturating_sub(created));
@@ -280,10 +285,11 @@ impl Receiver<'_> {
 
     /// Passes content on to the writer.
     fn feed(&mut self, transfer: &Transfer, payload: Bytes) -> Result<(), BodyError> {
-        let Self { parser, batch, created, bytes, writer, args, .. } = self;
+        let Self { parser, batch, created, bytes, partial, writer, args, .. } = self;
         let wanted = writer.is_some();
         let mut content = |part: Bytes| {
             *bytes += part.len() as u64;
+            *partial += part.len() as u64;
             if wanted {
                 batch.ops.push(Op::Content(part));
             }
@@ -314,6 +320,7 @@ impl Receiver<'_> {
         if self.writer.is_some() {
             self.batch.ops.push(Op::Abort);
         }
+        self.bytes -= std::mem::take(&mut self.partial).min(self.bytes);
         self.granted = self.granted.saturating_sub(1);
         self.grant(engine, 1);
     }
@@ -351,7 +358,8 @@ impl Receiver<'_> {
     }
 
     fn report(&self) {
-        let amount = Amount { messages: self.done, bytes: self.bytes };
+        let bytes = self.bytes.saturating_sub(self.partial);
+        let amount = Amount { messages: self.done, bytes };
         let time = self.first.map_or(Duration::ZERO, |first| self.last.saturating_duration_since(first));
         if self.args.summary {
             note(format_args!("received {}", rates(amount, time)));
@@ -361,7 +369,7 @@ impl Receiver<'_> {
             note(format_args!("{}", self.latencies));
         } else if let Some(path) = self.args.file.as_ref().filter(|_| !self.args.quiet) {
             let place = if path.as_os_str() == "-" { "the standard output".into() } else { path.to_string_lossy() };
-            note(format_args!("wrote {}, {} to {place}", Messages(self.done), Size(self.bytes as f64)));
+            note(format_args!("wrote {}, {} to {place}", Messages(self.done), Size(bytes as f64)));
         }
     }
 

@@ -79,6 +79,8 @@ struct Sender<'a> {
     /// The router accepted the link.
     attached: bool,
     drain: bool,
+    /// What could be sent ended before credit and window did.
+    hungry: bool,
     start: Instant,
     /// First and last message, for rates.
     first: Option<Instant>,
@@ -119,6 +121,7 @@ async fn send(args: &SendArgs) -> Result<()> {
         amount: Amount::default(),
         attached: false,
         drain: false,
+        hungry: false,
         start: now,
         first: None,
         last: now,
@@ -158,8 +161,8 @@ impl Sender<'_> {
             self.fill(&mut client.engine, progress);
             let full = client.engine.output().len() >= OUTPUT;
             client.write();
-            // The socket took it all, so it will not wake us.
-            let full = full && client.is_written();
+            // The socket took it all, so it will not wake us. Nor will input that came since it was missed.
+            let at_once = full && client.is_written() || self.hungry && self.input.has_next();
             if self.is_done(client) {
                 return Ok(());
             }
@@ -182,7 +185,7 @@ impl Sender<'_> {
                     }
                     self.interrupt(&mut client.engine);
                 }
-                () = tokio::task::yield_now(), if full => {}
+                () = tokio::task::yield_now(), if at_once => {}
                 () = client.ready() => {}
                 () = self.input.wait(), if wants_input => self.active = Instant::now(),
                 () = sleep_until(wake) => {}
@@ -244,6 +247,7 @@ impl Sender<'_> {
     /// Sends as much as there is, as the router and the socket take.
     fn fill(&mut self, engine: &mut Connection, progress: &mut Progress) {
         let now = Instant::now();
+        self.hungry = false;
         while engine.output().len() < OUTPUT && !self.interrupted {
             if self.current.is_none() && !self.begin(engine, now, progress) {
                 break;
@@ -265,6 +269,7 @@ impl Sender<'_> {
             return false;
         }
         let Some(part) = self.input.take() else {
+            self.hungry = true;
             return false;
         };
         self.stuck = None;
@@ -336,10 +341,15 @@ impl Sender<'_> {
                     }
                     // The source failed: what was sent is no message.
                     None if self.input.is_over() => {
-                        let _ = engine.send(self.link, &current.head, &Payload::empty(), End::Aborted);
-                        return false;
+                        if engine.send(self.link, &current.head, &Payload::empty(), End::Aborted).done {
+                            return false;
+                        }
+                        break;
                     }
-                    None => break,
+                    None => {
+                        self.hungry = true;
+                        break;
+                    }
                 }
             };
             let block = bytes.clone();
@@ -351,6 +361,7 @@ impl Sender<'_> {
             }
             if sent.taken > 0 || sent.done {
                 self.active = now;
+                self.last = now;
             }
             if !sent.done {
                 if let Some(bytes) = current.parts.front_mut() {
@@ -361,7 +372,6 @@ impl Sender<'_> {
             current.parts.pop_front();
             if last {
                 self.amount.messages += 1;
-                self.last = now;
                 return true;
             }
             if engine.output().len() >= OUTPUT {
@@ -374,14 +384,17 @@ impl Sender<'_> {
 
     /// Ends a message that was settled before it was complete. True if the next one may begin.
     fn give_up(&mut self, engine: &mut Connection, mut current: Current) -> bool {
-        if !current.parts.is_empty() {
-            current.parts.clear();
-            let _ = engine.send(self.link, &current.head, &Payload::empty(), End::Aborted);
+        current.parts.clear();
+        // Once it is aborted, doing so again does nothing.
+        if !engine.send(self.link, &current.head, &Payload::empty(), End::Aborted).done {
+            self.current = Some(current);
+            return false;
         }
         // Whatever is settled counts as sent, so the numbers match.
         self.input.skip(self.amount.messages);
         while !current.complete {
             let Some(part) = self.input.take() else {
+                self.hungry = true;
                 if !self.input.is_over() {
                     self.current = Some(current);
                 }

@@ -159,7 +159,6 @@ pub(crate) fn rates(amount: Amount, time: Duration) -> String {
 /// few seconds.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    start: Instant,
     next: Option<Instant>,
     terminal: bool,
     drawn: bool,
@@ -172,7 +171,7 @@ impl Progress {
         let start = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         let next = wanted.then_some(start + if terminal { REDRAW } else { QUIET });
-        Self { start, next, terminal, drawn: false, last: (start, 0) }
+        Self { next, terminal, drawn: false, last: (start, 0) }
     }
 
     /// When [`Progress::tell`] has something to do.
@@ -187,7 +186,8 @@ impl Progress {
             return;
         }
         self.next = Some(now + if self.terminal { REDRAW } else { LINES });
-        if now - self.start < QUIET && !self.terminal {
+        if amount.bytes == 0 && amount.messages == 0 {
+            // There is no progress to speak of.
             return;
         }
         let (before, bytes) = std::mem::replace(&mut self.last, (now, amount.bytes));

@@ -26,7 +26,7 @@ fn sources_of_bodies() {
     assert!(matches!(send("spanway send a").what(), What::Lines));
     assert!(matches!(send("spanway send a -").what(), What::Stdin));
     assert!(matches!(send("spanway send a hi").what(), What::Text(text) if text == "hi"));
-    assert!(matches!(send("spanway send a -f x").what(), What::File(path) if path == PathBuf::from("x")));
+    assert!(matches!(send("spanway send a -f x").what(), What::File(path) if path == std::path::Path::new("x")));
 }
 
 #[test]
