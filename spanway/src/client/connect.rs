@@ -112,7 +112,9 @@ async fn encrypt(args: &ConnectArgs, socket: PlainStream) -> Result<Stream> {
                 "; if its authority is not one of the system's, name it with --ca FILE"
             }
             HandshakeError::Certificate(_) => "; does --ca name its authority, and is the host the one that it names?",
-            HandshakeError::Protocol(_) => "; does this port speak TLS? If not, use amqp://",
+            HandshakeError::Protocol(_) | HandshakeError::Closed | HandshakeError::Stream(_) => {
+                "; does this port speak TLS? If not, use amqp://"
+            }
             HandshakeError::NoCertificate | HandshakeError::Refused(_) if args.cert.is_none() => {
                 "; it may want a certificate: --cert FILE --key FILE"
             }
@@ -142,11 +144,14 @@ fn refused(args: &ConnectArgs, error: anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
     let remedy = if text.contains("offers SASL") || text.contains("authentication failed") {
         match (&args.url.user, &args.cert) {
+            (Some(_), _) if text.contains("offers SASL") => {
+                ": leave USER:PASSWORD out, or use a port that takes passwords"
+            }
             (Some(_), _) => ": are user and password right?",
             (None, Some(_)) => ": is the certificate one that the router accepts?",
             (None, None) => ": give --url amqp://USER:PASSWORD@HOST, or --cert and --key",
         }
-    } else if text.contains("protocol header") || text.contains("without") {
+    } else if ["protocol header", "without", "was lost"].iter().any(|known| text.contains(known)) {
         if args.url.tls {
             ": is it an AMQP router?"
         } else {
