@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Run each operation so many times and print nothing: what valgrind looks at
     #[arg(long, hide = true)]
     fixed: Option<u64>,
+    /// Only the operation of this name
+    #[arg(long, hide = true)]
+    exactly: Option<String>,
 }
 
 const HELP: &str = "\
@@ -64,7 +67,10 @@ fn all() -> Vec<Bench> {
 /// When none has such a name, or the table cannot be made.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut benches = all();
-    benches.retain(|b| options.only.is_empty() || options.only.iter().any(|only| b.name.contains(only.as_str())));
+    benches.retain(|b| {
+        let wanted = options.only.is_empty() || options.only.iter().any(|only| b.name.contains(only.as_str()));
+        wanted && options.exactly.as_ref().is_none_or(|name| b.name == name)
+    });
     if benches.is_empty() {
         bail!("no operation has such a name; --list prints them");
     }

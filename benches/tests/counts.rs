@@ -1,4 +1,5 @@
 //! `counts` and `micro` run, briefly, and print what they should.
+#![expect(clippy::expect_used, reason = "a test may end by it, in its helpers too")]
 
 use std::process::Command;
 

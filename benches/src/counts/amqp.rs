@@ -27,10 +27,10 @@ struct Load {
 }
 
 impl Load {
-    fn start(role: &str, port: u16, shape: &Shape, credit: u32) -> Result<Self> {
+    fn start(role: &str, port: u16, shape: &Shape, run: &Run) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["load", role, "--port", &port.to_string(), "--size", &shape.size.to_string(), "--seconds", "300"]);
-        command.args(["--credit", &credit.to_string()]);
+        command.args(["--credit", &run.credit.to_string(), "--rate", &run.rate.to_string()]);
         if shape.presettled {
             command.arg("--presettled");
         }
@@ -64,10 +64,10 @@ impl Drop for Load {
 fn one(run: &Run, shape: &Shape) -> Result<Row> {
     let router = Router::start(run.workers)?;
     let port = router.listen_amqp()?;
-    let mut receiver = Load::start("recv", port, shape, run.credit)?;
+    let mut receiver = Load::start("recv", port, shape, run)?;
     receiver.wait_ready()?;
     router.place_next_on_second();
-    let mut sender = Load::start("send", port, shape, run.credit)?;
+    let mut sender = Load::start("send", port, shape, run)?;
     let costs = measure(&router, run, |s: &Snapshot| s.core.deliveries_out as f64)?;
     if !sender.is_running()? || !receiver.is_running()? {
         bail!("a load process ended early");

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use crate::table::{number, print_aligned};
 
-/// What may remain of a unit, above what its batches are allowed: the timers of the workers, and the look of the harness itself.
+/// What may remain of a unit, above what its batches are allowed.
 const EPSILON: f64 = 0.001;
+/// What may remain in all: the timers of the workers, and the look of the harness itself.
+const SLACK: f64 = 64.0;
 
 /// What a scenario cost in all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,11 +46,11 @@ pub(super) struct Row {
 impl Row {
     /// Allocations of a unit beyond those its batches are allowed.
     fn excess_allocs(&self) -> f64 {
-        (self.costs.allocs - self.allowed.allocs * self.costs.batches).max(0.0) / self.costs.units
+        (self.costs.allocs - self.allowed.allocs * self.costs.batches - SLACK).max(0.0) / self.costs.units
     }
 
     fn excess_locks(&self) -> f64 {
-        (self.costs.locks - self.allowed.locks * self.costs.batches).max(0.0) / self.costs.units
+        (self.costs.locks - self.allowed.locks * self.costs.batches - SLACK).max(0.0) / self.costs.units
     }
 
     /// Whether steady forwarding allocates and locks nothing beyond what its batches may.
@@ -58,17 +60,22 @@ impl Row {
     pub(super) fn check(&self) -> Result<(), String> {
         let excess = self.excess_allocs();
         if excess > EPSILON {
-            return Err(format!("{excess:.4} heap allocations per {} beyond those of its batches", self.unit));
+            return Err(format!("{excess:.4} heap allocations per {} beyond those of its batches{}", self.unit, self.waited()));
         }
         let excess = self.excess_locks();
         if excess > EPSILON {
             return Err(format!("{excess:.4} lock operations per {} beyond those of its batches", self.unit));
         }
         // What the allowance could hide while batches are small: an allocation that every unit makes.
-        if self.costs.units > self.costs.batches && self.costs.allocs >= self.costs.units {
-            return Err(format!("{:.2} heap allocations per {}", self.costs.allocs / self.costs.units, self.unit));
+        if self.costs.units > 2.0 * self.costs.batches && self.costs.allocs >= self.costs.units {
+            return Err(format!("{:.2} heap allocations per {}{}", self.costs.allocs / self.costs.units, self.unit, self.waited()));
         }
         Ok(())
+    }
+
+    fn waited(&self) -> String {
+        let share = self.costs.waited * 100.0 / self.costs.units;
+        if share < 0.1 { String::new() } else { format!(" ({share:.0} % waited for the receiver)") }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -128,7 +135,7 @@ pub(super) fn print(rows: &[Row]) {
     println!(
         "\nA batch is a read that brought something, or a batch from another worker. locks: pushes and looks of transport::mailbox, the only\n\
          lock of our own on the path of data; futex/read: futex calls per read, by strace, which contended locks would need.\n\
-         waited: share that waited for credit of the receiver; allowed: allocations/locks that a batch may cost; excess: allocations per\n\
+         waited: share that waited until the receiver could take more; allowed: allocations/locks that a batch may cost; excess: allocations per\n\
          unit beyond (0 is the goal). More: counts --help."
     );
 }

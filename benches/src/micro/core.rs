@@ -17,6 +17,8 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![
         Bench { name: "core transfer presettled", make: || transfers("bench", 1, true) },
         Bench { name: "core transfer unsettled", make: || transfers("bench", 1, false) },
+        Bench { name: "core transfer presettled that waits", make: || waits(true) },
+        Bench { name: "core transfer unsettled that waits", make: || waits(false) },
         Bench { name: "core outcome", make: || outcomes("bench", 1) },
         Bench { name: "core transfer multicast to 10, presettled", make: || transfers("mc/bench", 10, true) },
         Bench { name: "core transfer multicast to 10, unsettled", make: || transfers("mc/bench", 10, false) },
@@ -91,11 +93,14 @@ impl Setup {
         Ok(Self { core, egress, inlet, outlets, next: 0 })
     }
 
-    fn give_credit(&mut self) {
+    fn set_credit(&mut self, credit: u32) {
         for outlet in &self.outlets {
-            self.core.credit(*outlet, 1000, false, &mut self.egress);
+            self.core.credit(*outlet, credit, false, &mut self.egress);
         }
         self.core.end_batch(&mut self.egress);
+    }
+
+    fn forget(&mut self) {
         self.egress.tokens.clear();
         (self.egress.sent, self.egress.settled) = (0, 0);
     }
@@ -135,6 +140,18 @@ fn transfers(address: &str, receivers: u32, settled: bool) -> Result<Operation> 
     })
 }
 
+/// Deliveries that come when the receiver has no credit, and go when it has some again.
+fn waits(settled: bool) -> Result<Operation> {
+    both("bench", 1, settled, move |setup, n, payload, clock| {
+        setup.set_credit(0);
+        clock.time(|| {
+            setup.transfers(n, payload, settled);
+            setup.set_credit(1000);
+        });
+        setup.outcomes();
+    })
+}
+
 fn outcomes(address: &str, receivers: u32) -> Result<Operation> {
     both(address, receivers, false, |setup, n, payload, clock| {
         setup.transfers(n, payload, false);
@@ -151,7 +168,8 @@ fn both(
     let mut setup = Setup::new(address, receivers)?;
     let message = message();
     Ok(blocks(move |n, clock| {
-        setup.give_credit();
+        setup.set_credit(1000);
+        setup.forget();
         step(&mut setup, n, &Payload::new(&message), clock);
         setup.check(n, settled)
     }))

@@ -25,7 +25,7 @@ pub(super) fn count(name: &str) -> Result<Option<f64>> {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*timed_section*"]);
     command.arg(format!("--callgrind-out-file={}", file.display()));
-    command.arg(std::env::current_exe()?).args(["micro", "--only", name, "--fixed", &COUNT.to_string()]);
+    command.arg(std::env::current_exe()?).args(["micro", "--exactly", name, "--fixed", &COUNT.to_string()]);
     output(command, Duration::from_secs(120)).context("run valgrind")?;
     let report = std::fs::read_to_string(&file).context("read what valgrind counted")?;
     let total = report.lines().find_map(|line| {
