@@ -1,5 +1,7 @@
 //! README's command lines and its configuration, run as they stand there but for ports and files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails has to fail the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;

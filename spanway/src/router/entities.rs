@@ -10,7 +10,7 @@ use amqp_adaptor::{Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
-use router_core::entity::{AnyEntity, Change, Entity, EntityStore, inactive_reason};
+use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, inactive_reason};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
@@ -25,6 +25,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Running {
     state: Mutex<State>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "as `delete`"))]
     drop_tcp_connections: bool,
 }
 
@@ -79,8 +80,8 @@ impl Running {
     /// # Errors
     /// There is no such entity, it is of a kind that cannot be deleted, or others need it.
     #[cfg_attr(not(test), expect(dead_code, reason = "the management agent, which comes later, lets users do so"))]
-    pub(crate) async fn delete(&self, identity: &str, workers: &[WorkerHandle]) -> anyhow::Result<()> {
-        self.lock().store.delete(None, None, Some(identity)).map_err(|e| anyhow!("{e}"))?;
+    pub(crate) async fn delete(&self, kind: EntityKind, name: &str, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+        self.lock().store.delete(Some(kind), Some(name), None).map_err(|e| anyhow!("{e}"))?;
         let mut changes = Vec::new();
         while let Some(change) = self.lock().store.poll_change() {
             changes.push(change);
@@ -137,6 +138,7 @@ impl Running {
         Ok(())
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "as `delete`"))]
     async fn take_out(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
         let drop_flows = self.drop_tcp_connections;
         match AnyEntity::from(entity) {
@@ -284,3 +286,6 @@ async fn on_tcp(
 ) -> anyhow::Result<()> {
     on_all(workers, move |worker| Ok(f(&worker.tcp)?)).await
 }
+
+#[cfg(test)]
+mod tests;
