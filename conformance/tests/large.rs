@@ -1,6 +1,6 @@
 //! Size and number: streams of 1 GiB, 10,000 links, 10,000 connections, and what they cost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conformance::client::Client;
 use conformance::raw::{Frame, Peer, code};
@@ -118,12 +118,17 @@ fn ten_thousand_idle_connections() {
     }
     drop(peers);
     settled_descriptors(&router, base_descriptors + 10);
-    let mut left = 0;
-    wait_for("memory given back", PATIENCE, || {
+    // PERFORMANCE.md: at least 90 % (the reference: none). Given back in the seconds after, not necessarily at once.
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut left = u64::MAX;
+    while left > (full - base) / 10 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
         left = router.process.rss().saturating_sub(base);
-        (left <= (full - base) / 10 || conformance::router::foreign_router().is_some()).then_some(())
-    });
+    }
     println!("{} of {} KiB kept after closing", left / 1024, (full - base) / 1024);
+    if conformance::router::foreign_router().is_none() {
+        assert!(left <= (full - base) / 10, "{} of {} KiB kept after closing", left / 1024, (full - base) / 1024);
+    }
     router.assert_alive();
 }
 
