@@ -69,7 +69,7 @@ fn receiver_settles_second() {
     let outcome = producer.expect(code::DISPOSITION);
     assert_eq!(outcome.field(4), &accepted);
     assert!(!outcome.field(3).is_true(), "{outcome:?}");
-    producer.send(&Frame::settle(0, 0, accepted.clone()).with(0, V::Bool(false)));
+    producer.send(&Frame::settle(0, 0, accepted).with(0, V::Bool(false)));
     let settled = consumer.expect(code::DISPOSITION);
     assert!(!settled.field(0).is_true(), "role sender: {settled:?}");
     assert!(settled.field(3).is_true(), "{settled:?}");
@@ -88,7 +88,7 @@ fn an_outcome_without_settlement_is_settled_in_the_end() {
     let outcome = producer.expect(code::DISPOSITION);
     assert_eq!(outcome.field(4), &accepted);
     if !outcome.field(3).is_true() {
-        producer.send(&Frame::settle(0, 0, accepted.clone()).with(0, V::Bool(false)));
+        producer.send(&Frame::settle(0, 0, accepted).with(0, V::Bool(false)));
     }
     let settled = consumer.expect(code::DISPOSITION);
     assert!(!settled.field(0).is_true(), "role sender: {settled:?}");
@@ -103,7 +103,7 @@ fn a_received_state_travels() {
     let (transfer, _) = consumer.expect_delivery();
     let n = id(&transfer);
     let received = state(code::RECEIVED, vec![V::Uint(0), V::Ulong(4_096)]);
-    consumer.send(&Frame::settle(n, n, received.clone()).with(3, V::Bool(false)));
+    consumer.send(&Frame::settle(n, n, received).with(3, V::Bool(false)));
     let seen = producer.expect(code::DISPOSITION);
     assert_eq!(seen.field(4).descriptor(), Some(code::RECEIVED));
     assert_eq!(seen.field(4).field(1).number(), Some(4_096));
