@@ -131,7 +131,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         report::print(&rows);
     }
-    let failed: Vec<String> = rows.iter().filter_map(|row| row.check().err().map(|e| format!("{}: {e}", row.title))).collect();
+    let failed: Vec<String> =
+        rows.iter().filter_map(|row| row.check().err().map(|e| format!("{}: {e}", row.title))).collect();
     if !failed.is_empty() {
         bail!("{}", failed.join("; "));
     }

@@ -88,9 +88,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let (ready, all_ready) = std::sync::mpsc::channel();
         let listener = options.listen.then(|| std::net::TcpListener::bind(("127.0.0.1", options.port)));
         let threads: Vec<_> = match options.role {
-            Role::Send => (0..options.connections)
-                .map(|index| scope.spawn(move || sender::run(options, index)))
-                .collect(),
+            Role::Send => {
+                (0..options.connections).map(|index| scope.spawn(move || sender::run(options, index))).collect()
+            }
             Role::Recv => {
                 let listener = listener.transpose();
                 match listener {
@@ -115,10 +115,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             println!("ready");
         }
-        threads
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("a load thread panicked"))))
-            .collect()
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("a load thread panicked")))).collect()
     });
     let mut total = Report::default();
     for report in reports {

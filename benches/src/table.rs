@@ -35,12 +35,7 @@ pub(crate) struct Results {
 
 impl Results {
     pub(crate) fn new(workload: &str, figures: &[Figure]) -> Self {
-        Self {
-            workload: workload.to_owned(),
-            figures: figures.to_vec(),
-            paths: Vec::new(),
-            samples: BTreeMap::new(),
-        }
+        Self { workload: workload.to_owned(), figures: figures.to_vec(), paths: Vec::new(), samples: BTreeMap::new() }
     }
 
     pub(crate) fn add(&mut self, path: &str, sample: Sample) {
@@ -61,9 +56,11 @@ impl Results {
     pub(crate) fn print(&self) {
         let mut rows: Vec<Vec<String>> = vec![
             std::iter::once(self.workload.clone())
-                .chain(self.figures.iter().map(|f| {
-                    format!("{} {}", f.name, if f.better == Better::High { "^" } else { "v" })
-                }))
+                .chain(
+                    self.figures
+                        .iter()
+                        .map(|f| format!("{} {}", f.name, if f.better == Better::High { "^" } else { "v" })),
+                )
                 .collect(),
         ];
         let ours = self.medians("spanway");
@@ -99,12 +96,8 @@ impl Results {
             .paths
             .iter()
             .map(|path| {
-                let medians: serde_json::Map<String, Value> = self
-                    .figures
-                    .iter()
-                    .zip(self.medians(path))
-                    .map(|(f, v)| (f.name.to_owned(), json!(v)))
-                    .collect();
+                let medians: serde_json::Map<String, Value> =
+                    self.figures.iter().zip(self.medians(path)).map(|(f, v)| (f.name.to_owned(), json!(v))).collect();
                 (path.clone(), json!({ "median": medians, "samples": self.samples.get(path) }))
             })
             .collect();

@@ -8,7 +8,8 @@ use serde_json::Value;
 fn benches(args: &[&str]) -> (Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_benches")).args(args).output().expect("run benches");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?} printed no JSON: {e}\n{errors}"));
+    let json =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?} printed no JSON: {e}\n{errors}"));
     (json, errors)
 }
 
@@ -28,8 +29,19 @@ fn counts_of_amqp_on_one_and_two_workers() {
 
 #[test]
 fn counts_of_tcp() {
-    let (json, errors) =
-        benches(&["counts", "--only", "tcp-requests", "--workers", "1", "--seconds", "0.2", "--warm-up", "0.1", "--no-strace", "--json"]);
+    let (json, errors) = benches(&[
+        "counts",
+        "--only",
+        "tcp-requests",
+        "--workers",
+        "1",
+        "--seconds",
+        "0.2",
+        "--warm-up",
+        "0.1",
+        "--no-strace",
+        "--json",
+    ]);
     let row = &json["rows"][0];
     assert!(row["units"].as_f64() > Some(10.0), "{errors}{row:#}");
     // A request is read and written once on its way there and once on its way back.

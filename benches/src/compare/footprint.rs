@@ -131,10 +131,7 @@ fn proxied(run: &Run<'_>) -> Result<Results> {
         drop(servers);
         let after = settled(|| process.rss_bytes());
         let grown = full.saturating_sub(base) as f64;
-        results.add(
-            path.name,
-            vec![grown / 1e3 / count, full.saturating_sub(after) as f64 * 100.0 / grown],
-        );
+        results.add(path.name, vec![grown / 1e3 / count, full.saturating_sub(after) as f64 * 100.0 / grown]);
     }
     Ok(results)
 }

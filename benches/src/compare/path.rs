@@ -128,9 +128,8 @@ fn start_tcp(run: &Run<'_>, name: &'static str, server: u16, tls: Option<&Certif
         }
         "nginx" => {
             let Some(program) = &run.tools.nginx else { return Ok(None) };
-            let module = Tools::nginx_stream_module()
-                .map(|m| format!("load_module {};\n", m.display()))
-                .unwrap_or_default();
+            let module =
+                Tools::nginx_stream_module().map(|m| format!("load_module {};\n", m.display())).unwrap_or_default();
             let listen = tls.map_or_else(
                 || format!("listen 127.0.0.1:{port};"),
                 |t| {

@@ -117,9 +117,7 @@ fn wrk(run: &Run<'_>, url: &str, connections: u32, close: bool) -> Result<Wrk> {
     }
     command.arg(url);
     let text = output(command, run.limit())?;
-    let field = |name: &str| {
-        text.lines().find_map(|l| l.trim().strip_prefix(name)).map(str::trim).map(str::to_owned)
-    };
+    let field = |name: &str| text.lines().find_map(|l| l.trim().strip_prefix(name)).map(str::trim).map(str::to_owned);
     let per_second = field("Requests/sec:").and_then(|v| v.parse().ok()).context("wrk printed no Requests/sec")?;
     let total = text
         .lines()
@@ -162,8 +160,7 @@ fn wrk_over(
             let (cpu, _) = usage(path);
             let measured = wrk(run, &format!("{scheme}://127.0.0.1:{}/tiny", path.port), connections, close)?;
             let (cpu_after, rss) = usage(path);
-            let cpu =
-                if path.process.is_some() { (cpu_after - cpu) * 1e6 / measured.total } else { f64::NAN };
+            let cpu = if path.process.is_some() { (cpu_after - cpu) * 1e6 / measured.total } else { f64::NAN };
             results.add(path.name, vec![measured.per_second, measured.p50, measured.p99, cpu, megabytes(rss)]);
         }
     }

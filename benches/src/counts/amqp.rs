@@ -29,7 +29,16 @@ struct Load {
 impl Load {
     fn start(role: &str, port: u16, shape: &Shape, run: &Run) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["load", role, "--port", &port.to_string(), "--size", &shape.size.to_string(), "--seconds", "300"]);
+        command.args([
+            "load",
+            role,
+            "--port",
+            &port.to_string(),
+            "--size",
+            &shape.size.to_string(),
+            "--seconds",
+            "300",
+        ]);
         command.args(["--credit", &run.credit.to_string(), "--rate", &run.rate.to_string()]);
         if shape.presettled {
             command.arg("--presettled");
@@ -74,7 +83,8 @@ fn one(run: &Run, shape: &Shape) -> Result<Row> {
     }
     if run.workers > 1 {
         for handle in router.workers() {
-            let open = handle.call_blocking(|| crate::counts::router::current().map_or(0, |w| w.amqp.open_connections()))?;
+            let open =
+                handle.call_blocking(|| crate::counts::router::current().map_or(0, |w| w.amqp.open_connections()))?;
             if open != 1 {
                 bail!("worker {} has {open} connections instead of one", handle.index());
             }

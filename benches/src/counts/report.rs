@@ -60,7 +60,11 @@ impl Row {
     pub(super) fn check(&self) -> Result<(), String> {
         let excess = self.excess_allocs();
         if excess > EPSILON {
-            return Err(format!("{excess:.4} heap allocations per {} beyond those of its batches{}", self.unit, self.waited()));
+            return Err(format!(
+                "{excess:.4} heap allocations per {} beyond those of its batches{}",
+                self.unit,
+                self.waited()
+            ));
         }
         let excess = self.excess_locks();
         if excess > EPSILON {
@@ -68,7 +72,12 @@ impl Row {
         }
         // What the allowance could hide while batches are small: an allocation that every unit makes.
         if self.costs.units > 2.0 * self.costs.batches && self.costs.allocs >= self.costs.units {
-            return Err(format!("{:.2} heap allocations per {}{}", self.costs.allocs / self.costs.units, self.unit, self.waited()));
+            return Err(format!(
+                "{:.2} heap allocations per {}{}",
+                self.costs.allocs / self.costs.units,
+                self.unit,
+                self.waited()
+            ));
         }
         Ok(())
     }
@@ -126,8 +135,25 @@ impl Row {
 /// Prints the rows as a table, with what its columns mean.
 pub(super) fn print(rows: &[Row]) {
     let head = [
-        "steady state", "unit", "units/s", "units/batch", "allocs/unit", "locks", "writes", "reads", "waited", "allocs/batch",
-        "locks", "writes", "reads", "polls", "sleeps", "futex/read", "allowed", "excess", "check",
+        "steady state",
+        "unit",
+        "units/s",
+        "units/batch",
+        "allocs/unit",
+        "locks",
+        "writes",
+        "reads",
+        "waited",
+        "allocs/batch",
+        "locks",
+        "writes",
+        "reads",
+        "polls",
+        "sleeps",
+        "futex/read",
+        "allowed",
+        "excess",
+        "check",
     ];
     let mut table: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
     table.extend(rows.iter().map(Row::cells));

@@ -207,4 +207,3 @@ impl Directory for Servers {
         self.amqp.with_core(|core, _| core.poll_reachability())
     }
 }
-

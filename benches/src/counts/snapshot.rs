@@ -50,7 +50,8 @@ impl Snapshot {
     fn of_workers(workers: &[WorkerHandle]) -> Result<Self> {
         let mut all = Self::default();
         for handle in workers {
-            let (core, io, polls, sleeps) = handle.call_blocking(of_this_worker)?.context("the worker is not set up")?;
+            let (core, io, polls, sleeps) =
+                handle.call_blocking(of_this_worker)?.context("the worker is not set up")?;
             all.core.add(&core);
             all.io += io;
             all.polls += polls;
@@ -100,11 +101,7 @@ fn of_this_worker() -> Option<(Counters, IoCounters, u64, u64)> {
 }
 
 /// Lets the traffic that flows warm up, then counts for a while. `units` says how many units of work were done by then.
-pub(super) fn measure(
-    router: &Router,
-    run: &Run,
-    units: impl Fn(&Snapshot) -> f64,
-) -> Result<Costs> {
+pub(super) fn measure(router: &Router, run: &Run, units: impl Fn(&Snapshot) -> f64) -> Result<Costs> {
     let start = Instant::now();
     while units(&Snapshot::after(router.workers())?) == 0.0 {
         if start.elapsed() > Duration::from_secs(10) {

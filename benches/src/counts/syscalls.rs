@@ -23,7 +23,8 @@ pub(super) fn futex_per_read(window: Duration) -> Result<Option<f64>> {
     let mut command = Command::new("strace");
     command.args(["-f", "-c", "-q", "-e"]).arg(format!("trace=futex,{}", READS.join(",")));
     command.arg("-o").arg(&file).args(["-p", &std::process::id().to_string()]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start strace")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start strace")?;
     let until = Instant::now() + window;
     while Instant::now() < until {
         if child.try_wait()?.is_some() {
@@ -52,7 +53,9 @@ fn parse(summary: &str) -> Option<f64> {
     let (mut futex, mut reads) = (0.0, 0.0);
     for line in summary.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (Some(calls), Some(name)) = (fields.get(3).and_then(|n| n.parse::<f64>().ok()), fields.last()) else { continue };
+        let (Some(calls), Some(name)) = (fields.get(3).and_then(|n| n.parse::<f64>().ok()), fields.last()) else {
+            continue;
+        };
         if *name == "futex" {
             futex += calls;
         } else if READS.contains(name) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use amqp_proto::connection::{Connection, End, Event, LinkId, Payload, SendHead};
 use amqp_proto::message::data_header;
-use amqp_proto::{Attach, Role, SenderSettleMode, SourceTerminus, Source, Str, Target};
+use amqp_proto::{Attach, Role, SenderSettleMode, Source, SourceTerminus, Str, Target};
 use anyhow::Result;
 use bytes::Bytes;
 

@@ -6,8 +6,8 @@ use amqp_proto::frame::{FRAME_HEADER, FrameHeader, write_amqp};
 use amqp_proto::message::{HeadCursor, MAX_HEAD, Message, MessageHeader};
 use amqp_proto::performative::{write_disposition, write_flow, write_transfer};
 use amqp_proto::{
-    Attach, DeliveryState, DeliveryTag, Disposition, Encode, Fields, Flow, Open, Performative, PerformativeCode, Reader, Role,
-    SenderSettleMode, Source, Str, Symbols, Target, TargetTerminus, Transfer, Value,
+    Attach, DeliveryState, DeliveryTag, Disposition, Encode, Fields, Flow, Open, Performative, PerformativeCode,
+    Reader, Role, SenderSettleMode, Source, Str, Symbols, Target, TargetTerminus, Transfer, Value,
 };
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -20,8 +20,14 @@ pub(super) fn benches() -> Vec<Bench> {
         Bench { name: "encode transfer", make: || encode(|out| write_transfer(out, 1, black_box(&transfer()), 100)) },
         Bench { name: "decode flow", make: || decode_hot::<Flow>(&flow(), |r| Ok(Flow::read(r)?)) },
         Bench { name: "encode flow", make: || encode(|out| write_flow(out, 1, black_box(&flow()))) },
-        Bench { name: "decode disposition", make: || decode_hot::<Disposition>(&disposition(), |r| Ok(Disposition::read(r)?)) },
-        Bench { name: "encode disposition", make: || encode(|out| write_disposition(out, 1, black_box(&disposition()))) },
+        Bench {
+            name: "decode disposition",
+            make: || decode_hot::<Disposition>(&disposition(), |r| Ok(Disposition::read(r)?)),
+        },
+        Bench {
+            name: "encode disposition",
+            make: || encode(|out| write_disposition(out, 1, black_box(&disposition()))),
+        },
         Bench { name: "decode open", make: || decode_cold(&open()) },
         Bench { name: "encode open", make: || encode_cold(open()) },
         Bench { name: "decode attach", make: || decode_cold(&attach()) },
@@ -67,7 +73,8 @@ fn disposition() -> Disposition {
 }
 
 fn open() -> Open {
-    let properties = [("product", Value::from("spanway")), ("version", Value::from("0.1.0")), ("qd.conn-id", Value::Long(7))];
+    let properties =
+        [("product", Value::from("spanway")), ("version", Value::from("0.1.0")), ("qd.conn-id", Value::Long(7))];
     Open {
         container_id: Str::from("a-container-of-some-client"),
         hostname: Some(Str::from("router.example.org")),

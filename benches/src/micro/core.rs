@@ -6,8 +6,8 @@ use amqp_proto::connection::{End, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
 use anyhow::{Result, bail};
 use router_core::{
-    AddressConfig, ConnInfo, Core, CoreConfig, Egress, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest, Terminus,
-    Transfer, Treatment, WorkerId, WorkerMsg,
+    AddressConfig, ConnInfo, Core, CoreConfig, Egress, InletKey, InletRequest, LinkRef, OutKey, OutletKey,
+    OutletRequest, Terminus, Transfer, Treatment, WorkerId, WorkerMsg,
 };
 
 use crate::micro::engine::message;
@@ -108,8 +108,14 @@ impl Setup {
     fn transfers(&mut self, n: u64, payload: &Payload<'_>, settled: bool) {
         for _ in 0..n {
             self.next = self.next.wrapping_add(1);
-            let frame =
-                Transfer { delivery_id: self.next, first: true, end: End::Complete, settled, message_format: 0, rcv_second: false };
+            let frame = Transfer {
+                delivery_id: self.next,
+                first: true,
+                end: End::Complete,
+                settled,
+                message_format: 0,
+                rcv_second: false,
+            };
             self.core.transfer(self.inlet, &frame, payload, &mut self.egress);
         }
         self.core.end_batch(&mut self.egress);

@@ -3,9 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use amqp_proto::connection::{
-    ClientSasl, Config, Connection, End, Event, LinkId, Payload, SendHead, ServerSasl, Side,
-};
+use amqp_proto::connection::{ClientSasl, Config, Connection, End, Event, LinkId, Payload, SendHead, ServerSasl, Side};
 use amqp_proto::message::data_header;
 use amqp_proto::{Attach, DeliveryState, Role, SenderSettleMode, Source, SourceTerminus, Str, Target, TargetTerminus};
 use anyhow::{Context, Result, bail};

@@ -7,8 +7,8 @@ use amqp_proto::{DeliveryState, Error, Role};
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use router_core::{
-    ConnInfo, Core, Egress, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest, Terminus, Transfer, WorkerId,
-    WorkerMsg,
+    ConnInfo, Core, Egress, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest, Terminus,
+    Transfer, WorkerId, WorkerMsg,
 };
 
 use crate::micro::core::new_core;
@@ -111,7 +111,8 @@ impl Router {
                         message_format: t.message_format,
                         rcv_second: t.rcv_second,
                     };
-                    let key = self.core.transfer(InletKey::from_raw(t.user), &frame, &t.payload(block), &mut self.engines);
+                    let key =
+                        self.core.transfer(InletKey::from_raw(t.user), &frame, &t.payload(block), &mut self.engines);
                     if let Some(key) = key {
                         self.engines.0[0].set_incoming_token(t.link, t.delivery_id, key.to_raw());
                     }
@@ -121,9 +122,19 @@ impl Router {
                     let Some(disposed) = engine.next_disposed(&mut disposition) else { break };
                     let state = disposition.state.as_ref();
                     if disposition.outgoing {
-                        self.core.outcome(OutKey::from_raw(disposed.token), state, disposition.settled, &mut self.engines);
+                        self.core.outcome(
+                            OutKey::from_raw(disposed.token),
+                            state,
+                            disposition.settled,
+                            &mut self.engines,
+                        );
                     } else {
-                        self.core.sender_state(InKey::from_raw(disposed.token), state, disposition.settled, &mut self.engines);
+                        self.core.sender_state(
+                            InKey::from_raw(disposed.token),
+                            state,
+                            disposition.settled,
+                            &mut self.engines,
+                        );
                     }
                 },
                 Event::Credit { user, credit, drain, .. } => {
@@ -144,7 +155,9 @@ fn forward(presettled: bool, back: bool) -> Result<Operation> {
     // The links' tokens are the core's keys, which exist only after the links do.
     let mut sender = Pair::new(Role::Sender, presettled, 0)?;
     let mut receiver = Pair::new(Role::Receiver, presettled, 0)?;
-    let unused = || Connection::new(Default::default(), amqp_proto::connection::Side::Server(Default::default()), Instant::now());
+    let unused = || {
+        Connection::new(Default::default(), amqp_proto::connection::Side::Server(Default::default()), Instant::now())
+    };
     let inbound = std::mem::replace(&mut sender.router, unused());
     let outbound = std::mem::replace(&mut receiver.router, unused());
     let mut router = Router { core: new_core(), engines: Engines([inbound, outbound]), now: sender.now };

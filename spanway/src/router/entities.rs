@@ -25,7 +25,6 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Running {
     state: Mutex<State>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "as `delete`"))]
     drop_tcp_connections: bool,
 }
 
@@ -138,7 +137,6 @@ impl Running {
         Ok(())
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "as `delete`"))]
     async fn take_out(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
         let drop_flows = self.drop_tcp_connections;
         match AnyEntity::from(entity) {
