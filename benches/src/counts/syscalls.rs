@@ -8,8 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{Scratch, find};
 
-/// Reads of sockets, by whichever call.
-const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
+/// Reads of sockets, by whichever call; a splice may also be the write.
+const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg", "splice"];
 
 /// Whether strace is there.
 pub(super) fn is_available() -> bool {
