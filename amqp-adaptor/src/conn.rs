@@ -11,6 +11,7 @@ use router_core::ConnKey;
 use transport::Stream;
 
 use crate::config::{Identity, ListenerConfig};
+use crate::placement::Place;
 
 /// A connection. Its task only waits for the socket; everything else happens in whatever task touches it.
 #[derive(Debug)]
@@ -31,9 +32,11 @@ pub(crate) struct Conn {
     pub(crate) starved: bool,
     /// The socket failed or the peer hung up: nothing can be written any more.
     pub(crate) broken: bool,
-    /// The protocol is over: to be closed once everything was written.
+    /// The protocol is over: our direction ends once everything was written.
     pub(crate) ending: bool,
-    /// The own task has a deadline for that.
+    /// The peer sends nothing more that matters. Until then a connection that is ending is read and what comes thrown away: closing a
+    /// socket with unread input resets it, and the peer might never see why.
+    pub(crate) input_ended: bool,
     pub(crate) details: Box<Details>,
 }
 
@@ -45,7 +48,9 @@ pub(crate) struct Details {
     pub(crate) opened: Instant,
     pub(crate) identity: Identity,
     pub(crate) container: String,
-    /// When a closing connection is given up although the peer did not take everything.
+    #[expect(dead_code, reason = "counts the connection until it is dropped")]
+    pub(crate) place: Place,
+    /// When a closing connection is given up although the peer did not take everything, or did not end its direction.
     pub(crate) end_by: Option<Instant>,
 }
 

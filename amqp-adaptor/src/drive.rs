@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use amqp_proto::connection::{End, Event, SaslResponse, Transfer};
+use amqp_proto::connection::{End, Event, Initiator, SaslResponse, Transfer};
 use amqp_proto::sasl::SaslCode;
 use amqp_proto::{Error, Open, Role};
 use bytes::Bytes;
@@ -19,6 +19,10 @@ use crate::worker::Inner;
 
 /// Bytes that a connection may bring before others get their turn.
 const READ_BUDGET: usize = 256 * 1024;
+
+/// Output at which a connection is not read any more until some of it was taken. Far more than deliveries can make
+/// ([`crate::egress`] stops them long before), so that only a peer gets here that asks for answers without reading them.
+const INPUT_STOP: usize = 8 * 1024 * 1024;
 
 /// How long a connection that is closing may take to read what it was sent.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -105,6 +109,9 @@ impl Inner {
     fn read(&self, id: u32, cx: &mut Context<'_>) -> Turn {
         let mut state = self.conns.borrow_mut();
         let Some(conn) = state.get(id) else { return Turn::Over };
+        if conn.input_ended || (conn.wants_write && conn.engine.output().len() >= INPUT_STOP) {
+            return Turn::Blocked;
+        }
         if conn.stream.poll_read_ready(cx).is_pending() {
             return Turn::Blocked;
         }
@@ -122,19 +129,23 @@ impl Inner {
                 Turn::Read(block, n)
             }
             // Readiness was spurious: register again, which is what the next read does.
-            Err(Read::Data(_) | Read::Blocked) => match conn.stream.poll_read_ready(cx) {
-                Poll::Pending => Turn::Blocked,
-                Poll::Ready(()) => {
-                    cx.waker().wake_by_ref();
-                    Turn::Blocked
+            Err(Read::Data(_) | Read::Blocked) => {
+                // TLS may have answered something of its own.
+                conn.wants_write |= conn.stream.has_pending_output();
+                match conn.stream.poll_read_ready(cx) {
+                    Poll::Pending => Turn::Blocked,
+                    Poll::Ready(()) => {
+                        cx.waker().wake_by_ref();
+                        Turn::Blocked
+                    }
                 }
-            },
+            }
             Err(Read::Eof) => {
-                conn.lost(None);
-                Turn::Over
+                conn.hung_up();
+                if conn.is_over() { Turn::Over } else { Turn::Blocked }
             }
             Err(Read::Failed(error)) => {
-                conn.lost(Some(&error));
+                conn.lost(&error);
                 Turn::Over
             }
         }
@@ -214,9 +225,15 @@ impl Inner {
             Event::Opened(open) => Self::on_open(core, conns, id, &open),
             Event::Closed(closed) => {
                 let Some(conn) = conns.get(id) else { return };
+                if conn.ending {
+                    // The engine says so again for all that still comes in.
+                    return;
+                }
                 if let Some(error) = &closed.error {
                     tracing::info!(target: "SERVER", "[C{}] Connection from {} closed by {:?}: {error}", conn.details.id, conn.details.peer, closed.by);
                 }
+                // Nothing comes behind the peer's close, which may be its answer to ours.
+                conn.input_ended |= closed.by == Initiator::Peer || conn.details.end_by.is_some();
                 conn.end(Instant::now() + END_LIMIT);
                 if let Some(key) = conn.key.take() {
                     core.connection_closed(key, conns);
@@ -257,8 +274,7 @@ impl Inner {
         conn.details.container = open.container_id.as_str().to_owned();
         if conn.listener.authenticate_peer && conn.details.identity.user.is_none() {
             let error = Error::new(amqp_proto::condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");
-            conn.engine.open();
-            conn.engine.close(Some(error));
+            conn.close(error, Instant::now() + END_LIMIT);
             return;
         }
         let info = ConnInfo {
@@ -274,8 +290,8 @@ impl Inner {
                 conn.engine.open();
             }
             Err(refusal) => {
-                conn.engine.open();
-                conn.engine.close(Some(Error::new(refusal.condition(), refusal.to_string())));
+                let error = Error::new(refusal.condition(), refusal.to_string());
+                conn.close(error, Instant::now() + END_LIMIT);
             }
         }
     }
@@ -303,16 +319,36 @@ fn on_transfer(core: &mut Core, conns: &mut Conns, id: u32, transfer: &Transfer,
 }
 
 impl crate::conn::Conn {
-    /// The socket is gone, or the peer hung up.
-    fn lost(&mut self, error: Option<&StreamError>) {
-        self.broken = true;
+    /// The peer hung up. If that is no end of the connection in order, nobody waits for what is still to be written.
+    fn hung_up(&mut self) {
+        self.input_ended = true;
         if self.ending {
             return;
         }
-        let reason = error.map_or_else(|| "the peer hung up without closing".to_owned(), ToString::to_string);
-        // A probe that connects and leaves is no news.
-        if self.key.is_some() {
-            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {reason}", self.details.id, self.details.peer);
+        self.broken = true;
+        // A probe that connects and leaves is no news, and no error.
+        if let Some(Event::Closed(closed)) = self.engine.handle_eof()
+            && let Some(error) = closed.error
+        {
+            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {error}", self.details.id, self.details.peer);
+        }
+    }
+
+    /// The socket failed.
+    fn lost(&mut self, error: &StreamError) {
+        self.broken = true;
+        if !self.ending && self.key.is_some() {
+            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {error}", self.details.id, self.details.peer);
+        }
+    }
+
+    /// Closes the connection. The peer may take until `by` to answer.
+    pub(crate) fn close(&mut self, error: Error, by: Instant) {
+        self.engine.close(Some(error));
+        self.details.end_by.get_or_insert(by);
+        if self.engine.is_closed() && !self.ending {
+            // There is no protocol yet in which the peer could answer.
+            self.end(by);
         }
     }
 
@@ -325,6 +361,7 @@ impl crate::conn::Conn {
 
     /// Nothing is left to be done.
     pub(crate) fn is_over(&self) -> bool {
-        self.broken || (self.ending && self.engine.output().is_empty() && !self.stream.has_pending_output())
+        self.broken
+            || (self.ending && self.input_ended && self.engine.output().is_empty() && !self.stream.has_pending_output())
     }
 }

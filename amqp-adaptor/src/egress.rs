@@ -85,6 +85,11 @@ impl Conns {
                     self.pool.push(buffer);
                 }
                 if conn.ending {
+                    match conn.stream.try_shutdown_write() {
+                        Write::Done(_) => {}
+                        Write::Blocked => conn.wants_write = true,
+                        Write::Failed(_) => conn.broken = true,
+                    }
                     wake(conn);
                 }
                 break;
@@ -102,7 +107,7 @@ impl Conns {
                     break;
                 }
                 Write::Failed(_) => {
-                    // The own task reads the failure from the socket, and cleans up.
+                    // The own task cleans up.
                     conn.wants_write = false;
                     conn.broken = true;
                     wake(conn);

@@ -11,6 +11,7 @@ use transport::worker::{Task, spawn};
 use transport::{PlainStream, Stream, WorkerHandle};
 
 use crate::config::ListenerConfig;
+use crate::placement::Place;
 use crate::worker::Inner;
 
 /// How long a client may take until it is known what it speaks, and for its TLS handshake, when nothing is configured.
@@ -100,22 +101,19 @@ fn place(
     tls: Option<Arc<TlsServer>>,
 ) {
     let Some(here) = Inner::current() else { return };
-    let target = here.placement.place();
-    if target == usize::from(here.worker.0) {
-        serve(&here, socket, peer, config, tls);
+    let place = Place::take(&here.placement);
+    if place.worker() == usize::from(here.worker.0) {
+        serve(&here, socket, peer, place, config, tls);
         return;
     }
-    let Ok(socket) = socket.into_inner().into_std() else {
-        here.placement.gone(target);
-        return;
-    };
-    let Some(worker) = workers.get(target) else { return };
+    let Ok(socket) = socket.into_inner().into_std() else { return };
+    let Some(worker) = workers.get(place.worker()) else { return };
     // If that worker is gone the router is ending.
     let _ = worker.run(move || {
         let Some(there) = Inner::current() else { return };
-        match tokio::net::TcpStream::from_std(socket) {
-            Ok(socket) => serve(&there, PlainStream::new(socket), peer, config, tls),
-            Err(_) => there.placement.gone(target),
+        // Fails only if the kernel refuses to watch the socket, which closes it.
+        if let Ok(socket) = tokio::net::TcpStream::from_std(socket) {
+            serve(&there, PlainStream::new(socket), peer, place, config, tls);
         }
     });
 }
@@ -124,22 +122,22 @@ fn serve(
     inner: &std::rc::Rc<Inner>,
     socket: PlainStream,
     peer: SocketAddr,
+    place: Place,
     config: Arc<ListenerConfig>,
     tls: Option<Arc<TlsServer>>,
 ) {
     // Fails only if the connection is gone already, which its task will find out.
     let _ = socket.set_options(&TcpOptions::default());
     match tls {
-        None => inner.adopt(Stream::Plain(socket), &peer.to_string(), config),
+        None => inner.adopt(Stream::Plain(socket), &peer.to_string(), place, config),
         Some(tls) => {
             let inner = std::rc::Rc::clone(inner);
             spawn("tls handshake", async move {
                 let limit = config.handshake_timeout.unwrap_or(HANDSHAKE_LIMIT);
                 match tokio::time::timeout(limit, secure(socket, &config, &tls)).await {
-                    Ok(Ok(stream)) => {
-                        inner.adopt(stream, &peer.to_string(), config);
-                        return;
-                    }
+                    Ok(Ok(Some(stream))) => inner.adopt(stream, &peer.to_string(), place, config),
+                    // A probe that connects and leaves is no news.
+                    Ok(Ok(None)) => {}
                     Ok(Err(reason)) => {
                         tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: {reason}", config.host, config.port);
                     }
@@ -147,26 +145,25 @@ fn serve(
                         tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: no TLS handshake within {limit:?}", config.host, config.port);
                     }
                 }
-                inner.placement.gone(usize::from(inner.worker.0));
             });
         }
     }
 }
 
-/// TLS if the client begins it; plain if it does not and may.
-async fn secure(socket: PlainStream, config: &ListenerConfig, tls: &TlsServer) -> Result<Stream, String> {
+/// TLS if the client begins it; plain if it does not and may; nothing if it left without a word.
+async fn secure(socket: PlainStream, config: &ListenerConfig, tls: &TlsServer) -> Result<Option<Stream>, String> {
     let socket = socket.into_inner();
     let mut first = [0];
     let n = socket.peek(&mut first).await.map_err(|e| e.to_string())?;
     if n == 0 {
-        return Err("the client left".to_owned());
+        return Ok(None);
     }
     let socket = PlainStream::new(socket);
     if first == [TLS_HANDSHAKE] {
-        return tls.accept(socket).await.map_err(|e| format!("TLS connection failed: {e}"));
+        return tls.accept(socket).await.map(Some).map_err(|e| format!("TLS connection failed: {e}"));
     }
     if config.require_tls {
         return Err("amqp:connection:policy-error Client connection unencrypted".to_owned());
     }
-    Ok(Stream::Plain(socket))
+    Ok(Some(Stream::Plain(socket)))
 }

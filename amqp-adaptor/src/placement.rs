@@ -1,5 +1,6 @@
 //! Which worker gets a new AMQP connection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Connections are dealt to workers in groups of this size.
@@ -41,11 +42,41 @@ impl Placement {
         }
     }
 
+    /// Connections that are open, by worker, those included whose TLS handshake is under way.
+    #[must_use]
+    pub fn open(&self) -> Vec<usize> {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).collect()
+    }
+
     /// A connection of this worker is gone.
     pub fn gone(&self, worker: usize) {
         if let Some(open) = self.open.get(worker) {
             open.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A connection's place on a worker: counted until it is dropped, whatever becomes of the connection.
+#[derive(Debug)]
+pub(crate) struct Place {
+    placement: Arc<Placement>,
+    worker: usize,
+}
+
+impl Place {
+    /// On the worker that [`Placement::place`] chooses.
+    pub(crate) fn take(placement: &Arc<Placement>) -> Self {
+        Self { placement: Arc::clone(placement), worker: placement.place() }
+    }
+
+    pub(crate) const fn worker(&self) -> usize {
+        self.worker
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.placement.gone(self.worker);
     }
 }
 
@@ -62,6 +93,15 @@ mod tests {
         assert_eq!(second, vec![1; GROUP]);
         let many: usize = (0..100 * GROUP).map(|_| placement.place()).sum();
         assert_eq!(many, 50 * GROUP);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once() {
+        let placement = Arc::new(Placement::new(1));
+        let places: Vec<Place> = (0..3).map(|_| Place::take(&placement)).collect();
+        assert_eq!(placement.open[0].load(Ordering::Relaxed), 3);
+        drop(places);
+        assert_eq!(placement.open[0].load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config::{Identity, ListenerConfig, RouterIdentity};
 use crate::conn::{Conn, Details};
 use crate::drive::{Guard, drive};
 use crate::egress::Conns;
-use crate::placement::Placement;
+use crate::placement::{Place, Placement};
 
 /// A batch of messages of one worker's core for another's.
 #[derive(Debug)]
@@ -171,22 +171,21 @@ impl AmqpAdaptor {
         self.0.conns.borrow().slab.len()
     }
 
-    /// Closes every connection with `amqp:connection:forced`, as the router ends. Those whose peers do not answer are cut after two seconds.
+    /// Closes every connection with `amqp:connection:forced`, as the router ends, and takes no others. Those whose peers do not answer are cut after two seconds.
     pub fn close_all(&self) {
         self.0.draining.set(true);
         let ids: Vec<u32> = self.0.conns.borrow().slab.iter().map(|(id, _)| index(id)).collect();
         for id in ids {
             self.close(id, Error::new(condition::CONNECTION_FORCED, "the router is shutting down"));
         }
-        self.0.write_dirty();
+        self.flush();
     }
 
     fn close(&self, id: u32, error: Error) {
         let mut core = self.0.core.borrow_mut();
         let mut conns = self.0.conns.borrow_mut();
         if let Some(conn) = conns.get(id) {
-            conn.engine.close(Some(error));
-            conn.details.end_by.get_or_insert_with(|| Instant::now() + CLOSE_LIMIT);
+            conn.close(error, Instant::now() + CLOSE_LIMIT);
             if let Some(key) = conn.key.take() {
                 core.connection_closed(key, &mut *conns);
             }
@@ -216,7 +215,11 @@ impl Inner {
     }
 
     /// Takes over an accepted connection, after its TLS handshake if it has one.
-    pub(crate) fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, listener: Arc<ListenerConfig>) {
+    pub(crate) fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, place: Place, listener: Arc<ListenerConfig>) {
+        if self.draining.get() {
+            // It was accepted, or began its TLS handshake, before the router began to end.
+            return;
+        }
         let now = Instant::now();
         let id = crate::listener::next_connection_id();
         let engine =
@@ -233,12 +236,14 @@ impl Inner {
             starved: false,
             broken: false,
             ending: false,
+            input_ended: false,
             details: Box::new(Details {
                 id,
                 peer: peer.into(),
                 opened: now,
                 identity: Identity::default(),
                 container: String::new(),
+                place,
                 end_by: None,
             }),
         };
@@ -274,7 +279,6 @@ impl Inner {
             conn.key
         };
         self.closed.set(self.closed.get() + 1);
-        self.placement.gone(usize::from(self.worker.0));
         if let Some(key) = key {
             let mut core = self.core.borrow_mut();
             let mut conns = self.conns.borrow_mut();
@@ -335,8 +339,8 @@ impl Inner {
             }
             if core.poll_timeout().is_some_and(|at| at <= now) {
                 core.handle_timeout(now, &mut *conns);
-                core.end_batch(&mut *conns);
             }
+            core.end_batch(&mut *conns);
         }
         self.write_dirty();
     }

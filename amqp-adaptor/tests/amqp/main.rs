@@ -1,0 +1,9 @@
+//! Connections of clients over real sockets, with workers in this process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod client;
+mod ends;
+mod flow;
+mod many;
+mod router;
+mod tls;

@@ -1,0 +1,127 @@
+//! A router of workers with nothing but the AMQP adaptor.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use amqp_adaptor::{AmqpAdaptor, ListenerConfig, Placement, RouterIdentity};
+use router_core::{Core, CoreConfig, Counters, WorkerId};
+use transport::socket::Family;
+use transport::worker::Task;
+use transport::{Workers, mailbox};
+
+thread_local! {
+    static ADAPTOR: RefCell<Option<(AmqpAdaptor, Vec<Task>)>> = const { RefCell::new(None) };
+}
+
+/// How long a condition may take to come true.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running router. Dropping it stops it.
+pub(crate) struct Router {
+    workers: Workers,
+    placement: Arc<Placement>,
+    pub(crate) port: u16,
+}
+
+pub(crate) fn listener() -> ListenerConfig {
+    ListenerConfig {
+        name: "test".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        family: Family::Any,
+        tls: None,
+        require_tls: false,
+        authenticate_peer: false,
+        sasl_mechanisms: Vec::new(),
+        max_frame_size: 16 * 1024,
+        max_sessions: 32_768,
+        idle_timeout: Some(Duration::from_secs(60)),
+        handshake_timeout: Some(Duration::from_secs(60)),
+        link_capacity: None,
+    }
+}
+
+impl Router {
+    pub(crate) fn new(workers: u16) -> Self {
+        Self::with(workers, listener())
+    }
+
+    pub(crate) fn with(count: u16, listener: ListenerConfig) -> Self {
+        let workers = Workers::start(usize::from(count)).unwrap();
+        let placement = Arc::new(Placement::new(usize::from(count)));
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
+        for ((index, handle), inbox) in (0..count).zip(workers.handles()).zip(inboxes) {
+            let (mail, placement) = (senders.clone(), Arc::clone(&placement));
+            let install = move || {
+                let id = WorkerId(index);
+                let core = Core::new(CoreConfig::new("router"), id, count, [7; 32], Instant::now());
+                let identity = RouterIdentity { id: "router".to_owned(), version: "0".to_owned() };
+                let adaptor = AmqpAdaptor::new(Rc::new(RefCell::new(core)), id, identity, placement, mail, inbox);
+                ADAPTOR.set(Some((adaptor, Vec::new())));
+            };
+            handle.call_blocking(install).unwrap();
+        }
+        let listener = amqp_adaptor::listen(listener).unwrap();
+        let port = listener.addrs()[0].port();
+        let all = workers.handles().to_vec();
+        let start = move || {
+            let task = listener.start(all).unwrap();
+            ADAPTOR.with_borrow_mut(|a| a.as_mut().unwrap().1.push(task));
+        };
+        workers.handles()[0].call_blocking(start).unwrap();
+        Self { workers, placement, port }
+    }
+
+    /// Asks each worker.
+    pub(crate) fn each<R: Send + 'static>(&self, f: impl Fn(&AmqpAdaptor) -> R + Clone + Send + 'static) -> Vec<R> {
+        let ask = |handle: &transport::WorkerHandle| {
+            let f = f.clone();
+            // Cloned, because nothing may be borrowed while it works.
+            let job = move || f(&ADAPTOR.with_borrow(|a| a.as_ref().unwrap().0.clone()));
+            handle.call_blocking(job).unwrap()
+        };
+        self.workers.handles().iter().map(ask).collect()
+    }
+
+    pub(crate) fn connections(&self) -> Vec<usize> {
+        self.each(AmqpAdaptor::open_connections)
+    }
+
+    pub(crate) fn counters(&self) -> Vec<Counters> {
+        self.each(|a| a.with_core(|core, _| core.counters()))
+    }
+
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.counters().iter().map(|c| c.bytes_held).sum()
+    }
+
+    /// Waits until a condition holds.
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            assert!(start.elapsed() < LIMIT, "{what} did not happen: {:?} {:?}", self.connections(), self.counters());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until nothing is left of any connection.
+    pub(crate) fn wait_empty(&self) {
+        self.wait("the end of all connections", |r| {
+            r.connections().iter().all(|n| *n == 0) && r.placement.open().iter().all(|n| *n == 0)
+        });
+        for c in self.counters() {
+            assert_eq!((c.connections, c.inlets, c.outlets), (0, 0, 0));
+            assert_eq!((c.deliveries_held, c.bytes_held, c.addresses), (0, 0, 0));
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        for handle in self.workers.handles() {
+            let _ = handle.call_blocking(|| drop(ADAPTOR.take()));
+        }
+    }
+}
