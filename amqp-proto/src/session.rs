@@ -71,6 +71,8 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// A flow must be written: the peer asked for it.
     pub(crate) echo: bool,
+    /// Index of the link on which the last delivery of more than one frame began.
+    pub(crate) streaming: u32,
 }
 
 impl Session {
@@ -99,6 +101,7 @@ impl Session {
             runs: Runs::default(),
             dirty: false,
             echo: false,
+            streaming: u32::MAX,
         }
     }
 

@@ -114,6 +114,7 @@ impl Connection {
             link.size = 0;
             link.ignored = transfer.resume;
             if transfer.more && !transfer.aborted {
+                session.streaming = li as u32;
                 link.tag = *delivery_tag;
             }
             if !settled_now && !link.ignored {

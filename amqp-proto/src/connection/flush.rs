@@ -80,9 +80,24 @@ impl Connection {
         if !echo && !session.is_low() {
             return;
         }
-        if let Some(flow) = self.session_flow(index, echo) {
+        let streaming = session.streaming;
+        if let Some(mut flow) = self.session_flow(index, echo) {
+            self.tell_streaming_link(index, streaming, &mut flow);
             self.stats.frames_out += 1;
             self.output.append(64, |out| write_flow(out, index as u16, &flow));
+        }
+    }
+
+    /// Names the link whose delivery is under way in a flow that opens the window: Proton (0.40) wakes its sender only for flows
+    /// that name a link, and would leave a large message half sent.
+    fn tell_streaming_link(&mut self, session: usize, link: u32, flow: &mut Flow) {
+        let link = self.links.get_mut(link as usize).filter(|l| usize::from(l.session) == session);
+        if let Some(link) = link.filter(|l| l.role == Role::Receiver && l.partial && l.is_attached()) {
+            link.credit = link.credit.saturating_add(std::mem::take(&mut link.grant));
+            flow.handle = Some(link.handle);
+            flow.delivery_count = Some(link.delivery_count);
+            flow.link_credit = Some(link.credit);
+            flow.drain = link.drain;
         }
     }
 
