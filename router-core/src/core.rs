@@ -12,7 +12,7 @@ use std::{
 use crate::{
     ConnKey, Counters, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
     address::{AddressConfig, AddressTable, NameGenerator, Syntax},
-    delivery::{Content, Delivery, Waiting},
+    delivery::{Arena, Content, Delivery, Waiting},
     distribution::Candidates,
     egress::{DeliveryState, Egress},
     inlet::Inlet,
@@ -148,6 +148,8 @@ pub struct Core {
     /// Empty contents, to be used again.
     #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
     spare: Vec<Box<Content>>,
+    /// What small content that has to wait is copied to.
+    arena: Arena,
     /// Memory of deliveries whose inlet is gone.
     orphaned: usize,
     stalls: stalls::Stalls,
@@ -279,6 +281,7 @@ impl Core {
             seq: 0,
             counters: Counters::default(),
             spare: Vec::new(),
+            arena: Arena::default(),
             orphaned: 0,
             stalls: stalls::Stalls::new(config.stall_limit, now),
             name: String::new(),

@@ -1,8 +1,10 @@
 //! A delivery, or one copy of it, while somebody has to remember it.
 
+mod arena;
 mod content;
 mod waiting;
 
+pub(crate) use arena::Arena;
 pub(crate) use content::{Content, Freed};
 pub(crate) use waiting::Waiting;
 

@@ -9,6 +9,9 @@ use crate::{
     worker_batch::{Msg, WorkerMsg},
 };
 
+/// Empty contents that are kept: as many as one sender's credit can make wait (`credit::CAP`), at about 200 bytes each.
+const SPARE: usize = 4096;
+
 impl Core {
     /// Keeps content until it can be passed on.
     pub(super) fn store(&mut self, d: Key, payload: &Payload<'_>, eg: &mut impl Egress) {
@@ -21,7 +24,7 @@ impl Core {
         if payload.is_empty() {
             return;
         }
-        let added = content.push(payload, more, 1);
+        let added = content.push(payload, more, 1, &mut self.arena);
         let from = delivery.from;
         self.charge(from, added, eg);
     }
@@ -90,7 +93,7 @@ impl Core {
 
     /// Keeps an empty content for the next delivery.
     pub(super) fn recycle(&mut self, mut content: Box<Content>) {
-        if self.spare.len() < 256 && content.reset() {
+        if self.spare.len() < SPARE && content.reset() {
             self.spare.push(content);
         }
     }

@@ -233,7 +233,7 @@ impl Core {
         let more = !parent.arrived();
         let content = parent.content.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         content.start_at(number);
-        let added = content.push(payload, more, readers);
+        let added = content.push(payload, more, readers, &mut self.arena);
         self.charge(from, added, eg);
     }
 

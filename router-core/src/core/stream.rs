@@ -285,7 +285,7 @@ impl Core {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let content = delivery.content.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         if !payload.is_empty() {
-            self.counters.bytes_held += content.push(payload, true, 1) as u64;
+            self.counters.bytes_held += content.push(payload, true, 1, &mut self.arena) as u64;
         }
     }
 }

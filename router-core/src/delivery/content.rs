@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::egress::Payload;
+use crate::{delivery::Arena, egress::Payload};
 
 /// Below this, content is copied out of the block it came in.
 const COPY_BELOW: usize = 2048;
@@ -53,7 +53,7 @@ impl Freed {
 impl Content {
     /// Adds a part, for `readers` readers (at least 1). Answers the memory that it costs: the whole block if the part refers to it, charged
     /// once for neighbouring chunks of the same block. `more`: the rest of the block probably belongs here as well.
-    pub(crate) fn push(&mut self, payload: &Payload<'_>, more: bool, readers: u32) -> usize {
+    pub(crate) fn push(&mut self, payload: &Payload<'_>, more: bool, readers: u32, arena: &mut Arena) -> usize {
         let len = payload.len();
         let block = payload.block.as_ptr() as usize;
         let size = payload.block.len();
@@ -74,7 +74,7 @@ impl Content {
             return added;
         }
         let charge = len + CHUNK_COST;
-        self.chunks.push_back(Chunk { bytes: Bytes::copy_from_slice(payload.as_slice()), charge, len, readers });
+        self.chunks.push_back(Chunk { bytes: arena.copy(payload.as_slice()), charge, len, readers });
         self.block = 0;
         self.charge += charge;
         charge
@@ -205,7 +205,7 @@ mod tests {
     fn small_parts_are_copied() {
         let block = block(65536);
         let mut content = Content::default();
-        assert_eq!(content.push(&Payload::range(&block, 0, 100), true, 1), 100 + CHUNK_COST);
+        assert_eq!(content.push(&Payload::range(&block, 0, 100), true, 1, &mut Arena::default()), 100 + CHUNK_COST);
         let (bytes, last) = content.front().unwrap();
         assert!(last && bytes.as_ptr() != block.as_ptr());
         assert_eq!(content.consume(60), Freed::default());
@@ -218,9 +218,9 @@ mod tests {
     fn a_block_is_charged_once_until_its_last_chunk() {
         let block = block(65536);
         let mut content = Content::default();
-        let first = content.push(&Payload::range(&block, 0, 16384), true, 1);
+        let first = content.push(&Payload::range(&block, 0, 16384), true, 1, &mut Arena::default());
         assert_eq!(first, 65536 + CHUNK_COST);
-        assert_eq!(content.push(&Payload::range(&block, 16384, 32768), true, 1), CHUNK_COST);
+        assert_eq!(content.push(&Payload::range(&block, 16384, 32768), true, 1, &mut Arena::default()), CHUNK_COST);
         assert_eq!(content.consume(16384), Freed { charge: CHUNK_COST, bytes: 16384 });
         assert_eq!(content.consume(16384), Freed { charge: 65536 + CHUNK_COST, bytes: 16384 });
         assert_eq!(content.charge(), 0);
@@ -230,15 +230,18 @@ mod tests {
     fn a_little_of_a_big_block_is_copied() {
         let block = block(262_144);
         let mut content = Content::default();
-        assert_eq!(content.push(&Payload::range(&block, 0, 10_000), false, 1), 10_000 + CHUNK_COST);
+        assert_eq!(
+            content.push(&Payload::range(&block, 0, 10_000), false, 1, &mut Arena::default()),
+            10_000 + CHUNK_COST
+        );
     }
 
     #[test]
     fn chunks_stay_until_all_readers_passed() {
         let block = block(4096);
         let mut content = Content::default();
-        content.push(&Payload::range(&block, 0, 10), false, 2);
-        content.push(&Payload::range(&block, 10, 20), false, 3);
+        content.push(&Payload::range(&block, 0, 10), false, 2, &mut Arena::default());
+        content.push(&Payload::range(&block, 10, 20), false, 3, &mut Arena::default());
         assert_eq!(content.at(1).unwrap().0[..], block[10..20]);
         assert_eq!(content.pass(1), Freed::default());
         assert_eq!(content.pass(0), Freed::default());
