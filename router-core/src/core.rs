@@ -39,6 +39,9 @@ mod table;
 mod tests;
 mod workers;
 
+/// Memory for deliveries that is kept when there are none: what a few senders' credit (`credit::CAP`) takes.
+const DELIVERIES_KEPT: usize = 2 * 1024 * 1024;
+
 /// What all cores of a router have in common.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
@@ -270,7 +273,7 @@ impl Core {
             inlets: Slots::default(),
             outlets: Slots::default(),
             addresses: Slots::default(),
-            deliveries: Slots::default(),
+            deliveries: Slots::keeping(DELIVERIES_KEPT),
             remotes: Slots::default(),
             servers: Slots::default(),
             watches: Slots::default(),

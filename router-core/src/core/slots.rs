@@ -8,6 +8,8 @@ pub(crate) struct Slots<T> {
     len: usize,
     /// The generation that new slots start with.
     base: u32,
+    /// Bytes of slots that are kept when the slab is empty.
+    keep: usize,
 }
 
 #[derive(Debug)]
@@ -19,8 +21,8 @@ struct Slot<T> {
 
 const NIL: u32 = u32::MAX;
 
-/// An empty slab keeps this many bytes of slots: traffic that comes and goes in batches must not allocate each time.
-const KEEP: usize = 1024 * 1024;
+/// Bytes of slots that an empty slab keeps, unless told otherwise.
+const KEEP: usize = 64 * 1024;
 
 /// Index and generation. Generations start at 1, so no key is 0 as a `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,11 +50,16 @@ impl Key {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NIL, len: 0, base: 1 }
+        Self::keeping(KEEP)
     }
 }
 
 impl<T> Slots<T> {
+    /// A slab that keeps this many bytes when it is empty: traffic that comes and goes in batches must not allocate each time.
+    pub(crate) const fn keeping(keep: usize) -> Self {
+        Self { slots: Vec::new(), free: NIL, len: 0, base: 1, keep }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -137,7 +144,7 @@ impl<T> Slots<T> {
 
     /// Gives the memory of a burst back.
     fn shrink(&mut self) {
-        if self.slots.len() * size_of::<Slot<T>>() > KEEP {
+        if self.slots.capacity() * size_of::<Slot<T>>() > self.keep {
             // The generations go with it, and old keys must not come true again: start above.
             self.base = self.slots.iter().map(|slot| slot.generation).max().unwrap_or(self.base);
             self.slots = Vec::new();

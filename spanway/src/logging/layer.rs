@@ -18,8 +18,8 @@ use tracing_subscriber::layer::{Context, Layer};
 use super::format::Entry;
 use super::settings::Settings;
 
-/// How many entries are kept for management's GET-LOG, as in the reference.
-const KEPT: usize = 1000;
+/// How many entries are kept for management to show. Each is memory of its own among that of connections, and can keep a page of it.
+const KEPT: usize = 100;
 
 /// The running log. Clones refer to the same.
 #[derive(Debug, Clone)]
