@@ -78,7 +78,7 @@ pub enum Write {
     Failed(StreamError),
 }
 
-/// A connected stream. 32 bytes; the state of TLS is boxed.
+/// A connected stream. 48 bytes; the state of TLS is boxed.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP as it is.

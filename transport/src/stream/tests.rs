@@ -22,7 +22,8 @@ async fn pair() -> (Stream, Stream) {
 
 #[test]
 fn a_stream_is_small() {
-    assert!(size_of::<Stream>() <= 40, "{}", size_of::<Stream>());
+    // 40 and a word for the state of splicing (decision 0004); an idle proxied connection takes 1.6 kB in all.
+    assert!(size_of::<Stream>() <= 48, "{}", size_of::<Stream>());
     // State of TLS comes in one box; rustls' own part dominates it.
     assert!(size_of::<crate::tls::TlsStream>() <= 2048, "{}", size_of::<crate::tls::TlsStream>());
 }
