@@ -49,8 +49,20 @@ fn proton_python_examples() {
     assert!(Path::new(EXAMPLES).is_dir(), "{EXAMPLES} is missing: run `conformance/install`");
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
-    // As root of a user namespace of its own, so that no privilege is needed.
-    command.args(["--user", "--map-root-user", "--net", "--kill-child", "--fork", "bash", "-c", SCRIPT, "examples"]);
+    // As root of a user namespace of its own, so that no privilege is needed; with its process namespace everything in it
+    // ends.
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "bash",
+        "-c",
+        SCRIPT,
+        "examples",
+    ]);
     command.arg(spanway()).arg(dir.path()).current_dir(EXAMPLES);
     let mut all = Process::start("examples", dir.path(), &mut command);
     let status = all.wait(PATIENCE);
