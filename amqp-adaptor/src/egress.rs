@@ -18,6 +18,10 @@ const OUTPUT_LIMIT: usize = 512 * 1024;
 /// Slices of one vectored write. Large payloads take two each (header and payload); with TLS rustls looks through all of them for each record.
 const SLICES: usize = 64;
 
+/// Emptied batches of other workers that are kept to be sent to others again, and the most memory each may have.
+const SPARE_BATCHES: usize = 4;
+const SPARE_BATCH: usize = 256 * 1024;
+
 /// Output buffers that are kept for reuse, each at most 256 KiB.
 const POOLED: usize = 16;
 
@@ -28,6 +32,7 @@ pub struct Conns {
     dirty: Vec<u32>,
     /// Messages for other workers, by worker.
     pub(crate) outgoing: Vec<WorkerBatch>,
+    pub(crate) spare_batches: Vec<WorkerBatch>,
     pool: Vec<Vec<u8>>,
 }
 
@@ -37,7 +42,22 @@ impl Conns {
             slab: Slab::new(),
             dirty: Vec::new(),
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
+            spare_batches: Vec::new(),
             pool: Vec::new(),
+        }
+    }
+
+    /// Gives back what was kept for connections, when there are none. A vacant entry of the slab is as large as a connection.
+    pub(crate) fn forget_memory(&mut self) {
+        self.slab = Slab::new();
+        self.pool = Vec::new();
+        self.spare_batches = Vec::new();
+    }
+
+    /// Keeps the memory of a batch that was handled for one to be posted. As many come as go while work flows both ways.
+    pub(crate) fn keep_batch(&mut self, batch: WorkerBatch) {
+        if self.spare_batches.len() < SPARE_BATCHES && (1..=SPARE_BATCH).contains(&batch.capacity()) {
+            self.spare_batches.push(batch);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use transport::socket::{ListenError, ListenOptions, ListenerSet, TcpOptions};
+use transport::socket::{ListenError, ListenOptions, ListenerSet};
 use transport::tls::{ClientCerts, ServerOptions, TlsConfigError, TlsServer};
 use transport::worker::{Task, spawn};
 use transport::{PlainStream, Stream, WorkerHandle};
@@ -58,7 +58,7 @@ pub fn listen(config: ListenerConfig) -> Result<AmqpListener, StartError> {
             Some(profile.server(&ServerOptions { client_certs, alpn: Vec::new(), require_close_notify: false })?)
         }
     };
-    let options = ListenOptions { family: config.family, backlog: 0, group: 1 };
+    let options = ListenOptions { family: config.family, ..ListenOptions::default() };
     let group = transport::socket::listen(&config.host, config.port, &options)?;
     let addrs = group.addrs().to_vec();
     Ok(AmqpListener { config: Arc::new(config), tls, sets: group.into_sets(), addrs })
@@ -126,8 +126,6 @@ fn serve(
     config: Arc<ListenerConfig>,
     tls: Option<Arc<TlsServer>>,
 ) {
-    // Fails only if the connection is gone already, which its task will find out.
-    let _ = socket.set_options(&TcpOptions::default());
     match tls {
         None => inner.adopt(Stream::Plain(socket), &peer.to_string(), place, config),
         Some(tls) => {

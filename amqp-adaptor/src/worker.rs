@@ -288,8 +288,7 @@ impl Inner {
         self.write_dirty();
         let mut conns = self.conns.borrow_mut();
         if conns.slab.is_empty() {
-            // Its vacant entries, of which each is as large as a connection.
-            conns.slab = slab::Slab::new();
+            conns.forget_memory();
         }
     }
 
@@ -297,7 +296,7 @@ impl Inner {
     pub(crate) fn post(&self, conns: &mut Conns) {
         for (batch, mail) in conns.outgoing.iter_mut().zip(&self.mail) {
             if !batch.is_empty() {
-                let batch = std::mem::take(batch);
+                let batch = std::mem::replace(batch, conns.spare_batches.pop().unwrap_or_default());
                 // A worker that is gone takes its connections with it.
                 let _ = mail.push(Mail { from: self.worker, batch });
             }
@@ -377,7 +376,8 @@ async fn read_mail(inner: Weak<Inner>, mut inbox: MailReceiver<Mail>) {
             let mut core = inner.core.borrow_mut();
             let mut conns = inner.conns.borrow_mut();
             for mail in mails.drain(..) {
-                core.worker_batch(mail.from, mail.batch, &mut *conns);
+                let spare = core.worker_batch(mail.from, mail.batch, &mut *conns);
+                conns.keep_batch(spare);
             }
             core.end_batch(&mut *conns);
         }

@@ -133,6 +133,13 @@ impl WorkerBatch {
         self.bytes.len() + self.blocks.iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// Roughly the bytes of memory that it keeps when it is empty.
+    pub fn capacity(&self) -> usize {
+        self.msgs.capacity() * size_of::<(Msg, Place)>()
+            + self.bytes.capacity()
+            + self.blocks.capacity() * size_of::<Bytes>()
+    }
+
     /// Adds a message. Small payloads are copied, large ones referred to.
     pub fn push(&mut self, msg: WorkerMsg<'_>) {
         let place = if msg.payload.is_empty() {

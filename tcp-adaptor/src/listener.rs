@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use router_core::WatchKey;
-use transport::socket::{Acceptor, TcpOptions};
+use transport::socket::Acceptor;
 use transport::worker::Task;
 
 use crate::adaptor::TcpAdaptor;
@@ -159,8 +159,6 @@ impl Listener {
 }
 
 async fn accept_loop(adaptor: Rc<TcpAdaptor>, listener: Rc<Listener>, mut acceptor: Acceptor) {
-    // Once for all connections of this listener, instead of formatting it for each.
-    let options = TcpOptions { nodelay: true, keepalive: listener.config.flow.keepalive };
     loop {
         let accepted = {
             let mut accept = pin!(acceptor.accept());
@@ -177,10 +175,6 @@ async fn accept_loop(adaptor: Rc<TcpAdaptor>, listener: Rc<Listener>, mut accept
         let Some((socket, peer)) = accepted else {
             return;
         };
-        if let Err(error) = socket.set_options(&options) {
-            // The client has left already; its flow will find out.
-            tracing::debug!(listener = %listener.config.name, client = %peer, %error, "socket options refused");
-        }
         adaptor.admit(&listener, socket, peer);
     }
 }

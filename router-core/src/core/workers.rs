@@ -22,12 +22,12 @@ const LOAN: u32 = 512;
 const LOOK: usize = 64;
 
 impl Core {
-    /// Messages from another worker.
-    pub fn worker_batch(&mut self, from: WorkerId, batch: WorkerBatch, eg: &mut impl Egress) {
-        let WorkerBatch { msgs, bytes, blocks } = batch;
+    /// Messages from another worker. Answers the batch without them, so that its memory can be used for others.
+    pub fn worker_batch(&mut self, from: WorkerId, batch: WorkerBatch, eg: &mut impl Egress) -> WorkerBatch {
+        let WorkerBatch { mut msgs, bytes, mut blocks } = batch;
         let copied = bytes.freeze();
         let nothing = Bytes::new();
-        for (msg, place) in msgs {
+        for (msg, place) in msgs.drain(..) {
             let payload = match place {
                 Place::Nowhere => Payload::new(&nothing),
                 Place::Copied { start, end } => Payload::range(&copied, start as usize, end as usize),
@@ -35,6 +35,11 @@ impl Core {
             };
             self.message(from.0, msg, &payload, eg);
         }
+        blocks.clear();
+        // Unless a delivery that waits refers to it.
+        let mut bytes = copied.try_into_mut().unwrap_or_default();
+        bytes.clear();
+        WorkerBatch { msgs, bytes, blocks }
     }
 
     fn message(&mut self, worker: u16, msg: Msg, payload: &Payload<'_>, eg: &mut impl Egress) {

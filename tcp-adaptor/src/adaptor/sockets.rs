@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use transport::socket::{ListenError, ListenOptions, ListenerGroup, ListenerSet, listen};
+use transport::socket::{ListenError, ListenOptions, ListenerGroup, ListenerSet, TcpOptions, listen};
 use transport::worker::spawn;
 
 use super::TcpAdaptor;
@@ -47,7 +47,12 @@ impl TcpAdaptor {
     }
 
     fn options(&self, listener: &Listener) -> ListenOptions {
-        ListenOptions { family: listener.config.family, backlog: listener.config.backlog, group: self.group.size() }
+        ListenOptions {
+            family: listener.config.family,
+            backlog: listener.config.backlog,
+            group: self.group.size(),
+            tcp: TcpOptions { nodelay: true, keepalive: listener.config.flow.keepalive },
+        }
     }
 
     fn open_group(&self, listener: &Listener) -> Result<ListenerGroup, ListenError> {

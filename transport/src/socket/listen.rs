@@ -1,10 +1,10 @@
 //! Listening sockets: one per worker and address, sharing a port.
 
 use super::resolve::literal;
-use super::{Family, unmapped};
+use super::{Family, TcpOptions, unmapped};
 use crate::metrics::count;
 use crate::stream::PlainStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -20,11 +20,13 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// How many sets of sockets share the port: one per worker.
     pub group: usize,
+    /// Options of accepted connections. They inherit them from the listening socket, which saves a call or more for each.
+    pub tcp: TcpOptions,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { family: Family::Any, backlog: 0, group: 1 }
+        Self { family: Family::Any, backlog: 0, group: 1, tcp: TcpOptions::default() }
     }
 }
 
@@ -263,7 +265,9 @@ fn open_group(addrs: &[SocketAddr], options: &ListenOptions) -> Result<ListenerG
     for set in sets {
         let mut sockets = Vec::with_capacity(set.len());
         for (socket, addr) in set.into_iter().zip(&bound) {
-            socket.listen(backlog).map_err(|source| ListenError::Bind { addr: *addr, source })?;
+            let fail = |source| ListenError::Bind { addr: *addr, source };
+            options.tcp.apply(&SockRef::from(&socket)).map_err(fail)?;
+            socket.listen(backlog).map_err(fail)?;
             sockets.push(socket.into());
         }
         listening.push(ListenerSet { sockets });

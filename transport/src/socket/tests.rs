@@ -192,27 +192,24 @@ fn a_connect_that_gets_no_answer_times_out() {
 }
 
 #[test]
-fn options_reach_the_socket() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+fn options_reach_the_sockets_of_both_sides() {
+    let keepalive = super::Keepalive { idle: Duration::from_secs(7), interval: Duration::from_secs(3), probes: 4 };
+    let tcp = super::TcpOptions { nodelay: true, keepalive: Some(keepalive) };
+    let group = listen("127.0.0.1", 0, &ListenOptions { tcp, ..ListenOptions::default() }).unwrap();
+    let port = group.port();
     runtime().block_on(async {
-        let options = ConnectOptions {
-            tcp: super::TcpOptions {
-                nodelay: true,
-                keepalive: Some(super::Keepalive {
-                    idle: Duration::from_secs(7),
-                    interval: Duration::from_secs(3),
-                    probes: 4,
-                }),
-            },
-            ..ConnectOptions::default()
-        };
-        let stream: PlainStream = connect("127.0.0.1", listener.local_addr().unwrap().port(), &options).await.unwrap();
-        let socket = socket2::SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(3));
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        let mut acceptor = group.into_sets().remove(0).into_acceptor().unwrap();
+        let options = ConnectOptions { tcp, ..ConnectOptions::default() };
+        let connected: PlainStream = connect("127.0.0.1", port, &options).await.unwrap();
+        let (accepted, _) = acceptor.accept().await;
+        for stream in [&connected, &accepted] {
+            let socket = socket2::SockRef::from(stream);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(3));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        }
     });
 }
 

@@ -275,7 +275,12 @@ impl World {
     /// Hands over one batch. False if there is none.
     pub(super) fn deliver(&mut self, from: usize, to: usize) -> bool {
         let Some(batch) = self.mail[from][to].pop_front() else { return false };
-        self.cores[to].worker_batch(WorkerId(from as u16), batch, &mut self.sides[to]);
+        let spare = self.cores[to].worker_batch(WorkerId(from as u16), batch, &mut self.sides[to]);
+        assert!(spare.is_empty() && spare.content_len() == 0);
+        // Used again, as adaptors do.
+        if self.sides[to].posts[from].is_empty() {
+            self.sides[to].posts[from] = spare;
+        }
         let prompt = std::mem::replace(&mut self.prompt, false);
         self.end_batch(to);
         self.prompt = prompt;
