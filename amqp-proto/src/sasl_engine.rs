@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::{Symbol, connection::ClientSasl, sasl::SaslFrame};
+use crate::{
+    Symbol,
+    connection::ClientSasl,
+    sasl::{SaslFrame, Secret},
+};
 
 /// `ANONYMOUS` (RFC 4505).
 pub const ANONYMOUS: Symbol = Symbol::from_static("ANONYMOUS");
@@ -11,32 +15,27 @@ pub const PLAIN: Symbol = Symbol::from_static("PLAIN");
 /// `EXTERNAL` (RFC 4422).
 pub const EXTERNAL: Symbol = Symbol::from_static("EXTERNAL");
 
-/// A client's decision about the mechanisms offered.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    Use(Symbol),
-    Nothing,
+/// The mechanisms that a client would use, in order of preference, with what it says first.
+fn mechanisms(sasl: &ClientSasl) -> Vec<(Symbol, Secret)> {
+    let (mechanism, response) = match sasl {
+        ClientSasl::None => return Vec::new(),
+        ClientSasl::First(choices) => return choices.iter().flat_map(mechanisms).collect(),
+        ClientSasl::Anonymous => (ANONYMOUS, Bytes::new()),
+        ClientSasl::Plain { username, password } => (PLAIN, Bytes::from(format!("\0{username}\0{password}"))),
+        ClientSasl::External { authzid } => (EXTERNAL, Bytes::copy_from_slice(authzid.as_bytes())),
+    };
+    vec![(mechanism, Secret(response))]
 }
 
-pub(crate) fn mechanism(sasl: &ClientSasl) -> Symbol {
-    match sasl {
-        ClientSasl::None | ClientSasl::Anonymous => ANONYMOUS,
-        ClientSasl::Plain { .. } => PLAIN,
-        ClientSasl::External { .. } => EXTERNAL,
-    }
+/// The first mechanism of the client's that the server offers, and the initial response.
+pub(crate) fn choose(sasl: &ClientSasl, offered: &[Symbol]) -> Option<(Symbol, Secret)> {
+    mechanisms(sasl).into_iter().find(|(name, _)| offered.contains(name))
 }
 
-pub(crate) fn choose(sasl: &ClientSasl, offered: &[Symbol]) -> Choice {
-    let wanted = mechanism(sasl);
-    if offered.contains(&wanted) { Choice::Use(wanted) } else { Choice::Nothing }
-}
-
-pub(crate) fn initial_response(sasl: &ClientSasl) -> Bytes {
-    match sasl {
-        ClientSasl::None | ClientSasl::Anonymous => Bytes::new(),
-        ClientSasl::Plain { username, password } => Bytes::from(format!("\0{username}\0{password}")),
-        ClientSasl::External { authzid } => Bytes::copy_from_slice(authzid.as_bytes()),
-    }
+/// What a client wants, for messages.
+pub(crate) fn wanted(sasl: &ClientSasl) -> String {
+    let names: Vec<String> = mechanisms(sasl).iter().map(|(name, _)| name.to_string()).collect();
+    if names.is_empty() { "nothing that is configured here".to_owned() } else { names.join(" or ") }
 }
 
 /// True if a client that sent no initial response must be asked for one. `ANONYMOUS` and `EXTERNAL` mean nothing by it, and some
@@ -94,8 +93,9 @@ mod tests {
 
     #[test]
     fn plain_round_trip_and_rejects() {
-        let sent = initial_response(&ClientSasl::Plain { username: "bob".into(), password: "s3cr\u{e9}t".into() });
-        let parsed = PlainMessage::parse(&sent).unwrap();
+        let sasl = ClientSasl::Plain { username: "bob".into(), password: "s3cr\u{e9}t".into() };
+        let (_, sent) = choose(&sasl, &[PLAIN]).unwrap();
+        let parsed = PlainMessage::parse(&sent.0).unwrap();
         assert_eq!((parsed.authzid, parsed.authcid, parsed.password), ("", "bob", "s3cr\u{e9}t"));
         assert!(!format!("{parsed:?}").contains("s3cr"));
         for bad in [&b""[..], b"bob", b"\0bob", b"\0\0pw", b"\0bob\0", b"a\0b\0c\0d", b"\0\xff\0pw"] {

@@ -88,6 +88,8 @@ impl Connection {
         }
         link.state = LinkState::Attached;
         self.adopt(session, index, &attach);
+        // Credit may have been granted before the answer; its flow could not be written yet.
+        self.mark_link(index, false);
         Ok(Some(self.attached_event(session, index, attach, true, false)))
     }
 

@@ -78,6 +78,8 @@ pub enum ClientSasl {
         /// The identity to act as; empty for the one proved.
         authzid: String,
     },
+    /// The first of these that the server offers. [`ClientSasl::None`] inside is never chosen.
+    First(Vec<Self>),
 }
 
 impl fmt::Debug for ClientSasl {
@@ -87,6 +89,7 @@ impl fmt::Debug for ClientSasl {
             Self::Anonymous => f.write_str("Anonymous"),
             Self::Plain { username, .. } => f.debug_struct("Plain").field("username", username).finish_non_exhaustive(),
             Self::External { authzid } => f.debug_struct("External").field("authzid", authzid).finish(),
+            Self::First(choices) => f.debug_tuple("First").field(choices).finish(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     frame::{FrameHeader, FrameKind, ProtocolId, write_sasl},
     performative::Open,
     sasl::{SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse, Secret},
-    sasl_engine::{self, Choice},
+    sasl_engine,
 };
 
 /// What is expected next from the peer.
@@ -57,12 +57,14 @@ pub(super) struct Handshake {
     side: Side,
     mechanism: Option<Symbol>,
     hostname: Option<crate::Str>,
+    /// Client: the initial response of the mechanism chosen.
+    response: Secret,
     authenticated: bool,
 }
 
 impl Handshake {
     pub(super) fn new(config: Config, side: Side) -> Self {
-        Self { config, side, mechanism: None, hostname: None, authenticated: false }
+        Self { config, side, mechanism: None, hostname: None, response: Secret::default(), authenticated: false }
     }
 
     fn server(&self) -> Option<&ServerSasl> {
@@ -182,7 +184,7 @@ impl Connection {
             (Phase::ClientOutcome, SaslFrame::Challenge(_)) => {
                 // None of our mechanisms has more to say than its initial response, which an empty answer repeats.
                 let response = self.client_response();
-                self.write_sasl(&SaslResponse { response: Secret(response) });
+                self.write_sasl(&SaslResponse { response });
                 Ok(None)
             }
             (Phase::ClientOutcome, SaslFrame::Outcome(outcome)) => self.on_outcome(outcome.code),
@@ -257,11 +259,8 @@ impl Connection {
         self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
     }
 
-    fn client_response(&self) -> Bytes {
-        match self.handshake.as_ref().map(|h| &h.side) {
-            Some(Side::Client(sasl)) => sasl_engine::initial_response(sasl),
-            _ => Bytes::new(),
-        }
+    fn client_response(&self) -> Secret {
+        self.handshake.as_ref().map(|h| h.response.clone()).unwrap_or_default()
     }
 
     fn on_mechanisms(&mut self, offered: &SaslMechanisms) -> Result<Option<Event>, Fault> {
@@ -271,18 +270,21 @@ impl Connection {
         let Side::Client(sasl) = &handshake.side else {
             return Ok(None);
         };
-        let Choice::Use(mechanism) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0) else {
+        let Some((mechanism, response)) = sasl_engine::choose(sasl, &offered.sasl_server_mechanisms.0) else {
             let offered: Vec<&str> = offered.sasl_server_mechanisms.0.iter().map(Symbol::as_str).collect();
             return Err(Fault::connection(
                 condition::UNAUTHORIZED_ACCESS,
-                format_args!("the server offers SASL {}, not {}", offered.join(", "), sasl_engine::mechanism(sasl)),
+                format_args!("the server offers SASL {}, not {}", offered.join(", "), sasl_engine::wanted(sasl)),
             ));
         };
         let init = SaslInit {
             mechanism,
-            initial_response: Some(Secret(sasl_engine::initial_response(sasl))),
+            initial_response: Some(response.clone()),
             hostname: handshake.config.hostname.clone(),
         };
+        if let Some(handshake) = &mut self.handshake {
+            handshake.response = response;
+        }
         self.write_sasl(&init);
         self.phase = Phase::ClientOutcome;
         Ok(None)

@@ -187,10 +187,13 @@ fn client(sasl: ClientSasl) -> Peer {
 
 #[test]
 fn sasl_as_client() {
+    let nested =
+        ClientSasl::First(vec![ClientSasl::First(Vec::new()), ClientSasl::External { authzid: String::new() }]);
     let cases = [
         (ClientSasl::Anonymous, "ANONYMOUS", &b""[..]),
         (ClientSasl::Plain { username: "u".into(), password: "p".into() }, "PLAIN", b"\0u\0p"),
         (ClientSasl::External { authzid: "me".into() }, "EXTERNAL", b"me"),
+        (ClientSasl::First(vec![ClientSasl::None, nested, ClientSasl::Anonymous]), "EXTERNAL", b""),
     ];
     for (sasl, name, response) in cases {
         let mut peer = client(sasl);
@@ -220,6 +223,13 @@ fn a_client_says_why_it_cannot_authenticate() {
     send_sasl(&mut peer, &SaslMechanisms { sasl_server_mechanisms: Symbols(vec!["PLAIN".into(), "EXTERNAL".into()]) });
     let Event::Closed(closed) = peer.event() else { panic!() };
     check(closed.error.as_ref().unwrap(), "amqp:unauthorized-access", "offers SASL PLAIN, EXTERNAL, not ANONYMOUS");
+
+    let external = ClientSasl::External { authzid: String::new() };
+    let mut peer = client(ClientSasl::First(vec![external, ClientSasl::Anonymous]));
+    peer.bytes(&ProtocolId::Sasl.header());
+    send_sasl(&mut peer, &SaslMechanisms { sasl_server_mechanisms: Symbols(vec!["PLAIN".into()]) });
+    let Event::Closed(closed) = peer.event() else { panic!() };
+    check(closed.error.as_ref().unwrap(), "amqp:unauthorized-access", "offers SASL PLAIN, not EXTERNAL or ANONYMOUS");
 
     let mut peer = client(ClientSasl::Anonymous);
     peer.bytes(&ProtocolId::Sasl.header());

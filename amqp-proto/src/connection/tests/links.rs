@@ -83,6 +83,28 @@ fn we_attach_and_detach() {
 }
 
 #[test]
+fn credit_granted_before_the_answer_is_told_with_it() {
+    let mut peer = Peer::opened();
+    let session = peer.engine.begin().unwrap();
+    let attach = |name: &str| Attach { name: name.into(), role: Role::Receiver, ..Attach::default() };
+    let link = peer.engine.attach(session, attach("mine"), 1).unwrap();
+    peer.engine.grant(link, 250);
+    peer.recv();
+    peer.recv();
+    peer.quiet();
+    peer.send(2, &Begin { remote_channel: Some(0), incoming_window: 100, ..Begin::default() });
+    peer.event();
+    peer.quiet();
+    let answer =
+        Attach { handle: 3, role: Role::Sender, name: "mine".into(), initial_delivery_count: Some(7), ..attach("") };
+    peer.send(2, &Attach { name: "mine".into(), ..answer });
+    assert!(matches!(peer.event(), Event::Attached(attached) if attached.answer));
+    let flow = peer.recv_flow();
+    assert_eq!((flow.handle, flow.delivery_count, flow.link_credit), (Some(0), Some(7), Some(250)));
+    peer.quiet();
+}
+
+#[test]
 fn a_detach_that_crosses_the_answer_to_attach() {
     let mut peer = Peer::opened();
     let session = peer.engine.begin().unwrap();
