@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod annotations;
 pub mod core;
 pub mod counters;
 mod credit;
