@@ -87,11 +87,14 @@ pub struct ClientOptions {
     pub alpn: Vec<Vec<u8>>,
     /// As for servers.
     pub require_close_notify: bool,
+    /// Resume sessions. A server that asks for certificates and uses OpenSSL refuses that unless its program has named its sessions, which the
+    /// reference's does not ("session id context uninitialized"); a connection that lives long gains nothing by it.
+    pub resume: bool,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { verify_hostname: true, alpn: Vec::new(), require_close_notify: false }
+        Self { verify_hostname: true, alpn: Vec::new(), require_close_notify: false, resume: true }
     }
 }
 
@@ -226,7 +229,8 @@ impl TlsProfile {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&options.alpn);
-        config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS);
+        config.resumption =
+            if options.resume { Resumption::in_memory_sessions(CLIENT_SESSIONS) } else { Resumption::disabled() };
         Ok(Arc::new(TlsClient::new(Arc::new(config), self.rules(options.require_close_notify))))
     }
 

@@ -278,6 +278,23 @@ fn sessions_are_resumed_with_the_client_still_known() {
 }
 
 #[test]
+fn sessions_are_not_resumed_where_that_is_not_wanted() {
+    run(|| async {
+        let pki = Pki::new("ca");
+        let server = server(&pki.issue("server", &local()), ClientCerts::Required);
+        let options = ClientOptions { resume: false, ..ClientOptions::default() };
+        let profile = TlsProfile::load(&pki.issue("bob", &Pki::params("bob", &[]))).unwrap();
+        let client = profile.client(&options).unwrap();
+        for _ in 0..3 {
+            let (mut a, mut b) = connected(&client, &server).await;
+            b.write_all(b"x").await.unwrap();
+            a.read_some(&mut BytesMut::with_capacity(10)).await.unwrap();
+            assert!(!a.tls().unwrap().was_resumed());
+        }
+    });
+}
+
+#[test]
 fn bytes_that_were_read_before_are_used() {
     run(|| async {
         let pki = Pki::new("ca");
