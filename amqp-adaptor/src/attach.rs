@@ -14,6 +14,13 @@ fn error_of(refusal: &Refusal) -> Error {
 /// Asks the core for what the peer wants and answers the attach.
 pub(crate) fn attach(core: &mut Core, conns: &mut Conns, conn: u32, key: ConnKey, attached: &Attached) {
     let link = LinkRef { conn, link: attached.link.to_u32() };
+    if crate::neighbour::is_router_link(&attached.attach) {
+        conns.touch(conn);
+        if let Some(conn) = conns.get(conn) {
+            conn.engine.refuse_attach(attached.link, crate::neighbour::forbidden());
+        }
+        return;
+    }
     let answer = match attached.attach.role {
         Role::Sender => inlet(core, conns, key, link, &attached.attach),
         Role::Receiver => outlet(core, conns, key, link, &attached.attach),

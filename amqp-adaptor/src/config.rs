@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp_proto::Value;
 use transport::socket::Family;
 use transport::tls::TlsProfile;
+
+use crate::neighbour::ConnectionRole;
 
 /// Who the router is, in every `open`.
 #[derive(Clone, Debug)]
@@ -15,7 +18,7 @@ pub struct RouterIdentity {
     pub version: String,
 }
 
-/// An AMQP listener of role normal.
+/// An AMQP listener.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
     /// Its name, for logs.
@@ -26,6 +29,10 @@ pub struct ListenerConfig {
     pub port: u16,
     /// Restricts the addresses used.
     pub family: Family,
+    /// Who connects here.
+    pub role: ConnectionRole,
+    /// The cost of links to routers that connect here, 1 or more.
+    pub cost: u32,
     /// TLS, if offered.
     pub tls: Option<Arc<TlsProfile>>,
     /// Refuse connections without TLS (`requireSsl`, `requireEncryption`).
@@ -44,6 +51,8 @@ pub struct ListenerConfig {
     pub handshake_timeout: Option<Duration>,
     /// Credit for each sender (`linkCapacity`); adapts when unset.
     pub link_capacity: Option<u32>,
+    /// Properties of the user's own for open, where the peer is no router.
+    pub open_properties: Vec<(String, Value)>,
 }
 
 /// Who a peer proved to be.

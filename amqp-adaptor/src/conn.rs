@@ -11,16 +11,63 @@ use router_core::ConnKey;
 use transport::Stream;
 
 use crate::config::{Identity, ListenerConfig};
+use crate::connector::Dial;
+use crate::neighbour::{ConnectionRole, Neighbour};
 use crate::placement::Place;
+
+/// How a connection came about.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// We accepted it.
+    Listener(Arc<ListenerConfig>),
+    /// We made it.
+    Connector(Rc<Dial>),
+}
+
+impl Origin {
+    /// The name of the listener or connector.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Listener(config) => &config.name,
+            Self::Connector(dial) => &dial.run.config.name,
+        }
+    }
+
+    /// The role as it was configured.
+    pub(crate) fn role(&self) -> ConnectionRole {
+        match self {
+            Self::Listener(config) => config.role,
+            Self::Connector(dial) => dial.run.role(dial.part),
+        }
+    }
+
+    /// The cost as it was configured.
+    pub(crate) fn cost(&self) -> u32 {
+        match self {
+            Self::Listener(config) => config.cost,
+            Self::Connector(dial) => dial.run.config.cost,
+        }
+    }
+
+    /// The credit for each sender, if somebody set it.
+    pub(crate) fn link_capacity(&self) -> Option<u32> {
+        match self {
+            Self::Listener(config) => config.link_capacity,
+            Self::Connector(dial) => dial.run.config.link_capacity,
+        }
+    }
+}
 
 /// A connection. Its task only waits for the socket; everything else happens in whatever task touches it.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) engine: Connection,
     pub(crate) stream: Stream,
-    pub(crate) listener: Arc<ListenerConfig>,
-    /// Set once the peer was admitted.
+    pub(crate) origin: Origin,
+    /// Set once the peer was admitted as a client.
     pub(crate) key: Option<ConnKey>,
+    /// Set once the peer was admitted as a router. Nothing of it is known to the core under `key`.
+    pub(crate) neighbour: Option<Box<Neighbour>>,
     /// An incomplete frame at the end of the last read.
     pub(crate) leftover: Vec<u8>,
     pub(crate) waker: Option<Waker>,
@@ -52,6 +99,8 @@ pub(crate) struct Details {
     pub(crate) place: Place,
     /// When a closing connection is given up although the peer did not take everything, or did not end its direction.
     pub(crate) end_by: Option<Instant>,
+    /// Why the connection ended, or is about to.
+    pub(crate) reason: Option<String>,
 }
 
 impl Conn {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use amqp_proto::connection::{End, Event, Initiator, SaslResponse, Transfer};
+use amqp_proto::connection::{Closed, End, Event, Initiator, SaslResponse, Transfer};
 use amqp_proto::sasl::SaslCode;
 use amqp_proto::{Error, Open, Role};
 use bytes::Bytes;
@@ -14,7 +14,9 @@ use transport::{Read, StreamError};
 
 use crate::attach::attach;
 use crate::config::Identity;
+use crate::conn::Origin;
 use crate::egress::Conns;
+use crate::neighbour::open::Theirs;
 use crate::worker::Inner;
 
 /// Bytes that a connection may bring before others get their turn.
@@ -25,7 +27,7 @@ const READ_BUDGET: usize = 256 * 1024;
 const INPUT_STOP: usize = 8 * 1024 * 1024;
 
 /// How long a connection that is closing may take to read what it was sent.
-const END_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Removes the connection when its task ends, however it ends.
 pub(crate) struct Guard {
@@ -158,12 +160,19 @@ impl Inner {
         let mut state = self.conns.borrow_mut();
         let conns = &mut *state;
         let mut pos = 0;
+        let mut routed = conns.get(id).is_some_and(|conn| conn.neighbour.is_some());
         loop {
             let Some(conn) = conns.get(id) else { return };
             let Some(event) = conn.engine.handle_input(block, &mut pos, now) else { break };
             match event {
+                Event::Transfer(transfer) if routed => self.neighbour_transfer(&mut core, conns, id, &transfer, block),
                 Event::Transfer(transfer) => on_transfer(&mut core, conns, id, &transfer, block),
-                event => self.on_event(&mut core, conns, id, event),
+                event if routed => self.on_neighbour_event(&mut core, conns, id, event),
+                event => {
+                    let opened = matches!(event, Event::Opened(_));
+                    self.on_event(&mut core, conns, id, event);
+                    routed = opened && conns.get(id).is_some_and(|conn| conn.neighbour.is_some());
+                }
             }
         }
         if let Some(conn) = conns.get(id) {
@@ -182,6 +191,10 @@ impl Inner {
         while let Some(id) = conns.next_dirty() {
             if let Some(key) = conns.write(id) {
                 core.writable(key, conns);
+                core.end_batch(conns);
+            }
+            while let Some(id) = conns.roomy.pop() {
+                self.neighbour_writable(&mut core, conns, id);
                 core.end_batch(conns);
             }
         }
@@ -222,29 +235,69 @@ impl Inner {
             Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
             Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
             Event::Sasl(response) => Self::on_sasl(conns, id, &response),
-            Event::Opened(open) => Self::on_open(core, conns, id, &open),
-            Event::Closed(closed) => {
-                let Some(conn) = conns.get(id) else { return };
-                if conn.ending {
-                    // The engine says so again for all that still comes in.
-                    return;
-                }
-                if let Some(error) = &closed.error {
-                    tracing::info!(target: "SERVER", "[C{}] Connection from {} closed by {:?}: {error}", conn.details.id, conn.details.peer, closed.by);
-                }
-                // Nothing comes behind the peer's close, which may be its answer to ours.
-                conn.input_ended |= closed.by == Initiator::Peer || conn.details.end_by.is_some();
-                conn.end(Instant::now() + END_LIMIT);
-                if let Some(key) = conn.key.take() {
-                    core.connection_closed(key, conns);
-                }
-            }
+            Event::Opened(open) => self.on_open(core, conns, id, &open),
+            Event::Closed(closed) => self.on_closed(core, conns, id, &closed),
             // Sessions begin and end inside the engine; their links are reported one by one. `available` is for receivers
             // that plan their credit, and a client's answers are for clients.
             Event::SessionBegun { .. }
             | Event::SessionEnded { .. }
             | Event::Available { .. }
             | Event::Authenticated => {}
+        }
+    }
+
+    /// The same for a connection to another router.
+    fn on_neighbour_event(&self, core: &mut Core, conns: &mut Conns, id: u32, event: Event) {
+        match event {
+            Event::Attached(attached) => self.neighbour_attached(core, conns, id, &attached),
+            Event::Detached { link, user, by, error, .. } => {
+                self.neighbour_detached(core, conns, id, link, user, (by, error.as_deref()));
+            }
+            Event::Credit { link, user, credit, drain } => {
+                self.neighbour_credit(core, conns, id, link, (user, credit, drain));
+            }
+            Event::SessionWindow { .. } => self.neighbour_writable(core, conns, id),
+            Event::SessionEnded { session, .. } => Self::neighbour_session_ended(conns, id, session),
+            Event::Disposition(mut disposition) => {
+                while let Some(disposed) = conns.get(id).and_then(|c| c.engine.next_disposed(&mut disposition)) {
+                    if let Some(hook) = self.links_hook() {
+                        hook.disposed(core, conns, id, &disposed, &disposition);
+                    }
+                }
+            }
+            Event::Closed(closed) => self.on_closed(core, conns, id, &closed),
+            // A router does not drain, and the rest came before it was known to be one.
+            Event::Transfer(_)
+            | Event::Drained { .. }
+            | Event::SessionBegun { .. }
+            | Event::Available { .. }
+            | Event::Sasl(_)
+            | Event::Opened(_)
+            | Event::Authenticated => {}
+        }
+    }
+
+    fn on_closed(&self, core: &mut Core, conns: &mut Conns, id: u32, closed: &Closed) {
+        let Some(conn) = conns.get(id) else { return };
+        if conn.ending {
+            // The engine says so again for all that still comes in.
+            return;
+        }
+        if let Some(error) = &closed.error {
+            conn.log_end(&format!("closed by {:?}: {error}", closed.by));
+        } else if closed.by == Initiator::Peer {
+            conn.details.reason.get_or_insert_with(|| "closed by the peer".to_owned());
+        }
+        // Nothing comes behind the peer's close, which may be its answer to ours.
+        conn.input_ended |= closed.by == Initiator::Peer || conn.details.end_by.is_some();
+        conn.end(Instant::now() + END_LIMIT);
+        let (key, neighbour) = (conn.key.take(), conn.neighbour.take());
+        let reason = conn.details.reason.clone().unwrap_or_default();
+        if let Some(key) = key {
+            core.connection_closed(key, conns);
+        }
+        if let Some(neighbour) = neighbour {
+            self.neighbour_closed(core, conns, &neighbour, reason);
         }
     }
 
@@ -269,25 +322,32 @@ impl Inner {
         }
     }
 
-    fn on_open(core: &mut Core, conns: &mut Conns, id: u32, open: &Open) {
+    fn on_open(&self, core: &mut Core, conns: &mut Conns, id: u32, open: &Open) {
         let Some(conn) = conns.get(id) else { return };
         conn.details.container = open.container_id.as_str().to_owned();
-        if conn.listener.authenticate_peer && conn.details.identity.user.is_none() {
+        let authenticate = matches!(&conn.origin, Origin::Listener(config) if config.authenticate_peer);
+        if authenticate && conn.details.identity.user.is_none() {
             let error = Error::new(amqp_proto::condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");
             conn.close(error, Instant::now() + END_LIMIT);
             return;
+        }
+        if conn.origin.role().is_router() {
+            return self.neighbour_opened(core, conns, id, open);
         }
         let info = ConnInfo {
             container: conn.details.container.clone(),
             user: conn.details.identity.user.clone(),
             host: conn.details.peer.rsplit_once(':').map(|(host, _)| host.to_owned()),
             vhost: open.hostname.as_ref().map(|h| h.as_str().to_owned()),
-            link_capacity: conn.listener.link_capacity,
+            link_capacity: conn.origin.link_capacity(),
         };
         match core.connection_opened(&info) {
             Ok(key) => {
                 conn.key = Some(key);
                 conn.engine.open();
+                if let Origin::Connector(dial) = &conn.origin {
+                    dial.opened_by(&Theirs::read(open), &conn.details.container, conn.details.id);
+                }
             }
             Err(refusal) => {
                 let error = Error::new(refusal.condition(), refusal.to_string());
@@ -297,19 +357,29 @@ impl Inner {
     }
 }
 
-fn on_transfer(core: &mut Core, conns: &mut Conns, id: u32, transfer: &Transfer, block: &Bytes) {
-    let frame = router_core::Transfer {
+/// How a frame ends.
+pub(crate) const fn end_of(transfer: &Transfer) -> End {
+    match (transfer.aborted, transfer.more) {
+        (true, _) => End::Aborted,
+        (false, true) => End::More,
+        (false, false) => End::Complete,
+    }
+}
+
+/// A frame as the core wants it.
+pub(crate) const fn frame_of(transfer: &Transfer) -> router_core::Transfer {
+    router_core::Transfer {
         delivery_id: transfer.delivery_id,
         first: transfer.first,
-        end: match (transfer.aborted, transfer.more) {
-            (true, _) => End::Aborted,
-            (false, true) => End::More,
-            (false, false) => End::Complete,
-        },
+        end: end_of(transfer),
         settled: transfer.settled,
         message_format: transfer.message_format,
         rcv_second: transfer.rcv_second,
-    };
+    }
+}
+
+fn on_transfer(core: &mut Core, conns: &mut Conns, id: u32, transfer: &Transfer, block: &Bytes) {
+    let frame = frame_of(transfer);
     let key = core.transfer(InletKey::from_raw(transfer.user), &frame, &transfer.payload(block), conns);
     if let Some(key) = key
         && let Some(conn) = conns.get(id)
@@ -327,23 +397,39 @@ impl crate::conn::Conn {
         }
         self.broken = true;
         // A probe that connects and leaves is no news, and no error.
-        if let Some(Event::Closed(closed)) = self.engine.handle_eof()
-            && let Some(error) = closed.error
-        {
-            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {error}", self.details.id, self.details.peer);
+        let error = match self.engine.handle_eof() {
+            Some(Event::Closed(closed)) => closed.error,
+            _ => None,
+        };
+        match error {
+            Some(error) => self.log_end(&format!("lost: {error}")),
+            None => {
+                self.details.reason.get_or_insert_with(|| "lost: the peer hung up".to_owned());
+            }
         }
+    }
+
+    /// Says why the connection ended. Of one that was made here, its connector will say so.
+    fn log_end(&mut self, reason: &str) {
+        if let Origin::Listener(_) = self.origin {
+            tracing::info!(target: "SERVER", "[C{}] Connection from {} {reason}", self.details.id, self.details.peer);
+        }
+        self.details.reason.get_or_insert_with(|| reason.to_owned());
     }
 
     /// The socket failed.
     fn lost(&mut self, error: &StreamError) {
         self.broken = true;
-        if !self.ending && self.key.is_some() {
-            tracing::info!(target: "SERVER", "[C{}] Connection from {} lost: {error}", self.details.id, self.details.peer);
+        if self.ending || (self.key.is_none() && self.neighbour.is_none()) {
+            self.details.reason.get_or_insert_with(|| format!("lost: {error}"));
+        } else {
+            self.log_end(&format!("lost: {error}"));
         }
     }
 
     /// Closes the connection. The peer may take until `by` to answer.
     pub(crate) fn close(&mut self, error: Error, by: Instant) {
+        self.details.reason.get_or_insert_with(|| format!("closed: {error}"));
         self.engine.close(Some(error));
         self.details.end_by.get_or_insert(by);
         if self.engine.is_closed() && !self.ending {

@@ -30,6 +30,8 @@ const POOLED: usize = 16;
 pub struct Conns {
     pub(crate) slab: Slab<Conn>,
     dirty: Vec<u32>,
+    /// Connections to routers that have room again after they had none.
+    pub(crate) roomy: Vec<u32>,
     /// Messages for other workers, by worker.
     pub(crate) outgoing: Vec<WorkerBatch>,
     pub(crate) spare_batches: Vec<WorkerBatch>,
@@ -41,6 +43,7 @@ impl Conns {
         Self {
             slab: Slab::new(),
             dirty: Vec::new(),
+            roomy: Vec::new(),
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
             pool: Vec::new(),
@@ -137,6 +140,9 @@ impl Conns {
         }
         if conn.starved && conn.engine.output().len() < OUTPUT_LIMIT / 2 {
             conn.starved = false;
+            if conn.neighbour.is_some() {
+                self.roomy.push(id);
+            }
             return conn.key;
         }
         None

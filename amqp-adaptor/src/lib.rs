@@ -1,4 +1,4 @@
-//! AMQP connections of clients, between their sockets and `router-core`. See docs/ARCHITECTURE.md.
+//! AMQP connections of clients and of other routers, between their sockets and `router-core`. See docs/ARCHITECTURE.md.
 //!
 //! Each worker has one [`AmqpAdaptor`]. It owns the connections of the worker, lets `amqp_proto::Connection` turn their bytes
 //! into events, hands those to the worker's `Core`, and is the `Egress` through which the core answers.
@@ -6,14 +6,23 @@
 mod attach;
 mod config;
 mod conn;
+mod connector;
 mod drive;
 mod egress;
 mod listener;
+mod neighbour;
 mod placement;
 mod worker;
 
 pub use config::{Identity, ListenerConfig, RouterIdentity};
+pub use connector::{
+    AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,
+};
 pub use egress::Conns;
 pub use listener::{AmqpListener, StartError, listen};
+pub use neighbour::{
+    ConnectionRole, ControlMessage, GroupView, LinkPurpose, MAX_CONTROL_MESSAGE, NeighbourConn, NeighbourEvent,
+    NeighbourInfo, NeighbourLinkTable, NeighbourLinks, Neighbours, PRIORITIES, StreamLinkError,
+};
 pub use placement::Placement;
 pub use worker::{AmqpAdaptor, ConnectionInfo, Mail, Totals};

@@ -101,7 +101,7 @@ fn place(
     tls: Option<Arc<TlsServer>>,
 ) {
     let Some(here) = Inner::current() else { return };
-    let place = Place::take(&here.placement);
+    let place = Place::take(&here.placement, config.role.is_router());
     if place.worker() == usize::from(here.worker.0) {
         serve(&here, socket, peer, place, config, tls);
         return;
@@ -127,13 +127,13 @@ fn serve(
     tls: Option<Arc<TlsServer>>,
 ) {
     match tls {
-        None => inner.adopt(Stream::Plain(socket), &peer.to_string(), place, config),
+        None => inner.adopt_accepted(Stream::Plain(socket), &peer.to_string(), place, config),
         Some(tls) => {
             let inner = std::rc::Rc::clone(inner);
             spawn("tls handshake", async move {
                 let limit = config.handshake_timeout.unwrap_or(HANDSHAKE_LIMIT);
                 match tokio::time::timeout(limit, secure(socket, &config, &tls)).await {
-                    Ok(Ok(Some(stream))) => inner.adopt(stream, &peer.to_string(), place, config),
+                    Ok(Ok(Some(stream))) => inner.adopt_accepted(stream, &peer.to_string(), place, config),
                     // A probe that connects and leaves is no news.
                     Ok(Ok(None)) => {}
                     Ok(Err(reason)) => {

@@ -13,13 +13,32 @@ const GROUP: usize = 8;
 #[derive(Debug)]
 pub struct Placement {
     open: Vec<AtomicUsize>,
+    /// Of these, connections to other routers.
+    routers: Vec<AtomicUsize>,
 }
 
 impl Placement {
     /// For this many workers, at least one.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { open: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect() }
+        let zeros = || (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect();
+        Self { open: zeros(), routers: zeros() }
+    }
+
+    /// Chooses the worker for one more connection to a router, and counts it there. These are spread evenly: each carries the traffic of many,
+    /// and every worker wants one to each neighbour.
+    fn place_router(&self) -> usize {
+        let fewest = self.routers.iter().enumerate().min_by_key(|(_, open)| open.load(Ordering::Relaxed));
+        let worker = fewest.map_or(0, |(worker, _)| worker);
+        self.router_taken(worker);
+        worker
+    }
+
+    fn router_taken(&self, worker: usize) {
+        self.taken(worker);
+        if let Some(open) = self.routers.get(worker) {
+            open.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Chooses the worker for one more connection and counts it there: the first of those with the fewest full groups.
@@ -61,12 +80,24 @@ impl Placement {
 pub(crate) struct Place {
     placement: Arc<Placement>,
     worker: usize,
+    router: bool,
 }
 
 impl Place {
-    /// On the worker that [`Placement::place`] chooses.
-    pub(crate) fn take(placement: &Arc<Placement>) -> Self {
-        Self { placement: Arc::clone(placement), worker: placement.place() }
+    /// On the worker that [`Placement`] chooses for a client or a router.
+    pub(crate) fn take(placement: &Arc<Placement>, router: bool) -> Self {
+        let worker = if router { placement.place_router() } else { placement.place() };
+        Self { placement: Arc::clone(placement), worker, router }
+    }
+
+    /// On this worker.
+    pub(crate) fn at(placement: &Arc<Placement>, worker: usize, router: bool) -> Self {
+        if router {
+            placement.router_taken(worker)
+        } else {
+            placement.taken(worker)
+        }
+        Self { placement: Arc::clone(placement), worker, router }
     }
 
     pub(crate) const fn worker(&self) -> usize {
@@ -77,6 +108,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.placement.gone(self.worker);
+        if let Some(open) = self.placement.routers.get(self.worker).filter(|_| self.router) {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -98,10 +132,21 @@ mod tests {
     #[test]
     fn a_place_is_given_back_once() {
         let placement = Arc::new(Placement::new(1));
-        let places: Vec<Place> = (0..3).map(|_| Place::take(&placement)).collect();
+        let places: Vec<Place> = (0..3).map(|n| Place::take(&placement, n == 2)).collect();
         assert_eq!(placement.open[0].load(Ordering::Relaxed), 3);
         drop(places);
         assert_eq!(placement.open[0].load(Ordering::Relaxed), 0);
+        assert_eq!(placement.routers[0].load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn routers_are_spread_from_the_first_on() {
+        let placement = Arc::new(Placement::new(3));
+        let here = Place::at(&placement, 1, true);
+        let places: Vec<Place> = (0..5).map(|_| Place::take(&placement, true)).collect();
+        let mut counts = [0; 3];
+        places.iter().chain([&here]).for_each(|place| counts[place.worker()] += 1);
+        assert_eq!(counts, [2; 3]);
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! A worker's share of the AMQP adaptor.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqp_proto::connection::{Config, Connection, ServerSasl, Side};
-use amqp_proto::{Error, Fields, Str, Symbols, Value, condition};
+use amqp_proto::{Error, Str, condition};
 use router_core::{Core, WorkerBatch, WorkerId};
 use transport::{MailReceiver, MailSender, Stream};
 
 use crate::config::{Identity, ListenerConfig, RouterIdentity};
-use crate::conn::{Conn, Details};
+use crate::conn::{Conn, Details, Origin};
+use crate::connector::{Dial, client_sasl};
 use crate::drive::{Guard, drive};
 use crate::egress::Conns;
+use crate::neighbour::open::{self, Ours};
+use crate::neighbour::{ConnectionRole, NeighbourLinks, Neighbours};
 use crate::placement::{Place, Placement};
 
 /// A batch of messages of one worker's core for another's.
@@ -27,6 +30,9 @@ pub struct Mail {
 
 /// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How long a server may take for SASL and open when nothing is configured.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a connection may stay silent about its close when the router ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -52,6 +58,18 @@ pub(crate) struct Inner {
     opened: Cell<u64>,
     closed: Cell<u64>,
     draining: Cell<bool>,
+    /// Set when the router is part of a network.
+    pub(crate) neighbours: OnceCell<Neighbours>,
+    links: RefCell<Option<Links>>,
+}
+
+/// Told about links to neighbours.
+struct Links(Rc<dyn NeighbourLinks>);
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Links")
+    }
 }
 
 /// Called after each batch.
@@ -85,8 +103,12 @@ pub struct ConnectionInfo {
     pub peer: String,
     /// The peer's container-id; empty before its open.
     pub container: String,
-    /// Name of the listener.
+    /// Name of the listener, or of the connector.
     pub listener: String,
+    /// The router made it.
+    pub outgoing: bool,
+    /// What it is for.
+    pub role: ConnectionRole,
     /// Who the peer is.
     pub identity: Identity,
     /// Since when.
@@ -118,6 +140,8 @@ impl AmqpAdaptor {
             opened: Cell::new(0),
             closed: Cell::new(0),
             draining: Cell::new(false),
+            neighbours: OnceCell::new(),
+            links: RefCell::new(None),
         });
         CURRENT.with_borrow_mut(|current| *current = Rc::downgrade(&inner));
         transport::worker::spawn("mail", read_mail(Rc::downgrade(&inner), inbox));
@@ -129,6 +153,17 @@ impl AmqpAdaptor {
     /// want to know what changed in the core.
     pub fn after_batch(&self, hook: impl Fn() + 'static) {
         *self.0.after.borrow_mut() = Some(Hook(Rc::new(hook)));
+    }
+
+    /// Makes the worker a part of a network: what happens with neighbours is told there. To be called once, before connections are made.
+    pub fn join(&self, neighbours: Neighbours) {
+        // A second call does nothing.
+        let _ = self.0.neighbours.set(neighbours);
+    }
+
+    /// Tells somebody about the links to neighbours: the forwarding plane.
+    pub fn set_neighbour_links(&self, links: Rc<dyn NeighbourLinks>) {
+        *self.0.links.borrow_mut() = Some(Links(links));
     }
 
     /// Lets the core do something that has effects on connections. They are written by the next [`flush`](Self::flush).
@@ -186,8 +221,12 @@ impl AmqpAdaptor {
         let mut conns = self.0.conns.borrow_mut();
         if let Some(conn) = conns.get(id) {
             conn.close(error, Instant::now() + CLOSE_LIMIT);
+            let neighbour = conn.neighbour.take();
             if let Some(key) = conn.key.take() {
                 core.connection_closed(key, &mut *conns);
+            }
+            if let Some(neighbour) = neighbour {
+                self.0.neighbour_closed(&mut core, &mut conns, &neighbour, "the router is shutting down".to_owned());
             }
             conns.touch(id);
         }
@@ -195,12 +234,19 @@ impl AmqpAdaptor {
 }
 
 impl Conn {
+    /// When the links of a neighbour have to be there, unless they are or the connection is ending.
+    fn setup_by(&self) -> Option<Instant> {
+        self.neighbour.as_ref().and_then(|neighbour| neighbour.setup_by).filter(|_| self.details.end_by.is_none())
+    }
+
     fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             id: self.details.id,
             peer: self.details.peer.to_string(),
             container: self.details.container.clone(),
-            listener: self.listener.name.clone(),
+            listener: self.origin.name().to_owned(),
+            outgoing: matches!(self.origin, Origin::Connector(_)),
+            role: self.neighbour.as_ref().map_or_else(|| self.origin.role(), |neighbour| neighbour.info.role),
             identity: self.details.identity.clone(),
             opened: self.details.opened,
             tls: self.stream.tls().map(transport::tls::TlsStream::protocol),
@@ -215,20 +261,71 @@ impl Inner {
     }
 
     /// Takes over an accepted connection, after its TLS handshake if it has one.
-    pub(crate) fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, place: Place, listener: Arc<ListenerConfig>) {
+    pub(crate) fn adopt_accepted(
+        self: &Rc<Self>,
+        stream: Stream,
+        peer: &str,
+        place: Place,
+        listener: Arc<ListenerConfig>,
+    ) {
+        let side = Side::Server(server_sasl(&listener, &stream));
+        self.adopt(stream, peer, place, Origin::Listener(listener), side);
+    }
+
+    /// Takes over a connection that a connector made. `None` if the router ends.
+    pub(crate) fn adopt_dialled(self: &Rc<Self>, stream: Stream, dial: &Rc<Dial>) -> Option<u32> {
+        let role = dial.run.role(dial.part);
+        let place = Place::at(&self.placement, usize::from(self.worker.0), role.is_router());
+        let side = Side::Client(client_sasl(&dial.run.config));
+        let peer = stream.peer_addr().map_or_else(|_| dial.hostname().to_owned(), |addr| addr.to_string());
+        let slot = self.adopt(stream, &peer, place, Origin::Connector(Rc::clone(dial)), side);
+        if slot.is_some() {
+            // A client speaks first.
+            if let Some(slot) = slot {
+                self.conns.borrow_mut().touch(slot);
+            }
+            self.write_dirty();
+        }
+        slot
+    }
+
+    /// Closes a connection that a connector made, if it is still there.
+    pub(crate) fn close_dialled(&self, slot: u32, dial: &Rc<Dial>, text: &str) {
+        {
+            let mut conns = self.conns.borrow_mut();
+            conns.touch(slot);
+            match conns.get(slot) {
+                Some(conn) if matches!(&conn.origin, Origin::Connector(other) if Rc::ptr_eq(other, dial)) => {
+                    conn.close(Error::new(condition::CONNECTION_FORCED, text.to_owned()), Instant::now() + CLOSE_LIMIT);
+                }
+                _ => return,
+            }
+        }
+        self.write_dirty();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(crate) fn links_hook(&self) -> Option<Rc<dyn NeighbourLinks>> {
+        self.links.borrow().as_ref().map(|links| Rc::clone(&links.0))
+    }
+
+    fn adopt(self: &Rc<Self>, stream: Stream, peer: &str, place: Place, origin: Origin, side: Side) -> Option<u32> {
         if self.draining.get() {
             // It was accepted, or began its TLS handshake, before the router began to end.
-            return;
+            return None;
         }
         let now = Instant::now();
         let id = crate::listener::next_connection_id();
-        let engine =
-            Connection::new(self.engine_config(&listener, id), Side::Server(server_sasl(&listener, &stream)), now);
+        let engine = Connection::new(self.engine_config(&origin, id), side, now);
         let conn = Conn {
             engine,
             stream,
-            listener,
+            origin,
             key: None,
+            neighbour: None,
             leftover: Vec::new(),
             waker: None,
             dirty: false,
@@ -245,46 +342,80 @@ impl Inner {
                 container: String::new(),
                 place,
                 end_by: None,
+                reason: None,
             }),
         };
         let slot = index(self.conns.borrow_mut().slab.insert(conn));
         self.opened.set(self.opened.get() + 1);
         let guard = Guard { inner: Rc::clone(self), id: slot };
         transport::worker::spawn("amqp connection", drive(guard));
+        Some(slot)
     }
 
-    fn engine_config(&self, listener: &ListenerConfig, id: u64) -> Config {
-        let properties = [
-            ("product", Value::from("spanway")),
-            ("version", Value::from(self.identity.version.as_str())),
-            ("qd.conn-id", Value::Long(i64::try_from(id).unwrap_or(i64::MAX))),
-        ];
-        Config {
+    fn engine_config(&self, origin: &Origin, id: u64) -> Config {
+        let role = origin.role();
+        let ours = |group, custom| Ours {
+            id,
+            version: &self.identity.version,
+            role,
+            cost: origin.cost(),
+            workers: u32::try_from(self.mail.len()).unwrap_or(u32::MAX),
+            group,
+            custom,
+        };
+        let capabilities = open::capabilities(role);
+        let common = Config {
             container_id: Str::from(self.identity.id.as_str()),
-            max_frame_size: listener.max_frame_size,
-            channel_max: u16::try_from(listener.max_sessions.clamp(1, 65_536) - 1).unwrap_or(u16::MAX),
-            idle_timeout: listener.idle_timeout,
-            handshake_timeout: listener.handshake_timeout,
-            offered_capabilities: Symbols::from_iter(["ANONYMOUS-RELAY"]),
-            properties: Some(Fields::from_entries(properties)),
+            desired_capabilities: if role.is_router() { capabilities.clone() } else { Default::default() },
+            offered_capabilities: capabilities,
             ..Config::default()
+        };
+        match origin {
+            Origin::Listener(listener) => Config {
+                max_frame_size: listener.max_frame_size,
+                channel_max: channel_max(listener.max_sessions),
+                idle_timeout: listener.idle_timeout,
+                handshake_timeout: listener.handshake_timeout,
+                properties: Some(open::properties(&ours(None, &listener.open_properties))),
+                ..common
+            },
+            Origin::Connector(dial) => {
+                let config = &dial.run.config;
+                let grouped = config.role == ConnectionRole::InterRouter;
+                let group = grouped.then(|| (dial.run.correlator.as_str(), config.ordinal));
+                Config {
+                    hostname: Some(Str::from(dial.hostname())),
+                    max_frame_size: config.max_frame_size,
+                    channel_max: channel_max(config.max_sessions),
+                    idle_timeout: config.idle_timeout,
+                    handshake_timeout: Some(config.handshake_timeout.unwrap_or(HANDSHAKE_LIMIT)),
+                    properties: Some(open::properties(&ours(group, &config.open_properties))),
+                    ..common
+                }
+            }
         }
     }
 
     /// The connection's task has ended.
     pub(crate) fn remove(&self, id: u32) {
-        let key = {
-            let mut conns = self.conns.borrow_mut();
-            let Some(conn) = conns.slab.try_remove(id as usize) else { return };
-            conn.key
-        };
+        let Some(conn) = self.conns.borrow_mut().slab.try_remove(id as usize) else { return };
         self.closed.set(self.closed.get() + 1);
-        if let Some(key) = key {
+        let reason = conn.details.reason.clone().unwrap_or_else(|| "lost".to_owned());
+        if conn.key.is_some() || conn.neighbour.is_some() {
             let mut core = self.core.borrow_mut();
             let mut conns = self.conns.borrow_mut();
-            core.connection_closed(key, &mut *conns);
+            if let Some(key) = conn.key {
+                core.connection_closed(key, &mut *conns);
+            }
+            if let Some(neighbour) = &conn.neighbour {
+                self.neighbour_closed(&mut core, &mut conns, neighbour, reason.clone());
+            }
             core.end_batch(&mut *conns);
         }
+        if let Origin::Connector(dial) = &conn.origin {
+            dial.ended(format!("[C{}] Connection to {} {reason}", conn.details.id, conn.details.peer));
+        }
+        drop(conn);
         self.write_dirty();
         let mut conns = self.conns.borrow_mut();
         if conns.slab.is_empty() {
@@ -317,6 +448,7 @@ impl Inner {
             let due = |conn: &Conn| {
                 conn.engine.poll_timeout().is_some_and(|at| at <= now)
                     || conn.details.end_by.is_some_and(|at| at <= now)
+                    || conn.setup_by().is_some_and(|at| at <= now)
             };
             conns.slab.iter().filter(|(_, conn)| due(conn)).map(|(id, _)| index(id)).collect()
         };
@@ -329,6 +461,10 @@ impl Inner {
                     conn.broken = true;
                     crate::egress::wake(conn);
                     continue;
+                }
+                if conn.setup_by().is_some_and(|at| at <= now) {
+                    let text = "the links between routers were not attached in time";
+                    conn.close(Error::new(condition::CONNECTION_FORCED, text), now + CLOSE_LIMIT);
                 }
                 let event = conn.engine.handle_timeout(now);
                 conns.touch(id);
@@ -343,6 +479,10 @@ impl Inner {
         }
         self.write_dirty();
     }
+}
+
+fn channel_max(sessions: u32) -> u16 {
+    u16::try_from(sessions.clamp(1, 65_536) - 1).unwrap_or(u16::MAX)
 }
 
 /// Slab indices fit: a worker has fewer connections than descriptors.

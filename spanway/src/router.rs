@@ -2,6 +2,7 @@
 
 mod convert;
 mod entities;
+mod network;
 mod scrape;
 mod worker;
 
@@ -59,6 +60,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let interrupted = tokio::select! {
         interrupted = signals.wait() => interrupted,
         never = trim_memory() => match never {},
+        never = network::watch(running.neighbour_events()) => match never {},
     };
     scrape.set_ready(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;

@@ -5,8 +5,12 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_proto::connection::{ClientSasl, Config, Connection, End, Event, LinkId, Payload, SendHead, SessionId, Side};
-use amqp_proto::{Attach, DeliveryState, Error, Role, Source, Str, Target};
+use amqp_proto::connection::{
+    Attached, ClientSasl, Config, Connection, End, Event, LinkId, Payload, SaslResponse, SendHead, ServerSasl,
+    SessionId, Side,
+};
+use amqp_proto::sasl::SaslCode;
+use amqp_proto::{Attach, DeliveryState, Error, Open, Role, Source, Str, Symbols, Target};
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -35,11 +39,17 @@ pub(crate) struct Client {
     /// What became of what was sent.
     pub(crate) outcomes: Vec<Option<DeliveryState>>,
     pub(crate) opened: bool,
+    /// What the peer said of itself.
+    pub(crate) open: Option<Box<Open>>,
+    /// As a server: links that the peer attached; they are answered at once if `answers`.
+    pub(crate) offered: Vec<Attached>,
+    pub(crate) answers: bool,
+    pub(crate) sasl: Option<Box<SaslResponse>>,
     pub(crate) closed: Option<Option<Error>>,
     pub(crate) eof: bool,
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { container_id: Str::from("client"), idle_timeout: None, ..Config::default() }
 }
 
@@ -74,9 +84,28 @@ impl Client {
         Self::raw(Box::new(StreamOwned::new(session, dial(port))), sasl, config())
     }
 
+    /// A client that says this of itself.
+    pub(crate) fn saying(port: u16, config: Config) -> Self {
+        let mut client = Self::raw(Box::new(dial(port)), ClientSasl::Anonymous, config);
+        client.begin();
+        client
+    }
+
+    /// The other side: what a server does that a connector has connected to.
+    pub(crate) fn server(socket: TcpStream, config: Config, mechanisms: &[&str]) -> Self {
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        let mechanisms = mechanisms.iter().copied().collect::<Symbols>();
+        Self::on_side(Box::new(socket), Side::Server(ServerSasl { mechanisms, allow_bare: false }), config)
+    }
+
     fn raw(io: Box<dyn Io>, sasl: ClientSasl, config: Config) -> Self {
+        Self::on_side(io, Side::Client(sasl), config)
+    }
+
+    fn on_side(io: Box<dyn Io>, side: Side, config: Config) -> Self {
         Self {
-            engine: Connection::new(config, Side::Client(sasl), Instant::now()),
+            engine: Connection::new(config, side, Instant::now()),
             io,
             rest: Vec::new(),
             session: None,
@@ -89,6 +118,10 @@ impl Client {
             frames: 0,
             outcomes: Vec::new(),
             opened: false,
+            open: None,
+            offered: Vec::new(),
+            answers: true,
+            sasl: None,
             closed: None,
             eof: false,
         }
@@ -97,7 +130,7 @@ impl Client {
     /// Waits for the open and begins a session.
     pub(crate) fn begin(&mut self) {
         self.wait("open", |c| c.opened);
-        self.session = Some(self.engine.begin().unwrap());
+        self.session = self.engine.begin().ok();
     }
 
     pub(crate) fn attach(&mut self, attach: Attach) -> LinkId {
@@ -151,6 +184,15 @@ impl Client {
                 self.detached
             );
             self.step();
+        }
+    }
+
+    /// Accepts a link that the peer attached, with credit if it sends.
+    pub(crate) fn answer(&mut self, attached: &Attached) {
+        let answer = attached.answer(attached.attach.source.clone(), attached.attach.target.clone());
+        self.engine.accept_attach(attached.link, answer, 0);
+        if attached.link.role() == Role::Receiver {
+            self.engine.grant(attached.link, 250);
         }
     }
 
@@ -208,8 +250,24 @@ impl Client {
 
     fn on_event(&mut self, event: Event, block: &Bytes) {
         match event {
-            Event::Opened(_) => self.opened = true,
-            Event::Attached(_) => self.attached += 1,
+            Event::Opened(open) => {
+                self.engine.open();
+                self.opened = true;
+                self.open = Some(open);
+            }
+            Event::Sasl(response) => {
+                self.engine.sasl_outcome(SaslCode::Ok);
+                self.sasl = Some(response);
+            }
+            Event::Attached(attached) => {
+                self.attached += 1;
+                if !attached.answer {
+                    if self.answers {
+                        self.answer(&attached);
+                    }
+                    self.offered.push(*attached);
+                }
+            }
             Event::Detached { error, .. } => self.detached.push(error.map(|e| *e)),
             Event::Closed(closed) => self.closed = Some(closed.error),
             Event::Transfer(t) => {

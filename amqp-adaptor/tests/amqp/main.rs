@@ -5,5 +5,6 @@ mod client;
 mod ends;
 mod flow;
 mod many;
+mod neighbours;
 mod router;
 mod tls;

@@ -5,11 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_adaptor::{AmqpAdaptor, ListenerConfig, Placement, RouterIdentity};
+use amqp_adaptor::{
+    AmqpAdaptor, ConnectionRole, ListenerConfig, NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours, Placement,
+    RouterIdentity,
+};
 use router_core::{Core, CoreConfig, Counters, WorkerId};
 use transport::socket::Family;
 use transport::worker::Task;
-use transport::{Workers, mailbox};
+use transport::{MailReceiver, Workers, mailbox};
 
 thread_local! {
     static ADAPTOR: RefCell<Option<(AmqpAdaptor, Vec<Task>)>> = const { RefCell::new(None) };
@@ -20,8 +23,11 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running router. Dropping it stops it.
 pub(crate) struct Router {
-    workers: Workers,
+    pub(crate) workers: Workers,
     placement: Arc<Placement>,
+    pub(crate) neighbours: Neighbours,
+    inbox: RefCell<MailReceiver<NeighbourEvent>>,
+    events: RefCell<Vec<NeighbourEvent>>,
     pub(crate) port: u16,
 }
 
@@ -40,6 +46,9 @@ pub(crate) fn listener() -> ListenerConfig {
         idle_timeout: Some(Duration::from_secs(60)),
         handshake_timeout: Some(Duration::from_secs(60)),
         link_capacity: None,
+        role: ConnectionRole::Normal,
+        cost: 1,
+        open_properties: Vec::new(),
     }
 }
 
@@ -49,21 +58,27 @@ impl Router {
     }
 
     pub(crate) fn with(count: u16, listener: ListenerConfig) -> Self {
+        Self::named("router", count, listener)
+    }
+
+    pub(crate) fn named(id: &'static str, count: u16, listener: ListenerConfig) -> Self {
+        let listener = amqp_adaptor::listen(listener).unwrap();
         let workers = Workers::start(usize::from(count)).unwrap();
         let placement = Arc::new(Placement::new(usize::from(count)));
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
+        let (neighbours, events) = Neighbours::new(workers.handles());
         for ((index, handle), inbox) in (0..count).zip(workers.handles()).zip(inboxes) {
-            let (mail, placement) = (senders.clone(), Arc::clone(&placement));
+            let (mail, placement, neighbours) = (senders.clone(), Arc::clone(&placement), neighbours.clone());
             let install = move || {
-                let id = WorkerId(index);
-                let core = Core::new(CoreConfig::new("router"), id, count, [7; 32], Instant::now());
-                let identity = RouterIdentity { id: "router".to_owned(), version: "0".to_owned() };
-                let adaptor = AmqpAdaptor::new(Rc::new(RefCell::new(core)), id, identity, placement, mail, inbox);
+                let worker = WorkerId(index);
+                let core = Core::new(CoreConfig::new(id), worker, count, [7; 32], Instant::now());
+                let identity = RouterIdentity { id: id.to_owned(), version: "0".to_owned() };
+                let adaptor = AmqpAdaptor::new(Rc::new(RefCell::new(core)), worker, identity, placement, mail, inbox);
+                adaptor.join(neighbours);
                 ADAPTOR.set(Some((adaptor, Vec::new())));
             };
             handle.call_blocking(install).unwrap();
         }
-        let listener = amqp_adaptor::listen(listener).unwrap();
         let port = listener.addrs()[0].port();
         let all = workers.handles().to_vec();
         let start = move || {
@@ -71,7 +86,53 @@ impl Router {
             ADAPTOR.with_borrow_mut(|a| a.as_mut().unwrap().1.push(task));
         };
         workers.handles()[0].call_blocking(start).unwrap();
-        Self { workers, placement, port }
+        let (inbox, events) = (RefCell::new(events), RefCell::default());
+        Self { workers, placement, neighbours, inbox, events, port }
+    }
+
+    /// All that was told about neighbours so far.
+    pub(crate) fn events(&self) -> Vec<NeighbourEvent> {
+        let mut new = Vec::new();
+        self.inbox.borrow_mut().try_drain(&mut new);
+        let mut events = self.events.borrow_mut();
+        events.append(&mut new);
+        events.clone()
+    }
+
+    /// The connections to neighbours that were opened and are not gone.
+    pub(crate) fn open_neighbours(&self) -> Vec<NeighbourInfo> {
+        let mut open = Vec::new();
+        for event in self.events() {
+            match event {
+                NeighbourEvent::Opened(info) => open.push(info),
+                NeighbourEvent::Closed { conn, .. } => open.retain(|info: &NeighbourInfo| info.conn != conn),
+                _ => {}
+            }
+        }
+        open
+    }
+
+    /// Waits until the control links of a connection are attached, and answers the latest such connection.
+    pub(crate) fn control(&self) -> NeighbourConn {
+        self.wait("control links", |r| r.control_up().is_some());
+        self.control_up().unwrap()
+    }
+
+    pub(crate) fn control_up(&self) -> Option<NeighbourConn> {
+        self.events().into_iter().rev().find_map(|event| match event {
+            NeighbourEvent::ControlUp { conn, .. } => Some(conn),
+            _ => None,
+        })
+    }
+
+    /// Does something on the worker of a connection.
+    pub(crate) fn on<R: Send + 'static>(
+        &self,
+        conn: NeighbourConn,
+        f: impl FnOnce(&AmqpAdaptor) -> R + Send + 'static,
+    ) -> R {
+        let job = move || f(&ADAPTOR.with_borrow(|a| a.as_ref().unwrap().0.clone()));
+        self.workers.handles()[usize::from(conn.worker)].call_blocking(job).unwrap()
     }
 
     /// Asks each worker.

@@ -1,6 +1,7 @@
 //! TLS and who peers are.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use amqp_adaptor::{AmqpAdaptor, Identity, ListenerConfig};
@@ -13,6 +14,52 @@ use transport::tls::{SslProfileSettings, TlsProfile};
 use crate::client::{Client, dial, message};
 use crate::router::{Router, listener};
 
+/// An authority with certificates for a server (`localhost`) and a client.
+pub(crate) struct Pki {
+    dir: tempfile::TempDir,
+    authority: CertificateDer<'static>,
+    client: (CertificateDer<'static>, Vec<u8>),
+}
+
+impl Pki {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(dir.path().join("ca.pem"), issuer.pem()).unwrap();
+        let issue = |name: &str, names: Vec<String>| {
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            let key = KeyPair::generate().unwrap();
+            let cert = params.signed_by(&key, &issuer).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.pem")), cert.pem()).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            (cert.der().clone(), key.serialize_der())
+        };
+        issue("server", vec!["localhost".to_owned()]);
+        let client = issue("client", Vec::new());
+        Self { authority: issuer.der().clone(), client, dir }
+    }
+
+    pub(crate) fn path(&self, file: &str) -> Option<PathBuf> {
+        Some(self.dir.path().join(file))
+    }
+
+    pub(crate) fn server_profile(&self) -> Arc<TlsProfile> {
+        let settings = SslProfileSettings {
+            name: "server".to_owned(),
+            ca_cert_file: self.path("ca.pem"),
+            cert_file: self.path("server.pem"),
+            private_key_file: self.path("server.key"),
+            uid_format: Some("n".to_owned()),
+            ..SslProfileSettings::default()
+        };
+        TlsProfile::load(&settings).unwrap()
+    }
+}
+
 /// A listener with a server's certificate, and a client's configuration with and without a certificate of its own.
 struct Setup {
     listener: ListenerConfig,
@@ -22,43 +69,19 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |file: &str| Some(dir.path().join(file));
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "test authority");
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        std::fs::write(path("ca.pem").unwrap(), issuer.pem()).unwrap();
-        let issue = |name: &str, names: Vec<String>| {
-            let mut params = CertificateParams::new(names).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            let key = KeyPair::generate().unwrap();
-            let cert = params.signed_by(&key, &issuer).unwrap();
-            std::fs::write(path(&format!("{name}.pem")).unwrap(), cert.pem()).unwrap();
-            std::fs::write(path(&format!("{name}.key")).unwrap(), key.serialize_pem()).unwrap();
-            (cert.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()))
-        };
-        issue("server", vec!["localhost".to_owned()]);
-        let (cert, key) = issue("client", Vec::new());
-        let settings = SslProfileSettings {
-            name: "server".to_owned(),
-            ca_cert_file: path("ca.pem"),
-            cert_file: path("server.pem"),
-            private_key_file: path("server.key"),
-            uid_format: Some("n".to_owned()),
-            ..SslProfileSettings::default()
-        };
-        let listener = ListenerConfig { tls: Some(TlsProfile::load(&settings).unwrap()), ..listener() };
-        let authority: CertificateDer<'static> = issuer.der().clone();
+        let pki = Pki::new();
+        let listener = ListenerConfig { tls: Some(pki.server_profile()), ..listener() };
         let builder = || {
             let mut roots = RootCertStore::empty();
-            roots.add(authority.clone()).unwrap();
+            roots.add(pki.authority.clone()).unwrap();
             ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()
                 .unwrap()
                 .with_root_certificates(roots)
         };
-        let certified = builder().with_client_auth_cert(vec![cert], PrivateKeyDer::Pkcs8(key)).unwrap();
+        let (cert, key) = pki.client.clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+        let certified = builder().with_client_auth_cert(vec![cert], key).unwrap();
         Self { listener, bare: Arc::new(builder().with_no_client_auth()), certified: Arc::new(certified) }
     }
 }

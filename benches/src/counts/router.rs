@@ -69,6 +69,9 @@ impl Router {
             idle_timeout: None,
             handshake_timeout: None,
             link_capacity: None,
+            role: amqp_adaptor::ConnectionRole::Normal,
+            cost: 1,
+            open_properties: Vec::new(),
         };
         let listener = amqp_adaptor::listen(config)?;
         let port = listener.addrs().first().context("the listener has no address")?.port();

@@ -406,15 +406,12 @@ pub fn inactive_reason(entity: &Entity) -> Option<String> {
     let role: Role = entity.typed("role");
     match entity.kind() {
         EntityKind::Listener | EntityKind::Connector
-            if matches!(role, Role::InterRouter | Role::Edge | Role::InterEdge | Role::InterNetwork) =>
+            if matches!(role, Role::Edge | Role::InterEdge | Role::InterNetwork) =>
         {
-            Some(format!("role {role}: links to other routers are not available in this version"))
+            Some(format!("role {role}: links of edge routers and between networks are not available in this version"))
         }
         EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => {
             Some("HTTP listeners are not available in this version; `admin` answers probes and /metrics".to_owned())
-        }
-        EntityKind::Connector if entity.text("proxyProfile").is_some() => {
-            Some("connections through a proxyProfile are not available in this version".to_owned())
         }
         // The rules of a vhost can only be loaded together with these, so they would never be applied.
         EntityKind::Listener | EntityKind::Connector if entity.text("policyVhost").is_some() => {

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp_adaptor::{ConnectionRole, ConnectorConfig, Credentials, DataConnections, ProxyConfig};
 use anyhow::{Context as _, anyhow, bail};
 use router_core::entity::{
-    AddressEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy, ProxyProtocolAccept,
-    ProxyProtocolSend, Role, SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
+    AddressEntity, ConnectorEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy,
+    Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role, SocketAddressFamily,
+    SslProfileEntity, TcpConnectorEntity, TcpListenerEntity, Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
@@ -15,7 +17,19 @@ use transport::socket::{Family, Keepalive};
 use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
 
 /// Loaded TLS profiles by name.
-pub(crate) type Profiles = HashMap<String, Arc<TlsProfile>>;
+pub(crate) type Profiles = HashMap<String, Profile>;
+
+/// HTTP proxies by name.
+pub(crate) type Proxies = HashMap<String, ProxyProfileEntity>;
+
+/// A TLS profile, and what connectors between routers tell about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    tls: Arc<TlsProfile>,
+    ordinal: u64,
+    /// It has a certificate to show.
+    certified: bool,
+}
 
 /// The frame size that 0 stands for.
 const MAX_FRAME_SIZE: u32 = 16_384;
@@ -45,8 +59,8 @@ pub(crate) fn address(entity: &AddressEntity) -> anyhow::Result<AddressConfig> {
     Ok(config)
 }
 
-pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Arc<TlsProfile>> {
-    let profile = TlsProfile::load(&SslProfileSettings {
+pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Profile> {
+    let tls = TlsProfile::load(&SslProfileSettings {
         name: entity.name.clone(),
         ca_cert_file: entity.ca_cert_file.clone(),
         cert_file: entity.cert_file.clone(),
@@ -57,13 +71,17 @@ pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Arc<TlsProfil
         uid_format: entity.uid_format.clone(),
     })
     .with_context(|| format!("sslProfile {}", entity.name))?;
-    for warning in profile.warnings() {
+    for warning in tls.warnings() {
         tracing::warn!(target: "CONN_MGR", "sslProfile {}: {warning}", entity.name);
     }
-    Ok(profile)
+    Ok(Profile { tls, ordinal: u64::from(entity.ordinal.unwrap_or(0)), certified: entity.cert_file.is_some() })
 }
 
 fn find_profile(profiles: &Profiles, name: Option<&str>) -> anyhow::Result<Option<Arc<TlsProfile>>> {
+    Ok(find_whole_profile(profiles, name)?.map(|profile| profile.tls))
+}
+
+fn find_whole_profile(profiles: &Profiles, name: Option<&str>) -> anyhow::Result<Option<Profile>> {
     let Some(name) = name else { return Ok(None) };
     profiles.get(name).cloned().map(Some).ok_or_else(|| anyhow!("there is no sslProfile named {name}"))
 }
@@ -89,14 +107,110 @@ fn or_default(value: i64, default: u32) -> u32 {
     u32::try_from(value).ok().filter(|v| *v > 0).unwrap_or(default)
 }
 
-pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
-    if entity.role != Role::Normal {
-        bail!(
-            "listener {}: role {} comes with networks of routers, which this version does not have yet",
-            entity.name,
-            entity.role.as_str()
-        );
+fn role(role: Role) -> anyhow::Result<ConnectionRole> {
+    Ok(match role {
+        Role::Normal => ConnectionRole::Normal,
+        Role::InterRouter => ConnectionRole::InterRouter,
+        Role::RouteContainer => ConnectionRole::RouteContainer,
+        Role::Edge => ConnectionRole::Edge,
+        Role::InterEdge => ConnectionRole::InterEdge,
+        Role::InterNetwork => bail!("role inter-network is not in this version yet"),
+    })
+}
+
+fn cost(value: i64) -> u32 {
+    u32::try_from(value.max(1)).unwrap_or(u32::MAX)
+}
+
+fn open_properties(properties: Option<&Properties>) -> Vec<(String, amqp_proto::Value)> {
+    properties.into_iter().flat_map(|p| &p.0).map(|(key, value)| (key.clone(), amqp_value(value))).collect()
+}
+
+/// A value of the configuration as AMQP has it: numbers in the smallest signed type that the reference uses.
+fn amqp_value(value: &Value) -> amqp_proto::Value {
+    use amqp_proto::Value as Amqp;
+    match value {
+        Value::Null => Amqp::Null,
+        Value::Bool(truth) => Amqp::Boolean(*truth),
+        Value::Integer(number) => Amqp::Long(*number),
+        Value::Float(number) => Amqp::Double(*number),
+        Value::String(text) => Amqp::from(text.as_str()),
+        Value::List(items) => Amqp::List(items.iter().map(amqp_value).collect()),
+        Value::Map(entries) => {
+            Amqp::Map(entries.iter().map(|(key, value)| (Amqp::from(key.as_str()), amqp_value(value))).collect())
+        }
     }
+}
+
+fn mechanisms(value: Option<&str>) -> Vec<String> {
+    value.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// `dataConnectionCount`: `auto`, or a number.
+pub(crate) fn data_connections(value: &str) -> anyhow::Result<DataConnections> {
+    if value == "auto" {
+        return Ok(DataConnections::Auto);
+    }
+    let count =
+        value.parse().with_context(|| format!("dataConnectionCount: `{value}` is neither `auto` nor a number"))?;
+    Ok(DataConnections::Exactly(count))
+}
+
+fn proxy(name: &str, proxies: &Proxies) -> anyhow::Result<ProxyConfig> {
+    let entity = proxies.get(name).with_context(|| format!("there is no proxyProfile named {name}"))?;
+    let port = entity.port.as_deref().with_context(|| format!("proxyProfile {name}: port must be set"))?;
+    Ok(ProxyConfig {
+        host: entity.host.clone().with_context(|| format!("proxyProfile {name}: host must be set"))?,
+        port: port.parse().with_context(|| format!("proxyProfile {name}: port: `{port}` is no port"))?,
+        credentials: entity.username.clone().map(|username| {
+            let password = entity.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default();
+            (username, password)
+        }),
+    })
+}
+
+pub(crate) fn connector(
+    entity: &ConnectorEntity,
+    profiles: &Profiles,
+    proxies: &Proxies,
+    data_connections: DataConnections,
+) -> anyhow::Result<ConnectorConfig> {
+    let profile = find_whole_profile(profiles, entity.ssl_profile.as_deref())?;
+    let tls = match &profile {
+        None => None,
+        Some(profile) => Some(profile.tls.client(&ClientOptions {
+            verify_hostname: entity.verify_hostname,
+            resume: false,
+            ..ClientOptions::default()
+        })?),
+    };
+    Ok(ConnectorConfig {
+        name: entity.name.clone(),
+        host: entity.host.clone(),
+        port: entity.port.number(),
+        family: family(entity.socket_address_family),
+        role: role(entity.role).with_context(|| format!("connector {}", entity.name))?,
+        cost: cost(entity.cost),
+        tls,
+        ordinal: profile.as_ref().map(|profile| profile.ordinal),
+        certified: profile.as_ref().is_some_and(|profile| profile.certified),
+        proxy: entity.proxy_profile.as_deref().map(|name| proxy(name, proxies)).transpose()?,
+        sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
+        credentials: entity.sasl_username.clone().map(|username| Credentials {
+            username,
+            password: entity.sasl_password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
+        }),
+        max_frame_size: or_default(entity.max_frame_size, MAX_FRAME_SIZE),
+        max_sessions: or_default(entity.max_sessions, MAX_SESSIONS),
+        idle_timeout: seconds(entity.idle_timeout_seconds),
+        handshake_timeout: None,
+        link_capacity: entity.link_capacity,
+        data_connections,
+        open_properties: open_properties(entity.open_properties.as_ref()),
+    })
+}
+
+pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
     if entity.http || entity.http_root_dir.is_some() {
         bail!(
             "listener {}: http listeners are not in this version yet; probes and metrics are on the admin port",
@@ -112,12 +226,15 @@ pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::
         require_tls: entity.require_ssl || entity.require_encryption,
         tls,
         authenticate_peer: entity.authenticate_peer,
-        sasl_mechanisms: entity.sasl_mechanisms.iter().flat_map(|m| m.split_whitespace()).map(str::to_owned).collect(),
+        sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
         max_frame_size: or_default(entity.max_frame_size, MAX_FRAME_SIZE),
         max_sessions: or_default(entity.max_sessions, MAX_SESSIONS),
         idle_timeout: seconds(entity.idle_timeout_seconds),
         handshake_timeout: seconds(entity.initial_handshake_timeout_seconds),
         link_capacity: entity.link_capacity,
+        role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
+        cost: cost(entity.cost),
+        open_properties: open_properties(entity.open_properties.as_ref()),
     })
 }
 
@@ -174,8 +291,8 @@ pub(crate) fn tcp_connector(
         None => None,
         Some(profile) => Some(profile.client(&ClientOptions {
             verify_hostname: entity.verify_hostname,
-            alpn: Vec::new(),
             require_close_notify: entity.require_close_notify,
+            ..ClientOptions::default()
         })?),
     };
     config.send_proxy = match entity.proxy_protocol {

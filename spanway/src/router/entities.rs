@@ -1,21 +1,22 @@
 //! Entities at work: each is put to work, and taken out again, by one function of its kind.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqp_adaptor::{Placement, RouterIdentity};
+use amqp_adaptor::{AmqpConnector, DataConnections, NeighbourEvent, Neighbours, Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, inactive_reason};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
-use transport::{WorkerHandle, mailbox};
+use transport::{MailReceiver, WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
-use crate::router::convert::{self, Profiles};
+use crate::router::convert::{self, Profiles, Proxies};
 use crate::router::worker::{self, Parts, Worker};
 
 /// How long a sender may stall in the middle of a delivery.
@@ -26,12 +27,16 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Running {
     state: Mutex<State>,
     drop_tcp_connections: bool,
+    data_connections: DataConnections,
+    neighbour_events: Mutex<Option<MailReceiver<NeighbourEvent>>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     store: EntityStore,
     profiles: Profiles,
+    proxies: Proxies,
+    connectors: HashMap<String, AmqpConnector>,
     /// AMQP listeners in the order in which they were opened.
     listening: Vec<(String, Vec<SocketAddr>)>,
 }
@@ -42,8 +47,13 @@ impl Running {
     /// # Errors
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
-        install_workers(configuration, workers).await?;
-        let running = Self { state: Mutex::default(), drop_tcp_connections: configuration.router.drop_tcp_connections };
+        let events = install_workers(configuration, workers).await?;
+        let running = Self {
+            state: Mutex::default(),
+            drop_tcp_connections: configuration.router.drop_tcp_connections,
+            data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
+            neighbour_events: Mutex::new(Some(events)),
+        };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
         }
@@ -57,6 +67,17 @@ impl Running {
     /// Where AMQP listeners listen, by name.
     pub(crate) fn listening(&self) -> impl Iterator<Item = (String, Vec<SocketAddr>)> + use<> {
         self.lock().listening.clone().into_iter()
+    }
+
+    /// Where control learns about neighbours. Answers once.
+    pub(crate) fn neighbour_events(&self) -> Option<MailReceiver<NeighbourEvent>> {
+        self.neighbour_events.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How connectors are doing, by name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the management agent, which comes later, shows it"))]
+    pub(crate) fn connectors(&self) -> Vec<(String, amqp_adaptor::ConnectorStatus)> {
+        self.lock().connectors.iter().map(|(name, connector)| (name.clone(), connector.status())).collect()
     }
 
     /// Adds an entity and puts it to work.
@@ -119,6 +140,16 @@ impl Running {
                 let config = convert::listener(&listener, &self.lock().profiles)?;
                 self.open_listener(config, workers).await?;
             }
+            AnyEntity::ProxyProfile(profile) => {
+                self.lock().proxies.insert(profile.name.clone(), *profile);
+            }
+            AnyEntity::Connector(connector) => {
+                let mut state = self.lock();
+                let config = convert::connector(&connector, &state.profiles, &state.proxies, self.data_connections)?;
+                let [a, b, c, d, e, f, g, h, ..] = random_seed();
+                let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                state.connectors.insert(connector.name.clone(), AmqpConnector::start(config, workers, seed));
+            }
             AnyEntity::TcpListener(listener) => {
                 let config = convert::tcp_listener(&listener, &self.lock().profiles)?;
                 on_tcp(workers, move |tcp| tcp.add_listener(config.clone())).await?;
@@ -160,6 +191,14 @@ impl Running {
                 })
                 .await?;
                 self.lock().listening.retain(|(name, _)| *name != listener.name);
+            }
+            AnyEntity::ProxyProfile(profile) => {
+                self.lock().proxies.remove(&profile.name);
+            }
+            AnyEntity::Connector(connector) => {
+                if let Some(connector) = self.lock().connectors.remove(&connector.name) {
+                    connector.stop();
+                }
             }
             AnyEntity::TcpListener(listener) => {
                 on_tcp(workers, move |tcp| tcp.remove_listener(&listener.name, drop_flows)).await?;
@@ -229,7 +268,10 @@ fn close_listener(worker: &Worker, name: &str) {
     });
 }
 
-async fn install_workers(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<()> {
+async fn install_workers(
+    configuration: &Configuration,
+    workers: &[WorkerHandle],
+) -> anyhow::Result<MailReceiver<NeighbourEvent>> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
@@ -238,6 +280,7 @@ async fn install_workers(configuration: &Configuration, workers: &[WorkerHandle]
     let seed = random_seed();
     let placement = Arc::new(Placement::new(workers.len()));
     let group = Group::new(workers);
+    let (neighbours, events) = Neighbours::new(workers);
     let (senders, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mailbox()).unzip();
     for (index, (handle, inbox)) in (0..count).zip(workers.iter().zip(inboxes)) {
         let parts = Parts {
@@ -250,10 +293,11 @@ async fn install_workers(configuration: &Configuration, workers: &[WorkerHandle]
             group: group.clone(),
             mail: senders.clone(),
             inbox,
+            neighbours: neighbours.clone(),
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok(())
+    Ok(events)
 }
 
 /// Unpredictable: new `RandomState`s are seeded by the system, and an empty hash of one is a random number.

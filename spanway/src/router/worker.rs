@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_adaptor::{AmqpAdaptor, Mail, Placement, RouterIdentity};
+use amqp_adaptor::{AmqpAdaptor, Mail, Neighbours, Placement, RouterIdentity};
 use router_core::{Core, CoreConfig, Counters, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
 use tcp_adaptor::{Directory, Group, TcpAdaptor};
 use transport::metrics::IoCounters;
@@ -37,14 +37,16 @@ pub(crate) struct Parts {
     pub(crate) group: Group,
     pub(crate) mail: Vec<MailSender<Mail>>,
     pub(crate) inbox: MailReceiver<Mail>,
+    pub(crate) neighbours: Neighbours,
 }
 
 /// Sets up the calling worker.
 pub(crate) fn install(parts: Parts) {
-    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox } = parts;
+    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours } = parts;
     let id = WorkerId(index);
     let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
     let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
+    amqp.join(neighbours);
     let servers: Rc<dyn Directory> = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
     let [a, b, c, d, e, f, g, h, ..] = seed;
     let tcp = TcpAdaptor::new(

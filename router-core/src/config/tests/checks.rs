@@ -125,7 +125,7 @@ fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
     let c = accept(
         Yaml,
         "router: {vanId: v}\npolicy: {maxConnections: 5, defaultVhost: x}\nautoLink: {direction: in, address: a}\n\
-         proxyProfile: {name: p}\nconnector: {port: 1, proxyProfile: p}\nlistener: {port: 1, policyVhost: x}\n\
+         proxyProfile: {name: p}\nconnector: {port: 1, policyVhost: x}\nlistener: {port: 1, policyVhost: x}\n\
          site: {name: here}\n",
     );
     let warnings: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();

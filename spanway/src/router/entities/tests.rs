@@ -146,3 +146,36 @@ fn a_profile_that_cannot_be_loaded_is_refused() {
     router.create(&entity(EntityKind::SslProfile, &attributes)).unwrap();
     router.delete(EntityKind::SslProfile, "tls").unwrap();
 }
+
+#[test]
+fn amqp_connectors_come_and_go() {
+    let router = Fixture::new();
+    let port = free_port().to_string();
+    let host = ("host", "127.0.0.1");
+    router.create(&entity(EntityKind::Listener, &[("name", "in"), host, ("port", &port)])).unwrap();
+    let connector = [("name", "out"), host, ("port", &port), ("role", "route-container")];
+    router.create(&entity(EntityKind::Connector, &connector)).unwrap();
+    let connections = || {
+        let handles = router.workers.handles().iter();
+        handles.map(|w| w.call_blocking(crate::router::worker::open_connections).unwrap()).sum::<usize>()
+    };
+    while router.running.connectors().iter().all(|(_, status)| status.state.as_str() != "SUCCESS") {
+        std::thread::yield_now();
+    }
+    assert_eq!(connections(), 2, "both ends of it");
+    router.delete(EntityKind::Connector, "out").unwrap();
+    while connections() > 0 {
+        std::thread::yield_now();
+    }
+    assert!(router.running.connectors().is_empty());
+}
+
+#[test]
+fn connectors_need_what_they_name() {
+    let router = Fixture::new();
+    let proxy = [("name", "via"), ("host", "127.0.0.1"), ("port", "no port")];
+    router.create(&entity(EntityKind::ProxyProfile, &proxy)).unwrap();
+    let connector = [("name", "out"), ("port", "1"), ("proxyProfile", "via")];
+    let error = router.create(&entity(EntityKind::Connector, &connector)).unwrap_err();
+    assert!(format!("{error:#}").contains("`no port` is no port"), "{error:#}");
+}

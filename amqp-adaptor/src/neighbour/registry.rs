@@ -1,0 +1,74 @@
+//! What all workers and the control thread share about neighbours.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use amqp_proto::Error;
+use transport::{MailReceiver, MailSender, WorkerHandle, mailbox};
+
+use super::groups::Groups;
+use super::{ControlMessage, NeighbourConn, NeighbourEvent};
+use crate::worker::Inner;
+
+/// The neighbours of a router, for the control thread and for every worker's adaptor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Neighbours(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    events: MailSender<NeighbourEvent>,
+    workers: Vec<WorkerHandle>,
+    groups: Mutex<Groups>,
+}
+
+/// The connections that one connector made, as far as they go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The connection that has the control links.
+    pub control: NeighbourConn,
+    /// Those for data.
+    pub data: Vec<NeighbourConn>,
+}
+
+impl Neighbours {
+    /// For a router of these workers; and where their events come.
+    #[must_use]
+    pub fn new(workers: &[WorkerHandle]) -> (Self, MailReceiver<NeighbourEvent>) {
+        let (events, inbox) = mailbox();
+        (Self(Arc::new(Shared { events, workers: workers.to_vec(), groups: Mutex::default() })), inbox)
+    }
+
+    /// The groups of connections that lead to a router, those that have control links only.
+    #[must_use]
+    pub fn groups_to(&self, container: &str) -> Vec<GroupView> {
+        self.groups().leading_to(container).map(|(control, data)| GroupView { control, data }).collect()
+    }
+
+    /// Sends a message on a connection's control link, now or when there is credit. Does nothing for one that is gone. Callable from any thread.
+    pub fn send_control(&self, conn: NeighbourConn, message: ControlMessage) {
+        self.on(conn, move |inner| inner.send_control(conn, message));
+    }
+
+    /// Closes a connection. A connector of ours will make it again. Callable from any thread.
+    pub fn close(&self, conn: NeighbourConn, error: Error) {
+        self.on(conn, move |inner| inner.close_neighbour(conn, error));
+    }
+
+    pub(crate) fn on(&self, conn: NeighbourConn, f: impl FnOnce(&Inner) + Send + 'static) {
+        let Some(worker) = self.0.workers.get(usize::from(conn.worker)) else { return };
+        // If that worker is gone, so is the connection.
+        let _ = worker.run(move || {
+            if let Some(inner) = Inner::current() {
+                f(&inner);
+            }
+        });
+    }
+
+    pub(crate) fn tell(&self, event: NeighbourEvent) {
+        // Nobody listens any more when the router ends.
+        let _ = self.0.events.push(event);
+    }
+
+    pub(crate) fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.0.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
