@@ -35,7 +35,7 @@ fn note(event: &NeighbourEvent) {
         // Logged where it was noticed.
         NeighbourEvent::GroupSplit { .. } => {}
         NeighbourEvent::Closed { conn, reason } => {
-            tracing::info!(target: "ROUTER_CORE", "[C{}] Neighbour lost: {reason}", conn.id);
+            tracing::debug!(target: "ROUTER_CORE", "[C{}] Neighbour gone: {reason}", conn.id);
         }
     }
 }
