@@ -60,7 +60,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let interrupted = tokio::select! {
         interrupted = signals.wait() => interrupted,
         never = trim_memory() => match never {},
-        never = network::watch(running.neighbour_events()) => match never {},
+        never = network::watch(running.network()) => match never {},
     };
     scrape.set_ready(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;

@@ -28,7 +28,7 @@ pub(crate) struct Running {
     state: Mutex<State>,
     drop_tcp_connections: bool,
     data_connections: DataConnections,
-    neighbour_events: Mutex<Option<MailReceiver<NeighbourEvent>>>,
+    network: Mutex<Option<(Neighbours, MailReceiver<NeighbourEvent>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +47,12 @@ impl Running {
     /// # Errors
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
-        let events = install_workers(configuration, workers).await?;
+        let network = install_workers(configuration, workers).await?;
         let running = Self {
             state: Mutex::default(),
             drop_tcp_connections: configuration.router.drop_tcp_connections,
             data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
-            neighbour_events: Mutex::new(Some(events)),
+            network: Mutex::new(Some(network)),
         };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
@@ -69,9 +69,9 @@ impl Running {
         self.lock().listening.clone().into_iter()
     }
 
-    /// Where control learns about neighbours. Answers once.
-    pub(crate) fn neighbour_events(&self) -> Option<MailReceiver<NeighbourEvent>> {
-        self.neighbour_events.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// How control reaches neighbours, and where it learns about them. Answers once.
+    pub(crate) fn network(&self) -> Option<(Neighbours, MailReceiver<NeighbourEvent>)> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// How connectors are doing, by name.
@@ -271,7 +271,7 @@ fn close_listener(worker: &Worker, name: &str) {
 async fn install_workers(
     configuration: &Configuration,
     workers: &[WorkerHandle],
-) -> anyhow::Result<MailReceiver<NeighbourEvent>> {
+) -> anyhow::Result<(Neighbours, MailReceiver<NeighbourEvent>)> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
@@ -297,7 +297,7 @@ async fn install_workers(
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok(events)
+    Ok((neighbours, events))
 }
 
 /// Unpredictable: new `RandomState`s are seeded by the system, and an empty hash of one is a random number.

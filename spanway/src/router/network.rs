@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use amqp_adaptor::NeighbourEvent;
+use amqp_adaptor::{NeighbourEvent, Neighbours};
 use transport::MailReceiver;
 
 /// Follows what happens with neighbours, for the log: the routing protocol is not spoken yet.
-pub(crate) async fn watch(events: Option<MailReceiver<NeighbourEvent>>) -> Infallible {
-    if let Some(mut events) = events {
+pub(crate) async fn watch(network: Option<(Neighbours, MailReceiver<NeighbourEvent>)>) -> Infallible {
+    if let Some((_, mut events)) = network {
         let mut batch = Vec::new();
         while events.drain(&mut batch).await.is_ok() {
             for event in batch.drain(..) {

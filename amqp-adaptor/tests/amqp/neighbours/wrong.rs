@@ -1,7 +1,7 @@
 //! Peers that do not do what a router does.
 
 use std::io::{Read as _, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use amqp_adaptor::{ConnectorConfig, ConnectorState, NeighbourEvent};
 use amqp_proto::{Error, Role, SourceTerminus};
@@ -100,14 +100,18 @@ fn peers_that_say_nothing_are_given_up() {
     let up = start(&a, impatient(fake.port));
     // Not a byte.
     let mut mute = fake.accept();
-    let begun = Instant::now();
-    wait(&up, "failure", |s| s.failures == 1);
-    assert!(begun.elapsed() >= Duration::from_millis(250));
+    let status = wait(&up, "failure", |s| s.failures > 0);
+    assert!(status.message.contains("handshake took too long"), "{status:?}");
     let _ = mute.read_to_end(&mut Vec::new());
-    // An open, and no answer to any attach.
-    let mut peer = fake.router("B");
-    peer.answers = false;
-    peer.wait("attaches", |c| c.offered.len() == 22);
+    // An open, and no answer to any attach. On a busy machine the open itself may take longer than allowed.
+    let mut peer = loop {
+        let mut peer = fake.router("B");
+        peer.answers = false;
+        peer.wait("attaches", |c| c.offered.len() == 22 || c.eof);
+        if peer.offered.len() == 22 {
+            break peer;
+        }
+    };
     peer.wait("close", |c| c.closed.is_some());
     let text = peer.closed.clone().flatten().unwrap().to_string();
     assert!(text.contains("not attached in time"), "{text}");
