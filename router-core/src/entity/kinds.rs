@@ -113,8 +113,8 @@ entities! {
         uid_format "uidFormat": Option<String> [create];
         /// A JSON file that maps user names made by `uidFormat` to others.
         uid_name_mapping_file "uidNameMappingFile": Option<String> [create pending];
-        /// The version of the credentials; raising it makes router connections anew.
-        ordinal "ordinal": Option<u32> [create update pending];
+        /// The version of the credentials, which connectors tell other routers: connections with a higher one take over.
+        ordinal "ordinal": Option<u32> [create update];
         /// Router connections with older credentials are closed.
         oldest_valid_ordinal "oldestValidOrdinal": Option<u32> [create update pending];
     }
