@@ -10,6 +10,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod router;
+pub mod simulate;
 pub mod suite;
 pub mod tcp;
 

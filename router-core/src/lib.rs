@@ -12,6 +12,7 @@ pub mod egress;
 mod inlet;
 mod outlet;
 pub mod policy;
+pub mod routing;
 pub mod server;
 pub mod stream;
 pub mod worker_batch;

@@ -1,0 +1,221 @@
+//! RA, LSU and LSR: what every router knows about the links of every other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Routing,
+    message::{
+        LinkStateRequest, LinkStateUpdate, Message, Peer, ROUTER_VERSION, RouterAdvertisement, RouterId,
+    },
+    nodes::{ME, Slot},
+    output::{Event, Limit, Target},
+};
+
+/// How long an address update may be later than the advertisement of it, which travels other ways, before it is asked for.
+const UPDATE_GRACE: Duration = Duration::from_millis(100);
+
+impl Routing {
+    pub(super) fn advertisement_received(&mut self, ra: &RouterAdvertisement, now: Instant) {
+        if ra.id == self.me {
+            return;
+        }
+        let Some(slot) = self.learn(&ra.id, now) else { return };
+        self.heard_instance(slot, ra.version, ra.instance, now);
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.last_seen = Some(now);
+        node.ls_advertised = ra.ls_seq;
+        if ra.ls_seq == node.ls_seq {
+            node.want_ls.satisfied();
+        } else {
+            // A number below ours comes from an advertisement that was overtaken, or from a router that has started anew
+            // within the second of its instance. Asking tells them apart.
+            node.suspect_ls |= ra.ls_seq < node.ls_seq;
+            node.want_ls.ask(now);
+        }
+        // Who is at 0 has told nothing yet, and does not answer that it has nothing.
+        let started_anew = ra.mobile_seq == 0 && node.mobile_seq > 0;
+        if started_anew {
+            self.flush_addresses(slot);
+        }
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.mobile_advertised = ra.mobile_seq;
+        if ra.mobile_seq == node.mobile_seq {
+            node.want_mobile.satisfied();
+        } else {
+            node.suspect_mobile |= ra.mobile_seq < node.mobile_seq;
+            let next = ra.mobile_seq == node.mobile_seq + 1 && node.mobile_seq > 0;
+            node.want_mobile.ask(if next { now + UPDATE_GRACE } else { now });
+        }
+        self.wants_changed(slot, now);
+    }
+
+    pub(super) fn link_state_received(&mut self, update: &LinkStateUpdate, now: Instant) {
+        if update.id == self.me {
+            return;
+        }
+        let Some(slot) = self.learn(&update.id, now) else { return };
+        self.heard_instance(slot, update.version, update.instance, now);
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.last_seen = Some(now);
+        let newer = update.ls_seq > node.ls_seq || node.suspect_ls && update.ls_seq == node.ls_advertised;
+        if newer {
+            node.suspect_ls = false;
+            node.ls_seq = update.ls_seq;
+            node.ls_advertised = node.ls_advertised.max(update.ls_seq);
+            let edges = self.resolve(slot, &update.peers, now);
+            if self.nodes.set_edges(slot, edges) {
+                self.topology_changed(now, false);
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(slot)
+            && node.ls_seq >= node.ls_advertised
+        {
+            node.suspect_ls = false;
+            node.want_ls.satisfied();
+        }
+    }
+
+    /// Finds the routers that a link state names. Those that are new are asked for theirs as soon as a way leads to them.
+    fn resolve(&mut self, of: Slot, peers: &[Peer], now: Instant) -> Vec<(Slot, u32)> {
+        let most = self.config.limits.peers_per_router;
+        if peers.len() > most
+            && let Some(node) = self.nodes.get(of)
+        {
+            let id = node.id.clone();
+            self.limit(Limit::PeersPerRouter, &id, now);
+        }
+        let slots = peers.iter().take(most).filter_map(|peer| Some((self.learn(&peer.id, now)?, peer.cost)));
+        let edges: Vec<_> = slots.filter(|(slot, _)| *slot != of).collect();
+        edges
+    }
+
+    pub(super) fn link_state_requested(&mut self, request: &LinkStateRequest, now: Instant) {
+        if request.id == self.me {
+            return;
+        }
+        self.learn(&request.id, now);
+        let update = self.own_link_state();
+        self.send(Target::Router(request.id.clone()), update);
+    }
+
+    fn own_link_state(&self) -> Message {
+        let edges = self.nodes.get(ME).map_or(&[][..], |me| &me.edges);
+        let peer = |(slot, cost): &(Slot, u32)| Some(Peer { id: self.nodes.get(*slot)?.id.clone(), cost: *cost });
+        let peers: Arc<[Peer]> = edges.iter().filter_map(peer).collect();
+        Message::LinkStateUpdate(LinkStateUpdate {
+            id: self.me.clone(),
+            version: ROUTER_VERSION,
+            instance: self.config.instance,
+            ls_seq: self.ls_seq,
+            peers,
+        })
+    }
+
+    /// Tells everybody about our links. The reference advertises the new sequence number and waits for each router to ask; it takes
+    /// what comes unasked as well, so we send the link state along and save a round trip, and a request and an answer a router.
+    pub(super) fn tell_own_link_state(&mut self, now: Instant) {
+        if self.routes.reachable_count() > 0 {
+            let update = self.own_link_state();
+            self.send(Target::AllRouters, update);
+        }
+        self.advertise(now);
+    }
+
+    pub(super) fn advertise(&mut self, now: Instant) {
+        let flux = self.last_change.is_some_and(|at| now.saturating_duration_since(at) <= self.config.ra_interval_flux * 2);
+        self.next_ra = now + if flux { self.config.ra_interval_flux } else { self.config.ra_interval };
+        if self.routes.reachable_count() > 0 {
+            self.send(
+                Target::AllRouters,
+                Message::RouterAdvertisement(RouterAdvertisement {
+                    id: self.me.clone(),
+                    version: ROUTER_VERSION,
+                    instance: self.config.instance,
+                    ls_seq: self.ls_seq,
+                    mobile_seq: self.local.seq(),
+                }),
+            );
+        }
+    }
+
+    /// Compares the instance of a router with the one we knew: another one is another run of it, of which nothing is known.
+    pub(super) fn heard_instance(&mut self, slot: Slot, version: u32, instance: i64, now: Instant) {
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.version = Some(version);
+        match node.instance.replace(instance) {
+            None => return,
+            Some(known) if known == instance => return,
+            Some(_) => {}
+        }
+        (node.ls_seq, node.ls_advertised) = (0, 0);
+        (node.suspect_ls, node.suspect_mobile) = (false, false);
+        node.want_ls.satisfied();
+        node.want_ls.ask(now);
+        node.want_mobile.satisfied();
+        node.want_mobile.ask_once(now);
+        let router = node.id.clone();
+        if self.nodes.set_edges(slot, Vec::new()) {
+            self.topology_changed(now, false);
+        }
+        self.wants_changed(slot, now);
+        self.event(Event::RouterRestarted { router });
+        self.flush_addresses(slot);
+    }
+
+    /// The place of a router, which is made if there is room.
+    pub(super) fn learn(&mut self, id: &RouterId, now: Instant) -> Option<Slot> {
+        if let Some(slot) = self.nodes.find(id) {
+            return Some(slot);
+        }
+        if self.nodes.len() >= self.config.limits.routers {
+            self.limit(Limit::Routers, id, now);
+            return None;
+        }
+        let slot = self.nodes.insert(id.clone());
+        if let Some(node) = self.nodes.get_mut(slot) {
+            node.want_ls.ask(now);
+        }
+        Some(slot)
+    }
+
+    /// Drops link states that nobody confirms any more, and routers that nobody names.
+    pub(super) fn expire_nodes(&mut self, now: Instant) {
+        const ORPHAN_MAX_AGE: Duration = Duration::from_secs(3);
+        let (mut silent, mut unreachable, mut orphans) = (Vec::new(), Vec::new(), Vec::new());
+        for (slot, node) in self.nodes.iter_mut().filter(|(slot, _)| *slot != ME) {
+            let age = node.last_seen.map(|at| now.saturating_duration_since(at));
+            if !node.edges.is_empty() && age.is_none_or(|age| age >= self.config.remote_ls_max_age) {
+                silent.push(slot);
+            }
+            let away = node.unreachable_since.map(|at| now.saturating_duration_since(at));
+            if node.mobile_seq > 0 && away.is_some_and(|away| away >= self.config.unreachable_holdoff) {
+                unreachable.push(slot);
+            }
+            if node.named > 0 || !node.edges.is_empty() {
+                node.orphan_since = None;
+            } else if now.saturating_duration_since(*node.orphan_since.get_or_insert(now)) >= ORPHAN_MAX_AGE {
+                orphans.push(slot);
+            }
+        }
+        for slot in silent {
+            if let Some(node) = self.nodes.get_mut(slot) {
+                (node.ls_seq, node.ls_advertised) = (0, 0);
+            }
+            self.nodes.set_edges(slot, Vec::new());
+            self.topology_changed(now, false);
+        }
+        for slot in unreachable {
+            self.flush_addresses(slot);
+        }
+        for slot in orphans {
+            self.flush_addresses(slot);
+            if let Some(node) = self.nodes.remove(slot) {
+                self.event(Event::RouterForgotten { router: node.id });
+                self.spf.request(now, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What forwarding needs to know about the topology: an immutable table, published as an `Arc`.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{
+    graph::{Graph, RouterIndex},
+    message::RouterId,
+    output::LinkId,
+};
+
+/// The way to a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The link on which it begins.
+    pub link: LinkId,
+    /// The neighbour at the other end of that link.
+    pub next_hop: RouterIndex,
+    /// What it costs.
+    pub cost: u64,
+    /// Over how many links it leads.
+    pub hops: u32,
+}
+
+/// The ways to all routers from one of them, at one time.
+///
+/// Valid origins are computed when they are first asked for, once per origin and table: one run of Dijkstra's algorithm each. A router
+/// that nothing travels through never pays for them.
+#[derive(Debug)]
+pub struct Routes {
+    graph: Arc<Graph>,
+    me: RouterIndex,
+    routes: Box<[Option<Route>]>,
+    /// Our neighbours and the links to them, in the order of the links.
+    neighbours: Box<[(RouterIndex, LinkId)]>,
+    radius: u32,
+    version: u64,
+    /// For each origin the routers behind us on paths from there, in ascending order.
+    behind: Box<[OnceLock<Box<[RouterIndex]>>]>,
+}
+
+impl Routes {
+    pub(super) fn new(
+        graph: Arc<Graph>,
+        me: RouterIndex,
+        routes: Box<[Option<Route>]>,
+        neighbours: Box<[(RouterIndex, LinkId)]>,
+        radius: u32,
+        version: u64,
+    ) -> Self {
+        let behind = graph.ids().iter().map(|_| OnceLock::new()).collect();
+        Self { graph, me, routes, neighbours, radius, version, behind }
+    }
+
+    /// A table of a router that knows no other.
+    pub(super) fn alone(me: RouterId) -> Self {
+        let graph = Graph::new(Arc::new([me]), [[]]);
+        Self::new(Arc::new(graph), 0, Box::new([None]), Box::new([]), 0, 0)
+    }
+
+    /// The topology it was computed from.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Ourselves.
+    pub const fn me(&self) -> RouterIndex {
+        self.me
+    }
+
+    /// Counts the tables of a router, from 0 for the empty one.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Over how many links the way to the farthest router leads. A message that has passed more than one router more than this is
+    /// in a loop.
+    pub const fn radius(&self) -> u32 {
+        self.radius
+    }
+
+    /// The way to a router; `None` for ourselves and for those that cannot be reached.
+    pub fn route(&self, to: RouterIndex) -> Option<&Route> {
+        self.routes.get(to as usize)?.as_ref()
+    }
+
+    /// The way to the router with an id.
+    pub fn route_to(&self, id: &str) -> Option<&Route> {
+        self.route(self.graph.index_of(id)?)
+    }
+
+    /// Our neighbours and the links to them, in the order of the links.
+    pub const fn neighbours(&self) -> &[(RouterIndex, LinkId)] {
+        &self.neighbours
+    }
+
+    /// All routers that can be reached, in the order of their ids.
+    pub fn reachable(&self) -> impl Iterator<Item = (RouterIndex, &Route)> {
+        (0..).zip(&self.routes).filter_map(|(index, route)| Some((index, route.as_ref()?)))
+    }
+
+    /// Number of routers that can be reached.
+    pub fn reachable_count(&self) -> usize {
+        self.routes.iter().flatten().count()
+    }
+
+    /// The routers to which we may forward what `origin` sent: those behind us on its cheapest paths, in ascending order. Not for what
+    /// we send ourselves, which may go anywhere.
+    ///
+    /// Only then do all routers together forward along one tree, without loops and without second copies.
+    pub fn behind(&self, origin: RouterIndex) -> &[RouterIndex] {
+        match self.behind.get(origin as usize) {
+            Some(cell) if origin != self.me => cell.get_or_init(|| self.graph.tree(origin).below(self.me)),
+            _ => &[],
+        }
+    }
+
+    /// True if what `origin` sent may be forwarded toward `to`.
+    pub fn is_valid_origin(&self, origin: RouterIndex, to: RouterIndex) -> bool {
+        if origin == self.me {
+            return self.route(to).is_some();
+        }
+        self.behind(origin).binary_search(&to).is_ok() && self.route(to).is_some()
+    }
+
+    /// All valid origins for a router, ourselves among them, in the order of their ids. Computes what was not asked for before: for
+    /// management, not for forwarding.
+    pub fn valid_origins(&self, to: RouterIndex) -> Vec<RouterIndex> {
+        (0..).take(self.routes.len()).filter(|origin| self.is_valid_origin(*origin, to)).collect()
+    }
+}

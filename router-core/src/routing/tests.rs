@@ -1,0 +1,9 @@
+//! Networks of [`super::Routing`] in virtual time.
+
+mod addresses;
+mod bounds;
+mod convergence;
+mod neighbours;
+mod random;
+mod restarts;
+mod world;

@@ -1,0 +1,148 @@
+//! Links and HELLO.
+
+use std::time::Duration;
+
+use super::world::World;
+use crate::routing::{Event, LinkId, Routing, RoutingConfig};
+
+const SOON: Duration = Duration::from_millis(500);
+
+fn down(world: &World, id: &str) -> usize {
+    world.events(id, |e| matches!(e, Event::NeighbourDown { .. }))
+}
+
+#[test]
+fn a_neighbour_that_does_not_hear_us_is_none() {
+    let mut world = World::new();
+    world.router("A");
+    world.with("A", |a, now| a.link_up(LinkId(1), 1, now));
+    world.inject("A", 1, &World::hello("B", 5, &["C"]));
+    world.run(Duration::from_secs(1));
+    assert!(!world.reaches("A", "B"));
+    world.inject("A", 1, &World::hello("B", 5, &["C", "A"]));
+    assert!(world.reaches("A", "B"));
+}
+
+#[test]
+fn silence_is_noticed_at_the_configured_age() {
+    let mut world = World::of("A-B");
+    world.until(SOON, "up", |w| w.reaches("A", "B") && w.reaches("B", "A"));
+    world.run(Duration::from_secs(10));
+    world.silence("A", "B", true);
+    let took = world.until(Duration::from_secs(4), "lost", |w| !w.reaches("A", "B"));
+    assert!(took >= Duration::from_secs(2) && took <= Duration::from_secs(3), "{took:?}");
+    assert_eq!(down(&world, "A"), 1);
+    world.silence("A", "B", false);
+    world.until(Duration::from_secs(3), "back", |w| w.reaches("A", "B") && w.reaches("B", "A"));
+}
+
+#[test]
+fn intervals_below_a_second_are_kept() {
+    let mut world = World::new();
+    for id in ["A", "B"] {
+        let mut config = world.config(id);
+        config.hello_interval = Duration::from_millis(50);
+        config.hello_max_age = Duration::from_millis(150);
+        world.start(config);
+    }
+    world.connect("A", "B", 1);
+    world.until(SOON, "up", |w| w.reaches("A", "B"));
+    world.run(Duration::from_secs(2));
+    assert_eq!(down(&world, "A"), 0);
+    world.silence("A", "B", true);
+    let took = world.until(SOON, "lost", |w| !w.reaches("A", "B"));
+    assert!(took >= Duration::from_millis(100) && took <= Duration::from_millis(150), "{took:?}");
+}
+
+#[test]
+fn a_second_link_to_a_neighbour_takes_over_without_a_gap() {
+    let mut world = World::of("A-B:2");
+    world.until(SOON, "up", |w| w.reaches("A", "B") && w.reaches("B", "A"));
+    let first = world.link("A", "B");
+    let second = world.connect("A", "B", 4);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.routers["A"].routing.routes().route_to("B").unwrap().link, LinkId(first), "the cheaper one");
+    world.with("A", |a, now| a.link_lost(LinkId(first), now));
+    let route = *world.routers["A"].routing.routes().route_to("B").unwrap();
+    assert_eq!((route.link, route.cost), (LinkId(second), 4));
+    assert_eq!(down(&world, "A"), 0);
+}
+
+#[test]
+fn a_link_that_is_lost_and_attached_again_under_the_same_number_starts_anew() {
+    let mut world = World::of("A-B");
+    world.until(SOON, "up", |w| w.reaches("A", "B") && w.reaches("B", "A"));
+    let link = world.link("A", "B");
+    world.with("A", |a, now| a.link_up(LinkId(link), 1, now));
+    assert_eq!(down(&world, "A"), 1);
+    world.until(Duration::from_secs(2), "up again", |w| w.reaches("A", "B"));
+}
+
+#[test]
+fn a_router_with_our_id_is_reported_once_an_instance() {
+    let mut world = World::new();
+    world.router("A");
+    world.with("A", |a, now| a.link_up(LinkId(1), 1, now));
+    let duplicates = |w: &World| w.events("A", |e| matches!(e, Event::DuplicateId { .. }));
+    world.inject("A", 1, &World::hello("A", world.instance, &["A"]));
+    assert_eq!(duplicates(&world), 0, "that is ourselves");
+    for _ in 0..3 {
+        world.inject("A", 1, &World::hello("A", 77, &["A"]));
+    }
+    assert_eq!(duplicates(&world), 1);
+    world.inject("A", 1, &World::hello("A", 78, &[]));
+    assert_eq!(duplicates(&world), 2);
+    assert_eq!(world.table("A").len(), 0);
+}
+
+#[test]
+fn two_routers_of_one_id_are_noticed_by_their_neighbours_and_by_themselves() {
+    let mut world = World::of("A-B B-C");
+    world.until(SOON, "up", |w| w.reaches("A", "C"));
+    world.run(Duration::from_secs(5));
+    world.forget_traffic();
+    // Another A, known to the world as A2, appears at C.
+    let mut config = RoutingConfig::new("A", world.instance + 9);
+    config.hello_interval = Duration::from_secs(1);
+    let twin = Routing::new(config, world.now);
+    world.router("A2");
+    world.routers.get_mut("A2").unwrap().routing = twin;
+    world.connect("C", "A2", 1);
+    world.until(Duration::from_secs(10), "A hears of it", |w| w.events("A", |e| matches!(e, Event::DuplicateId { .. })) > 0);
+}
+
+#[test]
+fn endless_new_ids_on_a_link_leave_nothing_behind() {
+    let mut world = World::new();
+    world.router("A");
+    world.with("A", |a, now| a.link_up(LinkId(1), 1, now));
+    for i in 0..10_000 {
+        world.inject("A", 1, &World::hello(&format!("R{i}"), 5, &[]));
+    }
+    assert_eq!(world.routers["A"].routing.routers().count(), 1, "who does not hear us is not remembered");
+    let hellos = world.sent("A", "HELLO");
+    assert!(hellos <= 5, "new names are not answered without end: {hellos}");
+    world.run(Duration::from_secs(5));
+    for i in 0..10_000 {
+        world.inject("A", 1, &World::hello(&format!("R{i}"), 5, &["A"]));
+        if i % 100 == 0 {
+            world.run(Duration::from_millis(100));
+        }
+    }
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.routers["A"].routing.routers().count(), 1, "and forgotten when it is gone");
+}
+
+#[test]
+fn higher_protocol_versions_are_reported_once_and_ignored() {
+    let mut world = World::new();
+    world.router("A");
+    world.with("A", |a, now| a.link_up(LinkId(1), 1, now));
+    for id in ["B", "B", "C"] {
+        let crate::routing::Message::Hello(mut hello) = World::hello(id, 5, &["A"]) else { unreachable!() };
+        hello.version = 2;
+        world.inject("A", 1, &crate::routing::Message::Hello(hello));
+    }
+    assert_eq!(world.events("A", |e| matches!(e, Event::UnsupportedVersion { version: 2, opcode: "HELLO", .. })), 2);
+    assert_eq!(world.table("A").len(), 0);
+}
