@@ -97,6 +97,7 @@ pub struct RouterInfo {
 pub struct Routing {
     config: RoutingConfig,
     me: RouterId,
+    started: Instant,
     /// The latest time that was told.
     now: Instant,
     links: BTreeMap<LinkId, Link>,
@@ -131,6 +132,7 @@ impl Routing {
             local: LocalAddresses::new(&config),
             routes: Arc::new(Routes::alone(me.clone())),
             me,
+            started: now,
             now,
             links: BTreeMap::new(),
             addresses: 0,
@@ -200,7 +202,11 @@ impl Routing {
     ///
     /// # Errors
     /// [`NotExchanged`] if the key is not of class M, N or H, or is longer than [`codec::MAX_KEY`] bytes; nothing is told then.
-    pub fn local_address(&mut self, key: impl Into<AddressKey>, state: Option<LocalAddress>) -> Result<(), NotExchanged> {
+    pub fn local_address(
+        &mut self,
+        key: impl Into<AddressKey>,
+        state: Option<LocalAddress>,
+    ) -> Result<(), NotExchanged> {
         let key = key.into();
         if !key.starts_with(['M', 'N', 'H']) || key.len() > codec::MAX_KEY {
             return Err(NotExchanged(key));
@@ -229,7 +235,8 @@ impl Routing {
         let now = self.now;
         self.expire_links(now);
         if self.next_sweep <= now {
-            self.next_sweep = now + self.config.hello_interval.clamp(Duration::from_millis(100), Duration::from_secs(1));
+            self.next_sweep =
+                now + self.config.hello_interval.clamp(Duration::from_millis(100), Duration::from_secs(1));
             self.expire_nodes(now);
         }
         let changed = self.own_state.take(now);
@@ -325,8 +332,7 @@ impl Routing {
     /// An advertisement with our id is our own that came back, unless its instance is another one. Those of the run before us may
     /// still be under way when we start.
     fn own_id_advertised(&mut self, instance: i64, now: Instant) {
-        let settled = self.last_change.is_some_and(|at| now.saturating_duration_since(at) > self.config.hello_max_age);
-        if settled {
+        if now.saturating_duration_since(self.started) > self.config.hello_max_age {
             self.own_id_heard(instance);
         }
     }

@@ -49,7 +49,10 @@ fn tables(network: &Network, groups: &[Option<usize>]) -> Result<(), String> {
             let (target, id) = (known[to as usize], &graph.ids()[to as usize]);
             let Some(target) = target else { return Err(format!("{name} knows {id}, which does not exist")) };
             if true_costs[from][target] != Some(route.cost) {
-                return Err(format!("{name} takes {} for the cost to {id}, not {:?}", route.cost, true_costs[from][target]));
+                return Err(format!(
+                    "{name} takes {} for the cost to {id}, not {:?}",
+                    route.cost, true_costs[from][target]
+                ));
             }
             let via = known[route.next_hop as usize].expect("a neighbour exists");
             let step = network.neighbours(from).find(|(to, _)| *to == via).map(|(_, cost)| cost);
@@ -57,8 +60,11 @@ fn tables(network: &Network, groups: &[Option<usize>]) -> Result<(), String> {
             if step.zip(rest).is_none_or(|(step, rest)| u64::from(step) + rest != route.cost) {
                 return Err(format!("the way of {name} to {id} does not come nearer by {}", network.routers[via].id));
             }
-            let mut told: Vec<_> =
-                graph.edges(to).iter().map(|(peer, cost)| (known[*peer as usize].unwrap_or(usize::MAX), *cost)).collect();
+            let mut told: Vec<_> = graph
+                .edges(to)
+                .iter()
+                .map(|(peer, cost)| (known[*peer as usize].unwrap_or(usize::MAX), *cost))
+                .collect();
             let mut real: Vec<_> = network.neighbours(target).collect();
             told.sort_unstable();
             real.sort_unstable();

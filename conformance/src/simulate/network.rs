@@ -496,8 +496,9 @@ impl Network {
 
     /// A shared copy of a key, if it is served anywhere.
     pub(super) fn any_address(&self, rng: &mut Rng) -> Option<(usize, AddressKey)> {
-        let serving: Vec<usize> =
-            (0..self.routers.len()).filter(|r| self.routers[*r].routing.is_some() && !self.routers[*r].serves.is_empty()).collect();
+        let serving: Vec<usize> = (0..self.routers.len())
+            .filter(|r| self.routers[*r].routing.is_some() && !self.routers[*r].serves.is_empty())
+            .collect();
         let router = *rng.pick(&serving)?;
         let at = rng.below(self.routers[router].serves.len());
         self.routers[router].serves.iter().nth(at).map(|key| (router, Arc::clone(key)))

@@ -70,7 +70,11 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "E")]
     pub edges: usize,
     /// What happens: KIND:TIMES,... or none (see below)
-    #[arg(long, default_value = "links:1,silent:1,routers:1,restarts:1,partitions:1,costs:1,churn:10", value_name = "SPEC")]
+    #[arg(
+        long,
+        default_value = "links:1,silent:1,routers:1,restarts:1,partitions:1,costs:1,churn:10",
+        value_name = "SPEC"
+    )]
     pub faults: Faults,
     /// Costs of links are random numbers from 1 to this
     #[arg(long, default_value_t = 1, value_name = "MAX")]

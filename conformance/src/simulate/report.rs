@@ -4,11 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{
-    Options, PATIENCE,
-    check::check,
-    network::Network,
-};
+use super::{Options, PATIENCE, check::check, network::Network};
 
 /// After which time without a change the network is looked at.
 const QUIET: Duration = Duration::from_millis(300);
@@ -117,7 +113,8 @@ impl Report {
         self.tables = network.totals.tables;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        self.memory = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok()).map(|kib| kib / 1024);
+        self.memory =
+            peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok()).map(|kib| kib / 1024);
     }
 
     /// For people.
@@ -127,7 +124,15 @@ impl Report {
         let _ = writeln!(
             out,
             "{} routers ({:?}), {} links, {} addresses, {} edges, latency {}..{} ms, faults {}, seed {}\n",
-            o.routers, o.topology, self.links, o.addresses, o.edges, o.latency.0.start, o.latency.0.end, o.faults, o.seed
+            o.routers,
+            o.topology,
+            self.links,
+            o.addresses,
+            o.edges,
+            o.latency.0.start,
+            o.latency.0.end,
+            o.faults,
+            o.seed
         );
         let _ = writeln!(
             out,
@@ -148,7 +153,8 @@ impl Report {
                 phase.tables as f64 / n / times,
             );
         }
-        let _ = writeln!(out, "\nquiet: {:.2} messages and {:.0} bytes a router and second", self.quiet.0, self.quiet.1);
+        let _ =
+            writeln!(out, "\nquiet: {:.2} messages and {:.0} bytes a router and second", self.quiet.0, self.quiet.1);
         let _ = writeln!(
             out,
             "cost: {:.2} s of CPU for {:.0} s of {} routers ({:.2} ms each), of it {:.2} s for {} tables ({:.0} µs each)",

@@ -1,10 +1,6 @@
 //! The topology as numbers, and cheapest paths through it.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use super::message::RouterId;
 
@@ -147,7 +143,8 @@ impl Tree {
         let mut found = Vec::with_capacity(self.order.len());
         // A parent comes before its children.
         for (at, place) in self.reached() {
-            let hop = if place.parent == self.root { at } else { first.get(place.parent as usize).copied().unwrap_or(at) };
+            let hop =
+                if place.parent == self.root { at } else { first.get(place.parent as usize).copied().unwrap_or(at) };
             if let Some(slot) = first.get_mut(at as usize) {
                 *slot = hop;
             }
@@ -161,7 +158,8 @@ impl Tree {
         let mut under = vec![false; self.nodes.len()];
         let mut found = Vec::new();
         for (at, place) in self.reached() {
-            let below = place.parent == via && via != self.root || under.get(place.parent as usize).copied().unwrap_or(false);
+            let child = via != self.root && place.parent == via;
+            let below = child || under.get(place.parent as usize).copied().unwrap_or(false);
             if below {
                 found.push(at);
                 if let Some(slot) = under.get_mut(at as usize) {
@@ -182,9 +180,7 @@ mod tests {
     fn graph(ids: &[&str], edges: &[(&str, &str, u32)]) -> Graph {
         let ids: Arc<[RouterId]> = ids.iter().map(|id| RouterId::from(*id)).collect();
         let at = |id: &str| ids.iter().position(|known| &**known == id).unwrap() as u32;
-        let of = ids.iter().map(|id| {
-            edges.iter().filter(|e| *e.0 == **id).map(|e| (at(e.1), e.2)).collect::<Vec<_>>()
-        });
+        let of = ids.iter().map(|id| edges.iter().filter(|e| *e.0 == **id).map(|e| (at(e.1), e.2)).collect::<Vec<_>>());
         let of: Vec<_> = of.collect();
         Graph::new(ids, of)
     }

@@ -7,9 +7,7 @@ use std::{
 
 use super::{
     Routing,
-    message::{
-        LinkStateRequest, LinkStateUpdate, Message, Peer, ROUTER_VERSION, RouterAdvertisement, RouterId,
-    },
+    message::{LinkStateRequest, LinkStateUpdate, Message, Peer, ROUTER_VERSION, RouterAdvertisement, RouterId},
     nodes::{ME, Slot},
     output::{Event, Limit, Target},
 };
@@ -46,7 +44,7 @@ impl Routing {
             node.want_mobile.satisfied();
         } else {
             node.suspect_mobile |= ra.mobile_seq < node.mobile_seq;
-            let next = ra.mobile_seq == node.mobile_seq + 1 && node.mobile_seq > 0;
+            let next = node.mobile_seq > 0 && ra.mobile_seq.checked_sub(1) == Some(node.mobile_seq);
             node.want_mobile.ask(if next { now + UPDATE_GRACE } else { now });
         }
         self.wants_changed(slot, now);
@@ -88,8 +86,7 @@ impl Routing {
             self.limit(Limit::PeersPerRouter, &id, now);
         }
         let slots = peers.iter().take(most).filter_map(|peer| Some((self.learn(&peer.id, now)?, peer.cost)));
-        let edges: Vec<_> = slots.filter(|(slot, _)| *slot != of).collect();
-        edges
+        slots.filter(|(slot, _)| *slot != of).collect()
     }
 
     pub(super) fn link_state_requested(&mut self, request: &LinkStateRequest, now: Instant) {
@@ -125,7 +122,8 @@ impl Routing {
     }
 
     pub(super) fn advertise(&mut self, now: Instant) {
-        let flux = self.last_change.is_some_and(|at| now.saturating_duration_since(at) <= self.config.ra_interval_flux * 2);
+        let flux =
+            self.last_change.is_some_and(|at| now.saturating_duration_since(at) <= self.config.ra_interval_flux * 2);
         self.next_ra = now + if flux { self.config.ra_interval_flux } else { self.config.ra_interval };
         if self.routes.reachable_count() > 0 {
             self.send(
@@ -191,7 +189,8 @@ impl Routing {
                 silent.push(slot);
             }
             let away = node.unreachable_since.map(|at| now.saturating_duration_since(at));
-            if node.mobile_seq > 0 && away.is_some_and(|away| away >= self.config.unreachable_holdoff) {
+            let told = node.mobile_seq > 0 || node.addresses.len() > 0;
+            if told && away.is_some_and(|away| away >= self.config.unreachable_holdoff) {
                 unreachable.push(slot);
             }
             if node.named > 0 || !node.edges.is_empty() {

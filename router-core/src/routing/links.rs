@@ -85,7 +85,11 @@ impl Routing {
     /// Chooses the link to a router anew, the cheapest, and takes the router into or out of our link state.
     pub(super) fn refresh_neighbour(&mut self, id: &RouterId, now: Instant) {
         let Some(slot) = self.nodes.find(id) else { return };
-        let best = self.links.iter().filter(|(_, link)| link.neighbour() == Some(id)).min_by_key(|(id, link)| (link.cost, **id));
+        let best = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.neighbour() == Some(id))
+            .min_by_key(|(id, link)| (link.cost, **id));
         let best = best.map(|(id, link)| (*id, link.cost));
         let Some(node) = self.nodes.get_mut(slot) else { return };
         let before = node.link;

@@ -221,7 +221,8 @@ impl Nodes {
                 node.named = node.named.saturating_sub(1);
             }
         }
-        let new: Vec<Slot> = self.slots.get(slot).map(|node| node.edges.iter().map(|(to, _)| *to).collect()).unwrap_or_default();
+        let new: Vec<Slot> =
+            self.slots.get(slot).map(|node| node.edges.iter().map(|(to, _)| *to).collect()).unwrap_or_default();
         for to in new {
             if let Some(node) = self.slots.get_mut(to) {
                 node.named += 1;

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Routing,
     graph::Graph,
+    message::{LinkStateRequest, Message, ROUTER_VERSION},
     nodes::{ME, Slot},
     output::{Event, Target},
-    message::{LinkStateRequest, Message, ROUTER_VERSION},
     routes::{Route, Routes},
 };
 
@@ -22,9 +22,10 @@ impl Routing {
     /// Computes the table and publishes it.
     pub(super) fn compute(&mut self, now: Instant) {
         let order = self.nodes.order();
-        let edges_of = order.slots.iter().map(|slot| {
-            let edges = self.nodes.get(*slot).map_or(&[][..], |node| &node.edges);
-            edges.iter().map(|(to, cost)| (order.rank(*to), *cost))
+        let (nodes, ranks) = (&self.nodes, &order);
+        let edges_of = order.slots.iter().map(move |slot| {
+            let edges = nodes.get(*slot).map_or(&[][..], |node| &node.edges);
+            edges.iter().map(move |(to, cost)| (ranks.rank(*to), *cost))
         });
         let graph = Graph::new(order.ids.clone(), edges_of);
         let me = order.rank(ME);
@@ -59,10 +60,11 @@ impl Routing {
         let Some(node) = self.nodes.get_mut(slot).filter(|node| node.reachable != reachable) else { return };
         node.reachable = reachable;
         if reachable {
-            node.unreachable_since = None;
             // What it told meanwhile went past us. It advertises again only after a while.
             node.want_ls.restart(now);
-            node.want_ls.ask_once(now);
+            if node.unreachable_since.take().is_some() {
+                node.want_ls.ask_once(now);
+            }
             node.want_mobile.restart(now);
             node.want_mobile.ask_once(now);
             self.wants_changed(slot, now);

@@ -226,7 +226,8 @@ impl Body<'_> {
             let id: Raw = read(&mut entries).map_err(|source| self.entry("peers", source))?;
             let id = self.text("peers", &id, MAX_ID)?;
             let cost: Value = read(&mut entries).map_err(|source| self.entry("peers", source))?;
-            let cost = cost.as_u64().and_then(|cost| u32::try_from(cost).ok()).filter(|cost| (1..=MAX_COST).contains(cost));
+            let cost =
+                cost.as_u64().and_then(|cost| u32::try_from(cost).ok()).filter(|cost| (1..=MAX_COST).contains(cost));
             let cost = cost.ok_or_else(|| self.invalid("peers", "a map of ids to costs of 1 or more"))?;
             peers.push(Peer { id, cost });
         }

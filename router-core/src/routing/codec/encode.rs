@@ -210,7 +210,9 @@ impl Writer {
         items(&mut compound);
         let count = compound.count;
         let size = u32::try_from(self.out.len() - start - 4).unwrap_or(u32::MAX);
-        for (slot, byte) in self.out.iter_mut().skip(start).zip(size.to_be_bytes().into_iter().chain(count.to_be_bytes())) {
+        for (slot, byte) in
+            self.out.iter_mut().skip(start).zip(size.to_be_bytes().into_iter().chain(count.to_be_bytes()))
+        {
             *slot = byte;
         }
     }

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::routing::{
     message::{
-        AddressEntry, Hello, Hint, LinkStateRequest, LinkStateUpdate, Message, MobileAddressRequest, MobileAddressUpdate,
-        MobileContent, Peer, RouterAdvertisement,
+        AddressEntry, Hello, Hint, LinkStateRequest, LinkStateUpdate, Message, MobileAddressRequest,
+        MobileAddressUpdate, MobileContent, Peer, RouterAdvertisement,
     },
     output::{LinkId, Target},
 };
@@ -60,8 +60,7 @@ fn hello() {
 
 #[test]
 fn router_advertisement() {
-    let ra =
-        RouterAdvertisement { id: "A".into(), version: 1, instance: 1_700_000_000, ls_seq: 3, mobile_seq: 300 };
+    let ra = RouterAdvertisement { id: "A".into(), version: 1, instance: 1_700_000_000, ls_seq: 3, mobile_seq: 300 };
     let wire = "00 53 73 d0 00 00 00 25 00 00 00 06 40 40 a1 1a 'amqp:/_topo/0/all/qdrouter' 40 40 40
         00 53 74 d1 00 00 00 10 00 00 00 02 a1 06 'opcode' a1 02 'RA'
         00 53 77 d1 00 00 00 50 00 00 00 0c a1 02 'id' a1 01 'A' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
@@ -183,7 +182,10 @@ fn what_is_wrong_is_said() {
     assert!(hello("45").starts_with("HELLO: \"body\": constructor 0x45"));
     let other = |text: &str| decode(&bytes(text), &mut Interner::new()).unwrap_err();
     assert_eq!(other("00 53 77 40"), MessageError::NoOpcode);
-    assert_eq!(other("00 53 74 c1 0c 02 a1 06 'opcode' a1 01 'X' 00 53 77 40"), MessageError::UnknownOpcode("X".into()));
+    assert_eq!(
+        other("00 53 74 c1 0c 02 a1 06 'opcode' a1 01 'X' 00 53 77 40"),
+        MessageError::UnknownOpcode("X".into())
+    );
     assert_eq!(other("00 53 74 c1 0d 02 a1 06 'opcode' a1 02 'RA'"), MessageError::NoBody { opcode: "RA" });
     let lsu = "00 53 74 c1 0e 02 a1 06 'opcode' a1 03 'LSU' 00 53 77 c1 36 06 a1 02 'id' a1 01 'A' a1 06 'ls_seq' 54 01
         a1 02 'ls' c1 20 06 a1 02 'id' a1 01 'A' a1 06 'ls_seq' 54 01 a1 05 'peers' c1 06 02 a1 01 'B' 54 00";
@@ -215,9 +217,7 @@ fn message() -> impl Strategy<Value = Message> {
         |((id, version, instance), a, b, seen, peers, content, kind)| match kind {
             0 => Message::Hello(Hello { id, version, instance, seen }),
             1 => Message::RouterAdvertisement(RouterAdvertisement { id, version, instance, ls_seq: a, mobile_seq: b }),
-            2 => {
-                Message::LinkStateUpdate(LinkStateUpdate { id, version, instance, ls_seq: a, peers: peers.into() })
-            }
+            2 => Message::LinkStateUpdate(LinkStateUpdate { id, version, instance, ls_seq: a, peers: peers.into() }),
             3 => Message::LinkStateRequest(LinkStateRequest { id, version }),
             4 => Message::MobileAddressUpdate(MobileAddressUpdate { id, version, mobile_seq: a, content }),
             _ => Message::MobileAddressRequest(MobileAddressRequest { id, version, have_seq: b }),

@@ -74,7 +74,10 @@ fn treatment_in_links_and_mesh_travel_along() {
     world.with("A", |a, _| a.local_address("Hedge", Some(state(7, Some("123456789012345")))).unwrap());
     world.run(Duration::from_millis(2));
     let got = world.routers["B"].book.destinations("Hedge").to_vec();
-    assert_eq!((got[0].hint, got[0].in_links, got[0].mesh.as_deref()), (Some(Hint::Multicast), 7, Some("123456789012345")));
+    assert_eq!(
+        (got[0].hint, got[0].in_links, got[0].mesh.as_deref()),
+        (Some(Hint::Multicast), 7, Some("123456789012345"))
+    );
     // Another mesh is told, another number of senders alone is not.
     world.with("A", |a, _| a.local_address("Hedge", Some(state(8, Some("123456789012345")))).unwrap());
     world.run(Duration::from_secs(3));

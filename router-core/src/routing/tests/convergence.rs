@@ -57,6 +57,7 @@ fn a_ring_goes_round_a_lost_link() {
     let mut world = World::of("A-B B-C C-D D-A");
     world.until(SOON, "all know all", full);
     assert_eq!(ways(&world, "A"), ["B via B 1", "C via B 2", "D via D 1"]);
+    world.run(SOON);
     world.cut("A", "B");
     assert_eq!(ways(&world, "A"), ["B via D 3", "C via D 2", "D via D 1"], "acted on at once");
     let took = world.until(SOON, "C knows", |w| ways(w, "C") == ["A via D 2", "B via B 1", "D via D 1"]);
@@ -69,6 +70,7 @@ fn a_ring_goes_round_a_lost_link() {
 fn a_cost_changed_on_a_live_link_moves_traffic() {
     let mut world = World::of("A-B B-C C-D D-A");
     world.until(SOON, "all know all", full);
+    world.run(SOON);
     world.set_cost("A", "B", 5);
     assert_eq!(ways(&world, "A"), ["B via D 3", "C via D 2", "D via D 1"]);
     world.until(SOON, "B goes round, too", |w| ways(w, "B")[0] == "A via C 3");
@@ -82,7 +84,10 @@ fn a_partition_heals_with_what_changed_meanwhile() {
     let mut world = World::of("A-B B-C C-D");
     world.serve("A", "Ma");
     world.serve("D", "Md");
-    world.until(SOON, "all know all", |w| full(w) && w.destinations("A", "Md") == ["D"] && w.destinations("D", "Ma") == ["A"]);
+    world.until(SOON, "all know all", |w| {
+        full(w) && w.destinations("A", "Md") == ["D"] && w.destinations("D", "Ma") == ["A"]
+    });
+    world.run(SOON);
     world.cut("B", "C");
     assert!(!world.reaches("B", "C"));
     world.until(SOON, "the far ends know", |w| !w.reaches("A", "D") && !w.reaches("D", "A"));
@@ -109,7 +114,11 @@ fn a_partition_of_minutes_forgets_and_heals() {
     world.cut("B", "C");
     world.run(Duration::from_secs(70));
     for gone in ["C", "D"] {
-        assert_eq!(world.events("A", |e| matches!(e, Event::RouterForgotten { router } if **router == *gone)), 1, "{gone}");
+        assert_eq!(
+            world.events("A", |e| matches!(e, Event::RouterForgotten { router } if **router == *gone)),
+            1,
+            "{gone}"
+        );
     }
     assert_eq!(world.routers["A"].routing.routers().count(), 2);
     world.connect("B", "C", 1);

@@ -108,7 +108,9 @@ fn two_routers_of_one_id_are_noticed_by_their_neighbours_and_by_themselves() {
     world.router("A2");
     world.routers.get_mut("A2").unwrap().routing = twin;
     world.connect("C", "A2", 1);
-    world.until(Duration::from_secs(10), "A hears of it", |w| w.events("A", |e| matches!(e, Event::DuplicateId { .. })) > 0);
+    world.until(Duration::from_secs(10), "A hears of it", |w| {
+        w.events("A", |e| matches!(e, Event::DuplicateId { .. })) > 0
+    });
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn endless_new_ids_on_a_link_leave_nothing_behind() {
     let hellos = world.sent("A", "HELLO");
     assert!(hellos <= 5, "new names are not answered without end: {hellos}");
     world.run(Duration::from_secs(5));
-    for i in 0..10_000 {
+    for i in 0..2000 {
         world.inject("A", 1, &World::hello(&format!("R{i}"), 5, &["A"]));
         if i % 100 == 0 {
             world.run(Duration::from_millis(100));

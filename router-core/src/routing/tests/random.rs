@@ -68,7 +68,9 @@ impl Model {
         for via in 0..NAMES.len() {
             for from in 0..NAMES.len() {
                 for to in 0..NAMES.len() {
-                    let (Some(first), Some(second)) = (costs.get(&(from, via)), costs.get(&(via, to))) else { continue };
+                    let (Some(first), Some(second)) = (costs.get(&(from, via)), costs.get(&(via, to))) else {
+                        continue;
+                    };
                     let sum = first + second;
                     if from != to && costs.get(&(from, to)).is_none_or(|known| sum < *known) {
                         costs.insert((from, to), sum);

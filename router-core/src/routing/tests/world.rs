@@ -137,7 +137,8 @@ impl World {
     /// A router dies; its neighbours' connections end.
     pub(super) fn kill(&mut self, id: &str) {
         self.routers.remove(id);
-        let links: Vec<_> = self.links.iter().filter(|(_, (a, b, _))| a == id || b == id).map(|(link, _)| *link).collect();
+        let links: Vec<_> =
+            self.links.iter().filter(|(_, (a, b, _))| a == id || b == id).map(|(link, _)| *link).collect();
         for link in links {
             let (a, b, _) = self.links.remove(&link).unwrap();
             let other = if a == id { b } else { a };
@@ -312,11 +313,6 @@ impl World {
     /// The ids of the routers that one of them believes to have destinations for an address.
     pub(super) fn destinations(&self, at: &str, key: &str) -> Vec<String> {
         self.routers[at].book.destinations(key).iter().map(|d| d.router.to_string()).collect()
-    }
-
-    /// The links that exist, with the cost at each end.
-    pub(super) fn up(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.links.values().filter(|(_, _, up)| *up).map(|(a, b, _)| (a.as_str(), b.as_str()))
     }
 
     pub(super) fn sent(&self, id: &str, opcode: &str) -> usize {
