@@ -58,7 +58,7 @@ use throttle::Throttle;
 /// How far apart changes of our link state are told, at least and, when there is no end of them, at most.
 const OWN_STATE_GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The same for computing routes, which takes about 0.1 ms at 1,000 routers of 8 neighbours.
-const SPF_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+const SPF_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 /// How long after an address update the sequence number is advertised at the latest, for those who missed it.
 const AFTER_UPDATE: Duration = Duration::from_secs(1);
 /// How long a limit has to be kept before it is reported again.
@@ -224,7 +224,7 @@ impl Routing {
             self.local.due(),
             self.hello_due(),
             self.links_due(),
-            self.next_want,
+            self.next_want.filter(|_| self.spf.due().is_none()),
         ];
         dues.into_iter().flatten().chain(fixed).min()
     }
@@ -243,7 +243,11 @@ impl Routing {
         if changed {
             self.ls_seq += 1;
         }
-        // New routes come first: what is sent next should reach those who have just become reachable.
+        // New routes come first: what is sent next should reach those who have just become reachable. So it is when our own links
+        // changed, whether it is time for a new table or not.
+        if changed {
+            self.spf.request_now(now);
+        }
         if self.spf.take(now) {
             self.compute(now);
         }

@@ -93,9 +93,20 @@ impl Routing {
         if request.id == self.me {
             return;
         }
-        self.learn(&request.id, now);
-        let update = self.own_link_state();
-        self.send(Target::Router(request.id.clone()), update);
+        let Some(slot) = self.learn(&request.id, now) else { return };
+        self.answer_link_state(slot);
+    }
+
+    /// Tells a router our link state: now, or when a way leads to it. It may well know its way to us before we know ours.
+    pub(super) fn answer_link_state(&mut self, slot: Slot) {
+        let now = self.can_reach(slot);
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.owed_ls = !now;
+        if now {
+            let to = Target::Router(node.id.clone());
+            let update = self.own_link_state();
+            self.send(to, update);
+        }
     }
 
     fn own_link_state(&self) -> Message {

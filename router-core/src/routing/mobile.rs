@@ -73,9 +73,23 @@ impl Routing {
         if request.id == self.me || request.have_seq == self.local.seq() {
             return;
         }
+        if let Some(slot) = self.nodes.find(&request.id) {
+            self.answer_addresses(slot);
+        }
+    }
+
+    /// Tells a router all our addresses: now, or when a way leads to it.
+    pub(super) fn answer_addresses(&mut self, slot: Slot) {
+        let now = self.can_reach(slot);
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        node.owed_mobile = !now;
+        if !now {
+            return;
+        }
+        let to = Target::Router(node.id.clone());
         let updates: Vec<_> = self.local.everything().iter().cloned().map(Message::MobileAddressUpdate).collect();
         for update in updates {
-            self.send(Target::Router(request.id.clone()), update);
+            self.send(to.clone(), update);
         }
     }
 

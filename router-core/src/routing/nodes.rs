@@ -49,6 +49,9 @@ pub(super) struct Node {
     pub(super) suspect_ls: bool,
     pub(super) suspect_mobile: bool,
     pub(super) version_reported: bool,
+    /// It asked for our link state, for our addresses, when no way led to it yet.
+    pub(super) owed_ls: bool,
+    pub(super) owed_mobile: bool,
 }
 
 impl Node {
@@ -74,6 +77,8 @@ impl Node {
             suspect_ls: false,
             suspect_mobile: false,
             version_reported: false,
+            owed_ls: false,
+            owed_mobile: false,
         }
     }
 }
@@ -88,7 +93,7 @@ pub(super) struct Want {
 }
 
 impl Want {
-    const FIRST_RETRY: Duration = Duration::from_secs(1);
+    const FIRST_RETRY: Duration = Duration::from_millis(500);
 
     /// Asks at `at`, and again until it is satisfied.
     pub(super) fn ask(&mut self, at: Instant) {
@@ -120,7 +125,7 @@ impl Want {
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let due = self.at.is_some_and(|at| at <= now);
         if due {
-            self.at = (!self.once).then(|| now + Self::FIRST_RETRY * (1 << self.sent.min(5)));
+            self.at = (!self.once).then(|| now + Self::FIRST_RETRY * (1 << self.sent.min(6)));
             self.sent = self.sent.saturating_add(1);
         }
         due

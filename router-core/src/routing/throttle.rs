@@ -31,6 +31,11 @@ impl Throttle {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
+    /// Asks for it without regard to the time of the last one. Only for what is itself throttled.
+    pub(super) const fn request_now(&mut self, now: Instant) {
+        self.due = Some(now);
+    }
+
     /// When it is to be done.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due

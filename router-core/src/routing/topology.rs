@@ -54,6 +54,21 @@ impl Routing {
         for (slot, rank) in order.slots.iter().zip(0..) {
             self.set_reachable(*slot, self.routes.route(rank).is_some(), now);
         }
+        for slot in order.slots.iter() {
+            let Some(node) = self.nodes.get(*slot).filter(|node| node.reachable) else { continue };
+            let (owed_ls, owed_mobile) = (node.owed_ls, node.owed_mobile);
+            if owed_ls {
+                self.answer_link_state(*slot);
+            }
+            if owed_mobile {
+                self.answer_addresses(*slot);
+            }
+        }
+    }
+
+    /// True if a way is known that still holds: with a new table to come, the old one may lead astray.
+    pub(super) fn can_reach(&self, slot: Slot) -> bool {
+        self.spf.due().is_none() && self.nodes.get(slot).is_some_and(|node| node.reachable)
     }
 
     fn set_reachable(&mut self, slot: Slot, reachable: bool, now: Instant) {
@@ -86,7 +101,8 @@ impl Routing {
 
     /// Sends requests that are due to routers that can be reached.
     pub(super) fn send_wants(&mut self, now: Instant) {
-        if self.next_want.is_none_or(|due| due > now) {
+        // What is sent before a new table that is due may go astray, and costs the time until it is sent again.
+        if self.next_want.is_none_or(|due| due > now) || self.spf.due().is_some() {
             return;
         }
         let (mut next, mut link_states, mut addresses) = (None::<Instant>, Vec::new(), Vec::new());

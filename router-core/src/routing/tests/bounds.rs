@@ -55,6 +55,7 @@ fn a_huge_link_state_is_cut() {
     world.inject("A", 1, &link_state("B", 1, (0..100_000).map(|i| format!("X{i}"))));
     assert_eq!(hits(&world, Limit::PeersPerRouter), 1);
     assert_eq!(world.routers["A"].routing.routers().count(), 22);
+    world.run(Duration::from_millis(10));
     assert!(world.reaches("A", "X0"));
 }
 
@@ -88,6 +89,7 @@ fn address_floods_are_bounded_by_router_and_in_all() {
 fn sequence_numbers_at_the_end_of_their_range_do_no_harm() {
     let mut world = world();
     world.inject("A", 1, &link_state("B", u64::MAX, ["C".into()]));
+    world.run(Duration::from_millis(10));
     assert!(world.reaches("A", "C"));
     let end = RouterAdvertisement { id: "B".into(), version: 1, instance: 5, ls_seq: u64::MAX, mobile_seq: u64::MAX };
     world.inject("A", 1, &Message::RouterAdvertisement(end));

@@ -55,9 +55,8 @@ fn valid_origins_are_those_whose_path_leads_through() {
 #[test]
 fn a_ring_goes_round_a_lost_link() {
     let mut world = World::of("A-B B-C C-D D-A");
-    world.until(SOON, "all know all", full);
-    assert_eq!(ways(&world, "A"), ["B via B 1", "C via B 2", "D via D 1"]);
     world.run(SOON);
+    assert_eq!(ways(&world, "A"), ["B via B 1", "C via B 2", "D via D 1"]);
     world.cut("A", "B");
     assert_eq!(ways(&world, "A"), ["B via D 3", "C via D 2", "D via D 1"], "acted on at once");
     let took = world.until(SOON, "C knows", |w| ways(w, "C") == ["A via D 2", "B via B 1", "D via D 1"]);

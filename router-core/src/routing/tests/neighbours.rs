@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::World;
-use crate::routing::{Event, LinkId, Routing, RoutingConfig};
+use crate::routing::{Event, LinkId};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -93,24 +93,6 @@ fn a_router_with_our_id_is_reported_once_an_instance() {
     world.inject("A", 1, &World::hello("A", 78, &[]));
     assert_eq!(duplicates(&world), 2);
     assert_eq!(world.table("A").len(), 0);
-}
-
-#[test]
-fn two_routers_of_one_id_are_noticed_by_their_neighbours_and_by_themselves() {
-    let mut world = World::of("A-B B-C");
-    world.until(SOON, "up", |w| w.reaches("A", "C"));
-    world.run(Duration::from_secs(5));
-    world.forget_traffic();
-    // Another A, known to the world as A2, appears at C.
-    let mut config = RoutingConfig::new("A", world.instance + 9);
-    config.hello_interval = Duration::from_secs(1);
-    let twin = Routing::new(config, world.now);
-    world.router("A2");
-    world.routers.get_mut("A2").unwrap().routing = twin;
-    world.connect("C", "A2", 1);
-    world.until(Duration::from_secs(10), "A hears of it", |w| {
-        w.events("A", |e| matches!(e, Event::DuplicateId { .. })) > 0
-    });
 }
 
 #[test]

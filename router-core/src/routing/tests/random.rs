@@ -86,13 +86,22 @@ fn key(key: u8) -> String {
     format!("Mkey{key}")
 }
 
+/// Starts a router unless it runs. All starts are within one second, so that only sequence numbers tell them apart.
+fn start(world: &mut World, at: usize) {
+    if !world.routers.contains_key(NAMES[at]) {
+        let mut config = world.config(NAMES[at]);
+        config.first_sequence = u32::try_from(world.elapsed().as_micros() / 10).unwrap();
+        world.start(config);
+    }
+}
+
 fn apply(world: &mut World, model: &mut Model, op: &Op) {
     match *op {
         Op::Connect(a, b, cost) => {
             let ends = (a.min(b), a.max(b));
             if a != b && !model.links.contains_key(&ends) {
-                world.router(NAMES[a]);
-                world.router(NAMES[b]);
+                start(world, a);
+                start(world, b);
                 world.connect(NAMES[a], NAMES[b], cost);
                 model.links.insert(ends, cost);
             }
@@ -115,19 +124,17 @@ fn apply(world: &mut World, model: &mut Model, op: &Op) {
                 model.drop_router(at);
             }
             if matches!(op, Op::Restart(_)) {
-                // Within the second, so that only sequence numbers tell.
-                let mut config = world.config(NAMES[at]);
-                config.first_sequence = u32::try_from(world.elapsed().as_millis()).unwrap() + 1000;
-                world.start(config);
+                world.run(Duration::from_millis(1));
+                start(world, at);
             }
         }
         Op::Serve(at, k) => {
-            world.router(NAMES[at]);
+            start(world, at);
             world.serve(NAMES[at], &key(k));
             model.serves.insert((at, k));
         }
         Op::Unserve(at, k) => {
-            world.router(NAMES[at]);
+            start(world, at);
             world.unserve(NAMES[at], &key(k));
             model.serves.remove(&(at, k));
         }
@@ -213,4 +220,29 @@ proptest! {
         world.run(Duration::from_millis(2500));
         check(&world, &model);
     }
+}
+
+#[test]
+fn debug_one() {
+    let ops = [
+        Op::Connect(1, 2, 1),
+        Op::Connect(6, 3, 1),
+        Op::Connect(1, 4, 1),
+        Op::Connect(3, 0, 1),
+        Op::Connect(3, 1, 1),
+        Op::Connect(1, 5, 1),
+        Op::Connect(0, 1, 1),
+        Op::Pass(16),
+        Op::Kill(3),
+        Op::Connect(3, 5, 1),
+        Op::Serve(5, 0),
+    ];
+    let mut world = World::new();
+    let mut model = Model::default();
+    for op in &ops {
+        apply(&mut world, &mut model, op);
+    }
+    world.trace = Some(("D", "F"));
+    world.run(Duration::from_millis(2500));
+    check(&world, &model);
 }

@@ -101,6 +101,7 @@ fn a_neighbour_that_restarts_behind_a_link_that_stays_is_noticed() {
     let peers = [Peer { id: "A".into(), cost: 1 }, Peer { id: "C".into(), cost: 1 }];
     let update = LinkStateUpdate { id: "B".into(), version: 1, instance: 5, ls_seq: 9, peers: peers.into() };
     world.inject("A", 1, &Message::LinkStateUpdate(update));
+    world.run(Duration::from_millis(10));
     assert!(world.reaches("A", "C"));
     world.inject("A", 1, &World::hello("B", 6, &["A"]));
     assert_eq!(restarted(&world, "A"), 1);
