@@ -164,7 +164,7 @@ impl Routing {
         node.want_ls.satisfied();
         node.want_ls.ask(now);
         node.want_mobile.satisfied();
-        node.want_mobile.ask_once(now);
+        node.want_mobile.ask(now);
         let router = node.id.clone();
         if self.nodes.set_edges(slot, Vec::new()) {
             self.topology_changed(now, false);

@@ -89,34 +89,21 @@ pub(super) struct Want {
     /// When to send it (again).
     pub(super) at: Option<Instant>,
     sent: u8,
-    once: bool,
 }
 
 impl Want {
-    const FIRST_RETRY: Duration = Duration::from_millis(500);
+    /// A way that a router between does not know yet costs this; then twice as long.
+    const FIRST_RETRY: Duration = Duration::from_millis(100);
 
     /// Asks at `at`, and again until it is satisfied.
     pub(super) fn ask(&mut self, at: Instant) {
-        self.once = false;
-        self.at = Some(match self.at {
-            Some(known) => known.min(at),
-            // One is under way that was not going to be repeated.
-            None if self.sent > 0 => at + Self::FIRST_RETRY,
-            None => at,
-        });
-    }
-
-    /// Asks at `at`, once: there may be nothing to answer.
-    pub(super) fn ask_once(&mut self, at: Instant) {
-        if self.at.is_none() {
-            *self = Self { at: Some(at), sent: 0, once: true };
-        }
+        self.at = Some(self.at.map_or(at, |known| known.min(at)));
     }
 
     /// Forgets what was sent: it may have been lost with the way it took.
     pub(super) fn restart(&mut self, at: Instant) {
         if self.at.is_some() {
-            *self = Self { at: Some(at), sent: 0, once: self.once };
+            *self = Self { at: Some(at), sent: 0 };
         }
     }
 
@@ -125,7 +112,7 @@ impl Want {
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let due = self.at.is_some_and(|at| at <= now);
         if due {
-            self.at = (!self.once).then(|| now + Self::FIRST_RETRY * (1 << self.sent.min(6)));
+            self.at = Some(now + Self::FIRST_RETRY * (1 << self.sent.min(8)));
             self.sent = self.sent.saturating_add(1);
         }
         due

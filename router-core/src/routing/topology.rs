@@ -75,13 +75,14 @@ impl Routing {
         let Some(node) = self.nodes.get_mut(slot).filter(|node| node.reachable != reachable) else { return };
         node.reachable = reachable;
         if reachable {
-            // What it told meanwhile went past us. It advertises again only after a while.
+            // What it told meanwhile went past us, and it advertises again only after a while. Who has nothing new does not answer,
+            // and is asked until its next advertisement.
             node.want_ls.restart(now);
             if node.unreachable_since.take().is_some() {
-                node.want_ls.ask_once(now);
+                node.want_ls.ask(now);
             }
             node.want_mobile.restart(now);
-            node.want_mobile.ask_once(now);
+            node.want_mobile.ask(now);
             self.wants_changed(slot, now);
         } else {
             node.unreachable_since = Some(now);

@@ -209,7 +209,7 @@ proptest! {
         check(&world, &model);
     }
 
-    /// Without losses there is nothing to wait for.
+    /// What passed a router while its links changed is told again within the interval of advertisements in flux.
     #[test]
     fn all_tables_agree_soon_without_losses(ops in prop::collection::vec(op(), 1..40)) {
         let mut world = World::new();
@@ -217,32 +217,7 @@ proptest! {
         for op in ops.iter().filter(|op| !matches!(op, Op::Lose(..))) {
             apply(&mut world, &mut model, op);
         }
-        world.run(Duration::from_millis(2500));
+        world.run(Duration::from_secs(7));
         check(&world, &model);
     }
-}
-
-#[test]
-fn debug_one() {
-    let ops = [
-        Op::Connect(1, 2, 1),
-        Op::Connect(6, 3, 1),
-        Op::Connect(1, 4, 1),
-        Op::Connect(3, 0, 1),
-        Op::Connect(3, 1, 1),
-        Op::Connect(1, 5, 1),
-        Op::Connect(0, 1, 1),
-        Op::Pass(16),
-        Op::Kill(3),
-        Op::Connect(3, 5, 1),
-        Op::Serve(5, 0),
-    ];
-    let mut world = World::new();
-    let mut model = Model::default();
-    for op in &ops {
-        apply(&mut world, &mut model, op);
-    }
-    world.trace = Some(("D", "F"));
-    world.run(Duration::from_millis(2500));
-    check(&world, &model);
 }

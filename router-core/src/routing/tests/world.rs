@@ -41,7 +41,6 @@ pub(super) struct World {
     sequence: u64,
     next_link: u64,
     pub(super) instance: i64,
-    pub(super) trace: Option<(&'static str, &'static str)>,
 }
 
 impl World {
@@ -58,7 +57,6 @@ impl World {
             sequence: 0,
             next_link: 0,
             instance: 1_700_000_000,
-            trace: None,
         }
     }
 
@@ -191,9 +189,6 @@ impl World {
             }
         }
         for envelope in sends {
-            if self.trace.is_some_and(|t| t.0 == id || t.1 == id) {
-                eprintln!("{:?} {id} sends {:?} to {:?}", self.now - self.start, envelope.message, envelope.to);
-            }
             self.forward(id, envelope);
         }
     }
@@ -246,9 +241,6 @@ impl World {
             _ => true,
         };
         if mine {
-            if self.trace.is_some_and(|t| t.0 == id || t.1 == id) {
-                eprintln!("{:?} {id} gets {:?}", self.now - self.start, envelope.message);
-            }
             router.routing.handle_message(LinkId(link), &envelope.message, now);
         }
         let on = match &envelope.to {
