@@ -60,7 +60,11 @@ fn body(w: &mut Compound<'_>, message: &Message) {
     match message {
         Message::Hello(m) => {
             w.entry("instance", |w| w.number(m.instance));
-            w.entry("seen", |w| w.list(|w| m.seen.iter().for_each(|id| w.item(|w| w.string(id)))));
+            // Nobody: the one list that the reference writes in the form for empty ones.
+            w.entry("seen", |w| match &*m.seen {
+                [] => w.byte(code::LIST0),
+                seen => w.list(|w| seen.iter().for_each(|id| w.item(|w| w.string(id)))),
+            });
         }
         Message::RouterAdvertisement(m) => {
             w.entry("instance", |w| w.number(m.instance));

@@ -59,6 +59,16 @@ fn hello() {
 }
 
 #[test]
+fn hello_of_a_router_that_hears_nobody() {
+    let hello = Hello { id: "C".into(), version: 1, instance: 1_795_384_095, seen: vec![] };
+    let wire = "00 53 73 d0 00 00 00 1f 00 00 00 06 40 40 a1 14 'amqp:/_local/qdhello' 40 40 40
+        00 53 74 d1 00 00 00 13 00 00 00 02 a1 06 'opcode' a1 05 'HELLO'
+        00 53 77 d1 00 00 00 30 00 00 00 0a a1 02 'id' a1 01 'C' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
+        a1 08 'instance' 71 6b 03 63 1f a1 04 'seen' 45";
+    vector(&Message::Hello(hello), &Target::Hop(LinkId(1)), &format!("{HEADER}{wire}"));
+}
+
+#[test]
 fn router_advertisement() {
     let ra = RouterAdvertisement { id: "A".into(), version: 1, instance: 1_700_000_000, ls_seq: 3, mobile_seq: 300 };
     let wire = "00 53 73 d0 00 00 00 25 00 00 00 06 40 40 a1 1a 'amqp:/_topo/0/all/qdrouter' 40 40 40
