@@ -355,7 +355,7 @@ impl Network {
             Target::AllRouters if envelope.message.is_mobile() => {
                 routes.spread(envelope.trace.first().unwrap_or(routing.id()))
             }
-            Target::AllRouters => routes.flood(trace),
+            Target::AllRouters => routing.flood(trace),
         };
         if links.is_empty() {
             return;

@@ -14,8 +14,6 @@ pub struct Graph {
     /// Edges of router `i` are those from `starts[i]` to `starts[i + 1]`.
     starts: Box<[u32]>,
     edges: Box<[(RouterIndex, u32)]>,
-    /// The cheapest edge that leads to each router.
-    cheapest_in: Box<[u32]>,
 }
 
 impl Graph {
@@ -31,13 +29,7 @@ impl Graph {
             edges.extend(own);
             starts.push(u32::try_from(edges.len()).unwrap_or(u32::MAX));
         }
-        let mut cheapest_in = vec![u32::MAX; ids.len()];
-        for &(to, cost) in &edges {
-            if let Some(cheapest) = cheapest_in.get_mut(to as usize) {
-                *cheapest = cost.min(*cheapest);
-            }
-        }
-        Self { ids, starts: starts.into(), edges: edges.into(), cheapest_in: cheapest_in.into() }
+        Self { ids, starts: starts.into(), edges: edges.into() }
     }
 
     /// The ids of all routers in ascending order.
@@ -62,15 +54,6 @@ impl Graph {
             (Some(&start), Some(&end)) => self.edges.get(start as usize..end as usize).unwrap_or_default(),
             _ => &[],
         }
-    }
-
-    /// True if `from` certainly reaches its neighbour `to` over the link between them: no way around can be cheaper.
-    pub(super) fn serves(&self, from: RouterIndex, to: RouterIndex) -> bool {
-        let edges = self.edges(from);
-        let Some((_, direct)) = edges.iter().find(|(neighbour, _)| *neighbour == to) else { return false };
-        let cheapest_out = edges.iter().map(|(_, cost)| *cost).min().unwrap_or(0);
-        let cheapest_in = self.cheapest_in.get(to as usize).copied().unwrap_or(0);
-        u64::from(*direct) <= u64::from(cheapest_out) + u64::from(cheapest_in)
     }
 
     /// The cheapest paths from one router to all others.

@@ -24,6 +24,7 @@ impl Routing {
         self.heard_instance(slot, ra.version, ra.instance, now);
         let Some(node) = self.nodes.get_mut(slot) else { return };
         node.last_seen = Some(now);
+        node.advertised = true;
         node.ls_advertised = ra.ls_seq;
         if ra.ls_seq == node.ls_seq {
             node.want_ls.satisfied();
@@ -160,7 +161,7 @@ impl Routing {
             Some(_) => {}
         }
         (node.ls_seq, node.ls_advertised) = (0, 0);
-        (node.suspect_ls, node.suspect_mobile) = (false, false);
+        (node.suspect_ls, node.suspect_mobile, node.advertised) = (false, false, false);
         node.want_ls.satisfied();
         node.want_ls.ask(now);
         node.want_mobile.satisfied();

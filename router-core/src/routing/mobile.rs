@@ -1,6 +1,6 @@
 //! MAU and MAR: which addresses have destinations at which router.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Routing,
@@ -9,6 +9,9 @@ use super::{
     nodes::Slot,
     output::{Event, Limit, Target},
 };
+
+/// The least time between two equal answers to one router: below that after which it asks again.
+const ANSWER_GAP: Duration = Duration::from_millis(50);
 
 impl Routing {
     pub(super) fn addresses_received(&mut self, update: &MobileAddressUpdate, now: Instant) {
@@ -83,9 +86,13 @@ impl Routing {
         let now = self.can_reach(slot);
         let Some(node) = self.nodes.get_mut(slot) else { return };
         node.owed_mobile = !now;
-        if !now {
+        // Who asks again and again gets the same again only when the first answer may have been lost.
+        let told = (self.now, self.local.seq());
+        let again = node.told_all.is_some_and(|(at, seq)| seq == told.1 && told.0 - at < ANSWER_GAP);
+        if !now || again {
             return;
         }
+        node.told_all = Some(told);
         let to = Target::Router(node.id.clone());
         let updates: Vec<_> = self.local.everything().iter().cloned().map(Message::MobileAddressUpdate).collect();
         for update in updates {

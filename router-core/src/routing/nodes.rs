@@ -49,6 +49,10 @@ pub(super) struct Node {
     pub(super) suspect_ls: bool,
     pub(super) suspect_mobile: bool,
     pub(super) version_reported: bool,
+    /// It has told its sequence numbers since it was found.
+    pub(super) advertised: bool,
+    /// When it was last told all our addresses, and at which sequence number.
+    pub(super) told_all: Option<(Instant, u64)>,
     /// It asked for our link state, for our addresses, when no way led to it yet.
     pub(super) owed_ls: bool,
     pub(super) owed_mobile: bool,
@@ -77,6 +81,8 @@ impl Node {
             suspect_ls: false,
             suspect_mobile: false,
             version_reported: false,
+            advertised: false,
+            told_all: None,
             owed_ls: false,
             owed_mobile: false,
         }

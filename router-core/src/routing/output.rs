@@ -18,7 +18,7 @@ pub enum Target {
     Hop(LinkId),
     /// One router, by way of the routers between.
     Router(RouterId),
-    /// All routers: [`Routes::flood`] says on which links RA and LSU go out, [`Routes::spread`] on which MAU.
+    /// All routers: [`super::Routing::flood`] says on which links RA and LSU go out, [`Routes::spread`] on which MAU.
     AllRouters,
 }
 

@@ -9,7 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{output::LinkId, routes::Routes};
+use super::{
+    Routing,
+    nodes::{Node, Slot},
+    output::LinkId,
+    routes::Routes,
+};
 
 impl Routes {
     /// The link toward one router. `trace`: the ids of the routers that a message has passed, oldest first.
@@ -33,21 +38,35 @@ impl Routes {
         links.dedup();
         links
     }
+}
 
+impl Routing {
     /// The links on which a message to all routers goes on that is flooded, in the order of their numbers: those to neighbours that have
-    /// not had it already. `trace`: the ids of the routers that it has passed, oldest first, empty if it is ours.
+    /// not had it already. `trace`: the ids of the routers that it has passed, oldest first, empty if it is ours. A message that came is
+    /// handled first: it may be the news of a link that is gone.
     ///
     /// A neighbour has had it if it is in the trace, or if the router from which the message came sent it there itself. Without this
     /// rule a full mesh of n routers would send n² copies. See [`FloodGuard`] for what else is needed.
     pub fn flood<'a>(&self, trace: impl IntoIterator<Item = &'a str>) -> Vec<LinkId> {
-        let graph = self.graph();
-        let trace: Vec<_> = trace.into_iter().filter_map(|id| graph.index_of(id)).collect();
+        let trace: Vec<_> = trace.into_iter().filter_map(|id| self.nodes.find(id)).collect();
         let from = trace.last();
-        self.neighbours()
+        let mut links: Vec<_> = self
+            .nodes
             .iter()
-            .filter(|(to, _)| !trace.contains(to) && from.is_none_or(|from| !graph.serves(*from, *to)))
-            .map(|(_, link)| *link)
-            .collect()
+            .filter_map(|(slot, node)| Some((slot, node.link?)))
+            .filter(|(slot, _)| !trace.contains(slot) && from.is_none_or(|from| !self.serves(*from, *slot)))
+            .map(|(_, link)| link)
+            .collect();
+        links.sort_unstable();
+        links
+    }
+
+    /// True if `from` certainly reaches its neighbour `to` over the link between them: no way around can be cheaper.
+    fn serves(&self, from: Slot, to: Slot) -> bool {
+        let edges = |of| self.nodes.get(of).map_or(&[][..], |node: &Node| &*node.edges);
+        let cheapest = |of| edges(of).iter().map(|(_, cost)| u64::from(*cost)).min().unwrap_or(1);
+        let direct = edges(from).iter().find(|(neighbour, _)| *neighbour == to);
+        direct.is_some_and(|(_, cost)| u64::from(*cost) <= cheapest(from) + cheapest(to))
     }
 }
 

@@ -77,12 +77,15 @@ impl Routing {
         if reachable {
             // What it told meanwhile went past us, and it advertises again only after a while. Who has nothing new does not answer,
             // and is asked until its next advertisement.
+            let was_away = node.unreachable_since.take().is_some();
             node.want_ls.restart(now);
-            if node.unreachable_since.take().is_some() {
+            node.want_mobile.restart(now);
+            if was_away {
                 node.want_ls.ask(now);
             }
-            node.want_mobile.restart(now);
-            node.want_mobile.ask(now);
+            if was_away || !node.advertised || node.mobile_seq != node.mobile_advertised {
+                node.want_mobile.ask(now);
+            }
             self.wants_changed(slot, now);
         } else {
             node.unreachable_since = Some(now);

@@ -142,7 +142,23 @@ fn a_request_is_answered_when_the_sequence_is_another_one() {
         let request = MobileAddressRequest { id: "B".into(), version: 2, have_seq };
         world.inject("A", link, &Message::MobileAddressRequest(request));
         assert_eq!(world.sent("A", "MAU"), answers, "{have_seq}");
+        world.run(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn requests_without_end_are_not_answered_without_end() {
+    let mut world = pair();
+    world.serve("A", "Mone");
+    world.run(Duration::from_secs(2));
+    world.forget_traffic();
+    let link = world.link("A", "B");
+    for _ in 0..1000 {
+        let request = MobileAddressRequest { id: "B".into(), version: 2, have_seq: 0 };
+        world.inject("A", link, &Message::MobileAddressRequest(request));
+        world.run(Duration::from_millis(1));
+    }
+    assert!(world.sent("A", "MAU") <= 20);
 }
 
 #[test]

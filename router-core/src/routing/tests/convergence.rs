@@ -150,3 +150,16 @@ fn many_losses_at_once_are_computed_together() {
     assert_eq!(world.sent("H", "LSU"), 1);
     assert_eq!(world.table("H").len(), 10);
 }
+
+/// The far end of a lost link is told by way of those who were told by the near end, who must not take it for told already.
+#[test]
+fn both_ends_of_a_lost_link_learn_the_other_side_at_once() {
+    let mut world = World::of("A-B B-C C-A");
+    world.run(Duration::from_secs(20));
+    world.cut("A", "B");
+    let named = |w: &World, at: &str, of: &str| {
+        let info = w.routers[at].routing.routers().find(|info| &*info.id == of).unwrap();
+        info.link_state.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    world.until(Duration::from_millis(50), "told", |w| named(w, "B", "A") == ["C"] && named(w, "A", "B") == ["C"]);
+}

@@ -204,7 +204,7 @@ impl World {
             Target::AllRouters if envelope.message.is_mobile() => {
                 routes.spread(envelope.trace.first().unwrap_or(router.routing.id()))
             }
-            Target::AllRouters => routes.flood(trace),
+            Target::AllRouters => router.routing.flood(trace),
         };
         envelope.trace.push(router.routing.id().clone());
         for link in links {
