@@ -59,8 +59,9 @@ use throttle::Throttle;
 const OWN_STATE_GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The same for computing routes, which takes about 0.1 ms at 1,000 routers of 8 neighbours.
 const SPF_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
-/// How long after an address update the sequence number is advertised at the latest, for those who missed it.
-const AFTER_UPDATE: Duration = Duration::from_secs(1);
+/// How long after an address update our sequence numbers are advertised at the latest, for those who missed it, and how far apart
+/// advertisements are that follow changes of our links.
+const RA_GAP: Duration = Duration::from_secs(1);
 /// How long a limit has to be kept before it is reported again.
 const LIMIT_QUIET: Duration = Duration::from_secs(60);
 /// How many unknown routers with protocol versions of the future are remembered, so that each is reported once.
@@ -115,6 +116,7 @@ pub struct Routing {
     last_change: Option<Instant>,
     next_hello: Instant,
     next_ra: Instant,
+    last_ra: Option<Instant>,
     next_sweep: Instant,
     next_want: Option<Instant>,
     duplicate: Option<i64>,
@@ -143,6 +145,7 @@ impl Routing {
             last_change: None,
             next_hello: now,
             next_ra: now + config.ra_interval_flux,
+            last_ra: None,
             next_sweep: now,
             next_want: None,
             duplicate: None,

@@ -281,7 +281,7 @@ impl Network {
                 self.routers[router].serves.remove(key);
             }
         }
-        let state = on.then(|| LocalAddress { hint: Some(Hint::Balanced), in_links: 0, mesh: None });
+        let state = on.then_some(LocalAddress { hint: Some(Hint::Balanced), in_links: 0, mesh: None });
         self.input(router, |routing, _| {
             for key in keys {
                 routing.local_address(key, state.clone()).expect("a key of class M or H");
@@ -353,7 +353,7 @@ impl Network {
             Target::Hop(link) => vec![*link],
             Target::Router(to) => routes.toward(to, trace).into_iter().collect(),
             Target::AllRouters if envelope.message.is_mobile() => {
-                routes.spread(envelope.trace.first().unwrap_or(routing.id()))
+                routes.spread(envelope.trace.first().unwrap_or_else(|| routing.id()))
             }
             Target::AllRouters => routing.flood(trace),
         };

@@ -59,7 +59,7 @@ impl Routing {
         self.heard_instance(slot, update.version, update.instance, now);
         let Some(node) = self.nodes.get_mut(slot) else { return };
         node.last_seen = Some(now);
-        let newer = update.ls_seq > node.ls_seq || node.suspect_ls && update.ls_seq == node.ls_advertised;
+        let newer = update.ls_seq > node.ls_seq || node.suspect_ls && update.ls_seq >= node.ls_advertised;
         if newer {
             node.suspect_ls = false;
             node.ls_seq = update.ls_seq;
@@ -130,7 +130,14 @@ impl Routing {
             let update = self.own_link_state();
             self.send(Target::AllRouters, update);
         }
-        self.advertise(now);
+        // The advertisement says what the update does not: our sequence number of addresses, to those that did not know us.
+        self.advertise_soon(now);
+    }
+
+    /// Advertises now, or as soon as the last time is a while ago.
+    pub(super) fn advertise_soon(&mut self, now: Instant) {
+        let at = self.last_ra.map_or(now, |last| now.max(last + super::RA_GAP));
+        self.next_ra = self.next_ra.min(at);
     }
 
     pub(super) fn advertise(&mut self, now: Instant) {
@@ -138,6 +145,7 @@ impl Routing {
             self.last_change.is_some_and(|at| now.saturating_duration_since(at) <= self.config.ra_interval_flux * 2);
         self.next_ra = now + if flux { self.config.ra_interval_flux } else { self.config.ra_interval };
         if self.routes.reachable_count() > 0 {
+            self.last_ra = Some(now);
             self.send(
                 Target::AllRouters,
                 Message::RouterAdvertisement(RouterAdvertisement {

@@ -109,7 +109,7 @@ impl Routing {
         if updates.is_empty() {
             return;
         }
-        self.next_ra = self.next_ra.min(now + super::AFTER_UPDATE);
+        self.next_ra = self.next_ra.min(now + super::RA_GAP);
         if self.routes.reachable_count() > 0 {
             for update in updates {
                 self.send(Target::AllRouters, Message::MobileAddressUpdate(update));

@@ -202,7 +202,7 @@ impl World {
             Target::Hop(link) => vec![*link],
             Target::Router(to) => routes.toward(to, trace).into_iter().collect(),
             Target::AllRouters if envelope.message.is_mobile() => {
-                routes.spread(envelope.trace.first().unwrap_or(router.routing.id()))
+                routes.spread(envelope.trace.first().unwrap_or_else(|| router.routing.id()))
             }
             Target::AllRouters => router.routing.flood(trace),
         };
