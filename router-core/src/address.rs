@@ -30,6 +30,8 @@ pub enum Class {
     Network,
     /// `M`: everything else.
     Mobile,
+    /// `P`: the links to a neighbour. Nobody can name them.
+    Hop,
 }
 
 impl Class {
@@ -42,6 +44,7 @@ impl Class {
             Self::Edge => 'H',
             Self::Network => 'N',
             Self::Mobile => 'M',
+            Self::Hop => 'P',
         }
     }
 
@@ -54,6 +57,7 @@ impl Class {
             [b'A', ..] => Self::Area,
             [b'H', ..] => Self::Edge,
             [b'N', ..] => Self::Network,
+            [b'P', ..] => Self::Hop,
             _ => Self::Mobile,
         }
     }

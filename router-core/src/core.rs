@@ -11,24 +11,29 @@ use std::{
 
 use crate::{
     ConnKey, Counters, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
-    address::{AddressConfig, AddressTable, NameGenerator, Syntax},
-    delivery::{Arena, Content, Delivery, Waiting},
+    address::{AddressConfig, AddressTable, Class, NameGenerator, Syntax},
+    delivery::{Arena, Content, Delivery, Onward, Waiting},
     distribution::Candidates,
     egress::{DeliveryState, Egress},
     inlet::Inlet,
     outlet::Outlet,
+    routing::{AddressBook, Routes},
     server::{Server, Watch},
 };
 use slots::{Key, Slots};
+
+pub use hops::HopLink;
 
 mod anonymous;
 mod attach;
 mod finish;
 mod flow;
 mod forward;
+mod hops;
 pub(crate) mod keys;
 mod multicast;
 mod peers;
+mod routed;
 mod servers;
 mod settle;
 pub(crate) mod slots;
@@ -136,6 +141,7 @@ pub struct Core {
     outlets: Slots<Outlet>,
     addresses: Slots<Address>,
     deliveries: Slots<Delivery>,
+    onwards: Slots<Onward>,
     remotes: Slots<Remote>,
     servers: Slots<Server>,
     watches: Slots<Watch>,
@@ -158,6 +164,16 @@ pub struct Core {
     stalls: stalls::Stalls,
     /// For lookup keys.
     name: String,
+    /// Our name in traces.
+    hop_name: Box<str>,
+    hops: Vec<hops::Hop>,
+    routes: Arc<Routes>,
+    book: AddressBook,
+    presence: VecDeque<Presence>,
+    /// Targets of inlets that their address does not tell: those of other routers.
+    targets: BTreeMap<Key, Box<str>>,
+    /// For annotations.
+    scratch: Vec<u8>,
 }
 
 /// A connection.
@@ -193,12 +209,39 @@ struct Address {
     next_loan: usize,
     /// Whose turn it is when both this worker and others want credit.
     others_first: bool,
+    /// Destinations at other routers.
+    far: Option<Box<hops::Far>>,
     /// Producers were told that there is somebody.
     open: bool,
     servers: Vec<Key>,
     next_server: usize,
     watches: Vec<Key>,
     reachable: bool,
+    /// Other routers were told that there are destinations here.
+    told: bool,
+}
+
+impl Address {
+    /// It stands for the links to a neighbour.
+    fn is_hop(&self) -> bool {
+        Class::of_key(&self.name) == Class::Hop
+    }
+
+    /// Routers tell each other where it is.
+    fn is_told(&self) -> bool {
+        matches!(Class::of_key(&self.name), Class::Mobile | Class::Network | Class::Edge)
+    }
+}
+
+/// An address got its first destination at this router, or lost its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Its lookup key.
+    pub key: Arc<str>,
+    /// How it is treated here.
+    pub treatment: Treatment,
+    /// Whether there is one.
+    pub here: bool,
 }
 
 #[derive(Debug)]
@@ -262,7 +305,7 @@ impl Core {
         Self {
             worker: worker.0,
             workers: workers.max(1),
-            syntax: Syntax::new(config.router_id, None, false),
+            syntax: Syntax::new(Arc::clone(&config.router_id), None, false),
             table,
             names: NameGenerator::new(&seed, worker.0),
             policy: config.policy,
@@ -274,6 +317,7 @@ impl Core {
             outlets: Slots::default(),
             addresses: Slots::default(),
             deliveries: Slots::keeping(DELIVERIES_KEPT),
+            onwards: Slots::default(),
             remotes: Slots::default(),
             servers: Slots::default(),
             watches: Slots::default(),
@@ -288,6 +332,13 @@ impl Core {
             orphaned: 0,
             stalls: stalls::Stalls::new(config.stall_limit, now),
             name: String::new(),
+            hop_name: format!("0/{}", config.router_id).into(),
+            hops: Vec::new(),
+            routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
+            book: AddressBook::new(),
+            presence: VecDeque::new(),
+            targets: BTreeMap::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -299,6 +350,11 @@ impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. May be in the past. Changes with every call.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.stalls.poll()
+    }
+
+    /// Addresses that got their first destination at this router or lost their last. Only the first worker tells; it knows of all others'.
+    pub fn poll_presence(&mut self) -> Option<Presence> {
+        self.presence.pop_front()
     }
 
     /// What this worker counted.

@@ -8,6 +8,8 @@ pub(crate) use arena::Arena;
 pub(crate) use content::{Content, Freed};
 pub(crate) use waiting::Waiting;
 
+use bytes::Bytes;
+
 use crate::{
     core::slots::Key,
     egress::{DeliveryState, End},
@@ -36,6 +38,8 @@ pub(crate) enum To {
     Queued { outlet: Key },
     /// Its first byte went to an outlet, as this delivery of the outlet's session.
     Outlet { outlet: Key, id: u32 },
+    /// It goes to a neighbour, and is gathered because it must not begin before it is complete, or known to be long.
+    Gathering,
     /// It went to another worker; `remote` is the outlet there, or none for a copy.
     Worker { worker: u16, remote: Key },
     /// As [`To::Worker`], but it is on its way back because the outlet was lost before the first byte.
@@ -109,6 +113,19 @@ pub(crate) struct Delivery {
     /// Of a parent: rank of the worst outcome so far, 0 for none; and the outcome itself if it has something to say.
     pub(crate) worst: u8,
     pub(crate) worst_state: Option<Box<DeliveryState>>,
+    /// Index of what is to be known of it on its way to a neighbour; NIL for all others.
+    pub(crate) onward: u32,
+}
+
+/// What is to be known of a delivery on its way to a neighbour.
+#[derive(Debug)]
+pub(crate) struct Onward {
+    /// Annotations to be sent in front of it; none once it has begun.
+    pub(crate) prefix: Option<Bytes>,
+    /// The address for which it goes there, if it counts among what is outstanding for that.
+    pub(crate) origin: Key,
+    /// The neighbour's number.
+    pub(crate) hop: u32,
 }
 
 impl Delivery {
@@ -135,6 +152,7 @@ impl Delivery {
             ended,
             worst: 0,
             worst_state: None,
+            onward: NIL,
         }
     }
 

@@ -75,6 +75,12 @@ pub trait Egress {
     /// The core has passed on, or dropped, `bytes` that it held.
     fn release(&mut self, inlet: LinkRef, bytes: usize);
 
+    /// More deliveries than there are links for streams want to go to this neighbour: attach one more, and tell it with
+    /// [`Core::attach_hop`](crate::Core::attach_hop). Asked again for each delivery; bounded by whoever attaches.
+    fn open_stream(&mut self, neighbour: &str) {
+        let _ = neighbour;
+    }
+
     /// A message for the core of another worker. Adaptors collect them in a [`WorkerBatch`](crate::WorkerBatch).
     fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>);
 }

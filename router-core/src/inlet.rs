@@ -17,6 +17,8 @@ pub(crate) struct Inlet {
     pub(crate) address_at: u32,
     /// None: anonymous.
     pub(crate) address: Option<Key>,
+    /// Another router sends: deliveries begin with annotations.
+    pub(crate) router: bool,
     pub(crate) capacity: Capacity,
     /// Credit that the sender has.
     pub(crate) issued: u32,
@@ -44,10 +46,40 @@ pub(crate) struct Inlet {
     pub(crate) seconds: Vec<Key>,
 }
 
+impl Inlet {
+    /// An anonymous one without credit.
+    pub(crate) const fn new(link: LinkRef, conn: Key, conn_at: u32, capacity: Capacity) -> Self {
+        Self {
+            link,
+            conn,
+            conn_at,
+            address_at: 0,
+            address: None,
+            router: false,
+            capacity,
+            issued: 0,
+            open: 0,
+            granting: false,
+            dirty: false,
+            draining: false,
+            current: Key::NONE,
+            pending: None,
+            waiting: 0,
+            floor: 9,
+            held: 0,
+            progress: false,
+            strikes: 0,
+            seconds: Vec::new(),
+        }
+    }
+}
+
 /// The first frames of an anonymous delivery.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) cursor: HeadCursor,
     pub(crate) bytes: Vec<u8>,
+    /// How many of them were looked at, by those who do so from the beginning.
+    pub(crate) tried: usize,
     pub(crate) first: Transfer,
 }

@@ -20,7 +20,7 @@ pub mod worker_batch;
 pub use crate::{
     address::AddressConfig,
     core::{
-        Core, CoreConfig, InletAttached, InletRequest, OutletAttached, OutletRequest,
+        Core, CoreConfig, HopLink, InletAttached, InletRequest, OutletAttached, OutletRequest, Presence,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

@@ -12,6 +12,8 @@ pub(crate) struct Outlet {
     /// Positions in the lists of the connection and of the address.
     pub(crate) conn_at: u32,
     pub(crate) address_at: u32,
+    /// It takes one delivery at a time, which may be long: nothing is promised to others while it has one.
+    pub(crate) single: bool,
     /// Deliveries that the receiver still allows.
     pub(crate) credit: u32,
     /// Of these, lent to other workers, and promised to what they sent with it and waits in `queue`.
@@ -44,7 +46,14 @@ impl Outlet {
     /// Credit for deliveries that nobody else was promised.
     #[inline]
     pub(crate) const fn free(&self) -> u32 {
-        self.credit.saturating_sub(self.lent + self.reserved)
+        let free = self.credit.saturating_sub(self.lent + self.reserved);
+        if !self.single || free == 0 {
+            free
+        } else if self.current.is_none() && self.lent == 0 && self.queued == 0 {
+            1
+        } else {
+            0
+        }
     }
 
     /// It can take a delivery of its address now.

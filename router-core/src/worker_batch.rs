@@ -14,6 +14,7 @@ pub struct WorkerId(pub u16);
 #[derive(Debug)]
 pub struct WorkerMsg<'a> {
     pub(crate) msg: Msg,
+    pub(crate) prefix: &'a [u8],
     pub(crate) payload: Payload<'a>,
 }
 
@@ -23,9 +24,18 @@ pub(crate) const COPY_LIMIT: usize = 2048;
 /// Messages for one worker, in order. What one worker posts to another must be handled in the order in which it was posted, once.
 #[derive(Debug, Default)]
 pub struct WorkerBatch {
-    pub(crate) msgs: Vec<(Msg, Place)>,
+    pub(crate) msgs: Vec<Posted>,
     pub(crate) bytes: BytesMut,
     pub(crate) blocks: Vec<Bytes>,
+}
+
+/// A message in a batch, and where in it its parts are.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) msg: Msg,
+    /// What goes in front of a delivery, as a range of the batch's bytes.
+    pub(crate) prefix: (u32, u32),
+    pub(crate) payload: Place,
 }
 
 /// Where the payload of a message is.
@@ -103,17 +113,23 @@ pub(crate) enum DeliverTo {
 pub(crate) struct Bounced {
     pub(crate) yours: u64,
     pub(crate) deliver: Deliver,
+    pub(crate) prefix: Option<Bytes>,
     pub(crate) content: Vec<Bytes>,
     pub(crate) end: End,
 }
 
 impl<'a> WorkerMsg<'a> {
     pub(crate) fn bare(msg: Msg) -> WorkerMsg<'static> {
-        WorkerMsg { msg, payload: Payload::empty() }
+        WorkerMsg { msg, prefix: &[], payload: Payload::empty() }
+    }
+
+    /// A delivery, or its first part, with what goes in front of it.
+    pub(crate) const fn begin(deliver: Deliver, prefix: &'a [u8], payload: Payload<'a>) -> Self {
+        Self { msg: Msg::Deliver(deliver), prefix, payload }
     }
 
     pub(crate) const fn with(msg: Msg, payload: Payload<'a>) -> Self {
-        Self { msg, payload }
+        Self { msg, prefix: &[], payload }
     }
 }
 
@@ -135,9 +151,7 @@ impl WorkerBatch {
 
     /// Roughly the bytes of memory that it keeps when it is empty.
     pub fn capacity(&self) -> usize {
-        self.msgs.capacity() * size_of::<(Msg, Place)>()
-            + self.bytes.capacity()
-            + self.blocks.capacity() * size_of::<Bytes>()
+        self.msgs.capacity() * size_of::<Posted>() + self.bytes.capacity() + self.blocks.capacity() * size_of::<Bytes>()
     }
 
     /// Adds a message. Small payloads are copied, large ones referred to.
@@ -152,6 +166,8 @@ impl WorkerBatch {
             self.blocks.push(msg.payload.to_bytes());
             Place::Block(self.blocks.len() as u32 - 1)
         };
-        self.msgs.push((msg.msg, place));
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(msg.prefix);
+        self.msgs.push(Posted { msg: msg.msg, prefix: (start, self.bytes.len() as u32), payload: place });
     }
 }

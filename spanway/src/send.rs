@@ -38,7 +38,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<()> {
 /// The message that is being sent.
 #[derive(Debug)]
 struct Current {
-    head: SendHead,
+    head: SendHead<'static>,
     parts: VecDeque<Bytes>,
     /// Its last part is in `parts` or was sent.
     complete: bool,

@@ -36,7 +36,7 @@ impl Connection {
     /// nothing is taken.
     ///
     /// Aborting takes no payload; a delivery that was not begun is aborted by doing nothing.
-    pub fn send(&mut self, id: LinkId, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
+    pub fn send(&mut self, id: LinkId, head: &SendHead<'_>, payload: &Payload<'_>, end: End) -> Sent {
         let mut sent = Sent::default();
         let li = id.index();
         let Some(link) = self.links.get_mut(li).filter(|l| l.id(li) == id) else {
@@ -50,13 +50,16 @@ impl Connection {
             return sent;
         }
         let payload = if end == End::Aborted { Payload::empty() } else { *payload };
+        let room = (self.peer_max_frame_size as usize).saturating_sub(HEAD).max(1);
         let mut first = !link.partial;
+        let mut prefix = if first { head.prefix } else { &[] };
         if first {
             if end == End::Aborted || (end == End::More && payload.is_empty()) {
                 sent.done = true;
                 return sent;
             }
-            if link.credit == 0 || session.window == 0 {
+            // All frames that the prefix needs, and one for the payload.
+            if link.credit == 0 || (session.window as usize) <= head.prefix.len() / room {
                 return sent;
             }
             if session.outgoing.has_old() && session.outgoing.too_old(session.next_delivery_id).is_some() {
@@ -85,18 +88,19 @@ impl Connection {
         sent.started = true;
         sent.delivery_id = link.delivery_id;
         sent.settled = link.settled || link.auto;
-        let room = (self.peer_max_frame_size as usize).saturating_sub(HEAD).max(1);
         loop {
             let rest = payload.len() - sent.taken;
-            if rest == 0 && end == End::More {
+            if rest == 0 && end == End::More && prefix.is_empty() {
                 sent.done = true;
                 return sent;
             }
             if session.window == 0 {
                 return sent;
             }
-            let size = rest.min(room);
-            let last = size == rest && end != End::More;
+            let (front, behind) = prefix.split_at(prefix.len().min(room));
+            prefix = behind;
+            let size = rest.min(room - front.len());
+            let last = size == rest && prefix.is_empty() && end != End::More;
             let transfer = Transfer {
                 handle: link.handle,
                 delivery_id: Some(link.delivery_id),
@@ -107,8 +111,9 @@ impl Connection {
                 aborted: end == End::Aborted,
                 ..Transfer::default()
             };
-            self.output.append(HEAD + size.min(crate::output::COPY_LIMIT), |out| {
-                write_transfer(out, channel, &transfer, size)
+            self.output.append(HEAD + front.len() + size.min(crate::output::COPY_LIMIT), |out| {
+                write_transfer(out, channel, &transfer, front.len() + size);
+                out.extend_from_slice(front);
             });
             let from = payload.start + sent.taken;
             self.output.push_payload(payload.block, from, from + size);

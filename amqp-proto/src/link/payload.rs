@@ -72,13 +72,16 @@ pub enum End {
 
 /// What the first transfer frame of a delivery says about all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct SendHead {
+pub struct SendHead<'a> {
     /// `message-format` (AMQP 1.0 §2.8.11); 0 is the AMQP message of part 3.
     pub message_format: u32,
     /// Sent settled: nobody will hear of the outcome. What the link negotiated wins, see [`Sent::settled`].
     pub settled: bool,
     /// The owner's name for this delivery until it is settled.
     pub token: u64,
+    /// What goes in front of the payload, such as the annotations that routers add. Sent whole when the delivery begins, copied, and
+    /// not counted in [`Sent::taken`]. Ignored once it has begun.
+    pub prefix: &'a [u8],
 }
 
 /// How much of a part was taken.

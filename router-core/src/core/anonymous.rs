@@ -6,11 +6,11 @@ use amqp_proto::{
 };
 use bytes::Bytes;
 
-use super::{Core, forward::Arrival};
+use super::{Core, forward::Arrival, routed::Way};
 use crate::{
     InKey, Refusal, Treatment,
     core::slots::Key,
-    delivery::From,
+    delivery::{From, NIL},
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
     inlet::Pending,
 };
@@ -30,7 +30,8 @@ impl Core {
     /// The first frame of a delivery is empty.
     pub(super) fn pend(&mut self, key: Key, t: &Transfer) -> Option<InKey> {
         let inlet = self.inlets.get_mut(key)?;
-        inlet.pending = Some(Box::new(Pending { cursor: HeadCursor::new(MAX_HEAD), bytes: Vec::new(), first: *t }));
+        inlet.pending =
+            Some(Box::new(Pending { cursor: HeadCursor::new(MAX_HEAD), bytes: Vec::new(), tried: 0, first: *t }));
         None
     }
 
@@ -43,12 +44,13 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         match self.route_of(key, HeadCursor::new(MAX_HEAD), payload.as_slice(), t.end != End::More) {
-            Route::To(address) => self.admit(key, address, t, payload, eg),
+            Route::To(address) => self.admit(key, address, t, payload, Way::Here, eg),
             Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
             Route::NeedMore(cursor) => {
                 let inlet = self.inlets.get_mut(key)?;
                 // What is here is bounded by `MAX_HEAD` and one frame, so it is not counted as held.
-                inlet.pending = Some(Box::new(Pending { cursor, bytes: payload.as_slice().to_vec(), first: *t }));
+                let bytes = payload.as_slice().to_vec();
+                inlet.pending = Some(Box::new(Pending { cursor, tried: bytes.len(), bytes, first: *t }));
                 None
             }
         }
@@ -71,18 +73,21 @@ impl Core {
         }
         pending.bytes.extend_from_slice(payload.as_slice());
         let first = Transfer { end: t.end, settled: pending.first.settled || t.settled, ..pending.first };
+        if self.inlets.get(key)?.router {
+            return self.more_routed(key, pending, &first, eg);
+        }
         if let Some(address) = address {
             if payload.is_empty() && t.end == End::More {
                 pending.first = first;
                 self.inlets.get_mut(key)?.pending = Some(pending);
                 return None;
             }
-            return self.admit(key, address, &first, payload, eg);
+            return self.admit(key, address, &first, payload, Way::Targeted(key), eg);
         }
         match self.route_of(key, pending.cursor, &pending.bytes, t.end != End::More) {
             Route::To(address) => {
                 let block = Bytes::from(pending.bytes);
-                self.admit(key, address, &first, &Payload::new(&block), eg)
+                self.admit(key, address, &first, &Payload::new(&block), Way::Here, eg)
             }
             Route::Refused(state) => self.refuse_anonymous(key, &first, &state, eg),
             Route::NeedMore(cursor) => {
@@ -94,7 +99,7 @@ impl Core {
         }
     }
 
-    fn refuse_anonymous(
+    pub(super) fn refuse_anonymous(
         &mut self,
         key: Key,
         t: &Transfer,
@@ -109,6 +114,10 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            way: Way::Here,
+            prefix: &[],
+            origin: Key::NONE,
+            hop: NIL,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {
@@ -139,8 +148,8 @@ impl Core {
         let mut name = std::mem::take(&mut self.name);
         let route = match self.syntax.key(to, &mut name) {
             None => precondition("`to` of the message is empty"),
-            Some(_) => match self.by_name.get(name.as_str()) {
-                Some(address) => Route::To(*address),
+            Some(_) => match self.known_address(&name) {
+                Some(address) => Route::To(address),
                 None if self.treatment_of(&name, false).0 == Treatment::Unavailable => Route::Refused(not_found()),
                 None => Route::Refused(DeliveryState::Released),
             },

@@ -54,27 +54,8 @@ impl Core {
         let Some(owner) = self.conns.get_mut(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
         let capacity = Capacity::new(owner.link_capacity);
         let conn_at = owner.inlets.len() as u32;
-        let key = self.inlets.insert(Inlet {
-            link,
-            conn: conn.0,
-            conn_at,
-            address_at: 0,
-            address,
-            capacity,
-            issued: 0,
-            open: 0,
-            granting: false,
-            dirty: false,
-            draining: false,
-            current: Key::NONE,
-            pending: None,
-            waiting: 0,
-            floor: 9,
-            held: 0,
-            progress: false,
-            strikes: 0,
-            seconds: Vec::new(),
-        });
+        let inlet = Inlet::new(link, conn.0, conn_at, capacity);
+        let key = self.inlets.insert(Inlet { address, ..inlet });
         owner.inlets.push(key);
         let mut granting = address.is_none();
         if let Some(address) = address.and_then(|a| self.addresses.get_mut(a)) {
@@ -89,6 +70,7 @@ impl Core {
             self.start_granting(key);
         }
         if let Some(address) = address {
+            self.keep_target(key, address, request.target);
             self.want(address, false, eg);
         }
         Ok(InletAttached { key: InletKey(key), dynamic })
@@ -108,16 +90,27 @@ impl Core {
         let (address, dynamic) =
             self.terminus(conn, Direction::Out, request.source).inspect_err(|_| self.counters.links_denied += 1)?;
         let gone = Refusal::Invalid("the connection is gone");
-        let Some(address_key) = address else { return Err(gone) };
-        let (Some(owner), Some(address)) = (self.conns.get_mut(conn.0), self.addresses.get_mut(address_key)) else {
-            return Err(gone);
-        };
+        let key = address.and_then(|address| self.outlet_at(conn, link, address, false, eg)).ok_or(gone)?;
+        Ok(OutletAttached { key: OutletKey(key), dynamic })
+    }
+
+    /// An outlet of an address. `single`: it takes one delivery at a time.
+    pub(super) fn outlet_at(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        address_key: Key,
+        single: bool,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
+        let (owner, address) = (self.conns.get_mut(conn.0)?, self.addresses.get_mut(address_key)?);
         let key = self.outlets.insert(Outlet {
             link,
             conn: conn.0,
             address: address_key,
             conn_at: owner.outlets.len() as u32,
             address_at: address.candidates.len() as u32,
+            single,
             credit: 0,
             lent: 0,
             reserved: 0,
@@ -135,7 +128,7 @@ impl Core {
         let name = address.name.clone();
         self.tell_all(|| Msg::OutletUp { outlet: key.to_raw(), address: address_key.to_raw(), name: name.clone() }, eg);
         self.destinations_changed(address_key, eg);
-        Ok(OutletAttached { key: OutletKey(key), dynamic })
+        Some(key)
     }
 
     /// Finds or makes up the address of a new link.
@@ -181,6 +174,7 @@ impl Core {
             self.on_sender_state(second, None, true, eg);
         }
         let Some(inlet) = self.inlets.remove(key) else { return };
+        self.targets.remove(&key);
         if let Some(conn) = self.conns.get_mut(inlet.conn) {
             conn.inlets.swap_remove(inlet.conn_at as usize);
             if let Some(moved) = conn.inlets.get(inlet.conn_at as usize).and_then(|k| self.inlets.get_mut(*k)) {

@@ -1,20 +1,21 @@
 //! Deliveries come in and go out: the path of every message.
 
-use super::{Core, Want};
+use super::{Core, Remote, Want, hops::Pick, routed::Way};
 use crate::{
     InKey, InletKey, Treatment,
-    core::slots::Key,
+    core::slots::{Key, Slots},
     delivery::{
-        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, PRESETTLED, REPORT, SECOND, SENT, STARTED,
-        To, WAITS,
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, Onward, PRESETTLED, REPORT, SECOND,
+        SENT, STARTED, To, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
+    outlet::Outlet,
 };
 
 /// What the first frame of a delivery says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub(super) struct Arrival<'a> {
     pub(super) from: From,
     pub(super) settled: bool,
     pub(super) second: bool,
@@ -22,9 +23,16 @@ pub(super) struct Arrival {
     /// Its origin on another worker counts bytes.
     pub(super) report: bool,
     pub(super) seq: u64,
+    /// How it came here, for annotations.
+    pub(super) way: Way<'a>,
+    /// The annotations to be sent in front of it, once it is on its way to a neighbour; and then the address that it goes to.
+    pub(super) prefix: &'a [u8],
+    pub(super) origin: Key,
+    /// And that neighbour.
+    pub(super) hop: u32,
 }
 
-impl Arrival {
+impl Arrival<'_> {
     #[inline]
     pub(super) const fn record(&self, address: Key, end: End) -> Delivery {
         let mut flags = if self.settled { PRESETTLED | IN_SETTLED | HEAD_SETTLED } else { 0 };
@@ -76,9 +84,21 @@ impl Core {
         match inlet.address {
             // A delivery without bytes cannot be begun anywhere, but may be long.
             _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
-            Some(address) => self.admit(key, address, transfer, payload, eg),
+            Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
+            None if inlet.router => self.first_routed(key, transfer, payload, eg),
             None => self.first_anonymous(key, transfer, payload, eg),
         }
+    }
+
+    /// Remembers a delivery.
+    #[inline]
+    pub(super) fn record(&mut self, arrival: &Arrival<'_>, address: Key, end: End) -> Key {
+        let mut record = arrival.record(address, end);
+        if arrival.hop != NIL {
+            record.onward =
+                self.onwards.insert(Onward { prefix: None, origin: arrival.origin, hop: arrival.hop }).index;
+        }
+        self.deliveries.insert(record)
     }
 
     /// A delivery begins, and it is known where it goes.
@@ -89,6 +109,7 @@ impl Core {
         address: Key,
         t: &Transfer,
         payload: &Payload<'_>,
+        way: Way<'_>,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         self.seq += 1;
@@ -99,8 +120,15 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            way,
+            prefix: &[],
+            origin: Key::NONE,
+            hop: NIL,
         };
         let d = self.route(address, &arrival, payload, t.end, eg);
+        if matches!(way, Way::Routed { .. }) && t.end != End::More {
+            self.routed_arrived(key, d);
+        }
         if t.end == End::More {
             self.arriving(key, d);
         }
@@ -128,7 +156,7 @@ impl Core {
         if inlet.pending.is_some() {
             return self.more_pending(key, t, payload, eg);
         }
-        let d = inlet.current;
+        let (d, router) = (inlet.current, inlet.router);
         if d.is_none() {
             return None;
         }
@@ -141,6 +169,9 @@ impl Core {
             self.on_sender_state(d, None, true, eg);
         }
         self.arrive(d, payload, t.end, eg);
+        if router && t.end != End::More {
+            self.routed_arrived(key, Some(d));
+        }
         None
     }
 
@@ -149,7 +180,7 @@ impl Core {
     pub(super) fn route(
         &mut self,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
@@ -170,15 +201,16 @@ impl Core {
         }
         // A presettled delivery that goes out at once needs no record.
         let bare = arrival.settled && end == End::Complete;
-        let d = if bare { Key::NONE } else { self.deliveries.insert(arrival.record(address, end)) };
+        let d = if bare { Key::NONE } else { self.record(arrival, address, end) };
         let head = SendHead {
             message_format: arrival.message_format,
             settled: arrival.settled,
             token: if arrival.settled { 0 } else { d.to_raw() },
+            prefix: arrival.prefix,
         };
         loop {
-            match self.select(address) {
-                Some(Candidate::Local(o)) => {
+            match self.select(address, &arrival.way) {
+                Some(Pick::Local(o)) => {
                     let Some(outlet) = self.outlets.get(o) else { break };
                     let sent = eg.send(outlet.link, &head, payload, end);
                     if sent.started {
@@ -186,7 +218,13 @@ impl Core {
                     }
                     self.block(o);
                 }
-                Some(Candidate::Remote(remote)) => return self.lend_out(remote, d, address, arrival, payload, end, eg),
+                Some(Pick::Remote(remote)) => return self.lend_out(remote, d, address, arrival, payload, end, eg),
+                Some(Pick::Far(hop)) => {
+                    if !d.is_none() {
+                        self.deliveries.discard(d);
+                    }
+                    return self.forward(hop, address, arrival, payload, end, eg);
+                }
                 None => break,
             }
         }
@@ -195,16 +233,16 @@ impl Core {
 
     /// The outlet whose turn it is.
     #[inline]
-    pub(super) fn select(&mut self, address: Key) -> Option<Candidate> {
+    pub(super) fn select(&mut self, address: Key, way: &Way<'_>) -> Option<Pick> {
         let a = self.addresses.get_mut(address)?;
+        if a.far.is_some() {
+            return self.select_far(address, way);
+        }
         if a.treatment == Treatment::Closest {
-            return a.candidates.round_robin();
+            return a.candidates.round_robin().map(Pick::from);
         }
         let (outlets, remotes) = (&self.outlets, &self.remotes);
-        a.candidates.least(|candidate| match candidate {
-            Candidate::Local(key) => outlets.get(key).map_or(u32::MAX, |o| o.outstanding),
-            Candidate::Remote(key) => remotes.get(key).map_or(u32::MAX, |r| r.outstanding.saturating_add(r.others)),
-        })
+        a.candidates.least(|candidate| load(outlets, remotes, candidate)).map(Pick::from)
     }
 
     /// The first part of a delivery went to an outlet.
@@ -215,7 +253,7 @@ impl Core {
         o: Key,
         d: Key,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         sent: Sent,
@@ -254,14 +292,14 @@ impl Core {
             self.list(d, o);
             return Some(d);
         }
-        let d = if d.is_none() { self.deliveries.insert(arrival.record(address, end)) } else { d };
+        let d = if d.is_none() { self.record(arrival, address, end) } else { d };
         let delivery = self.deliveries.get_mut(d)?;
         delivery.to = To::Outlet { outlet: o, id: sent.delivery_id };
         delivery.flags |= STARTED;
         if sent.settled && !arrival.settled {
             delivery.flags |= AUTO | OUT_SETTLED;
         }
-        outlet.current = d;
+        self.outlets.get_mut(o)?.current = d;
         self.list(d, o);
         if arrival.report {
             self.report(arrival.from, sent.taken, eg);
@@ -292,6 +330,7 @@ impl Core {
             To::Fan => self.fan_more(d, payload, end, eg),
             To::Waiting | To::Queued { .. } | To::Returning { .. } => self.store(d, payload, eg),
             To::Parked { .. } => self.store_parked(d, payload),
+            To::Gathering => self.gather(d, payload, end, eg),
             To::Nowhere => {
                 let (from, report) = (delivery.from, delivery.has(REPORT));
                 if report {
@@ -310,8 +349,8 @@ impl Core {
             return self.store(d, payload, eg);
         }
         let settled = delivery.has(HEAD_SETTLED);
-        let head =
-            SendHead { message_format: delivery.message_format, settled, token: if settled { 0 } else { d.to_raw() } };
+        let token = if settled { 0 } else { d.to_raw() };
+        let head = SendHead { message_format: delivery.message_format, settled, token, prefix: &[] };
         let sent = eg.send(outlet.link, &head, payload, end);
         self.counters.bytes_out += sent.taken as u64;
         let (from, report) = (delivery.from, delivery.has(REPORT));
@@ -356,7 +395,7 @@ impl Core {
     /// Nobody can take the delivery. What is still to come of it will be dropped.
     pub(super) fn refuse(
         &mut self,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         end: End,
         state: Option<&DeliveryState>,
         eg: &mut impl Egress,
@@ -376,20 +415,23 @@ impl Core {
         &mut self,
         address: Key,
         d: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
     ) -> Option<Key> {
-        let Some(a) = self.addresses.get(address).filter(|a| a.open) else {
+        // What is only elsewhere, and not to be had from here, is not worth waiting for.
+        let Some(a) = self.addresses.get(address).filter(|a| a.open && a.candidates.len() > 0) else {
             if !d.is_none() {
+                self.leave_onward(d);
                 self.deliveries.remove(d);
             }
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
         let priority = a.priority.unwrap_or_else(|| header_priority(payload));
-        let d = if d.is_none() { self.deliveries.insert(arrival.record(address, end)) } else { d };
+        let d = if d.is_none() { self.record(arrival, address, end) } else { d };
         self.counters.waited += 1;
+        self.keep_prefix(d, arrival.prefix);
         self.store(d, payload, eg);
         self.enqueue(d, address, priority);
         self.demand(address, eg);
@@ -461,8 +503,16 @@ impl Core {
     }
 }
 
+/// What balances: how much an outlet has to do already.
+pub(super) fn load(outlets: &Slots<Outlet>, remotes: &Slots<Remote>, candidate: Candidate) -> u32 {
+    match candidate {
+        Candidate::Local(key) => outlets.get(key).map_or(u32::MAX, |o| o.outstanding),
+        Candidate::Remote(key) => remotes.get(key).map_or(u32::MAX, |r| r.outstanding.saturating_add(r.others)),
+    }
+}
+
 /// The priority in the header of a message, 4 if it has none or is not understood (§3.2.1).
-fn header_priority(payload: &Payload<'_>) -> u8 {
+pub(super) fn header_priority(payload: &Payload<'_>) -> u8 {
     let bytes = payload.as_slice();
     let mut cursor = amqp_proto::message::HeadCursor::new(amqp_proto::message::MAX_HEAD);
     // Whether all of the head is here does not matter; the header comes first.

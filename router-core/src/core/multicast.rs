@@ -29,7 +29,7 @@ impl Core {
     pub(super) fn fan_out(
         &mut self,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
@@ -37,6 +37,8 @@ impl Core {
         let a = self.addresses.get(address).filter(|a| a.open);
         let from_here = matches!(arrival.from, From::Inlet { .. });
         let some = a.is_some_and(|a| from_here || a.candidates.iter().any(|c| matches!(c, Candidate::Local(_))));
+        // One copy is enough for a neighbour, however many links lead to it.
+        let most = if a.is_some_and(|a| a.is_hop()) { 1 } else { usize::MAX };
         let Some(n) = a.filter(|_| some).map(|a| a.candidates.len()) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
@@ -46,13 +48,19 @@ impl Core {
         parent.children = 1;
         let p = self.deliveries.insert(parent);
         let mut lag = 0;
+        let mut made = 0;
         for at in 0..n {
-            let candidate = self.addresses.get(address).and_then(|a| a.candidates.get(at));
-            if let Some(Candidate::Local(o)) = candidate
-                && self.copy_to(p, o, address, arrival, payload, end, eg)
-            {
-                lag += 1;
+            if made == most {
+                break;
             }
+            let candidate = self.addresses.get(address).and_then(|a| a.candidates.get(at));
+            if let Some(Candidate::Local(o)) = candidate {
+                made += 1;
+                lag += u32::from(self.copy_to(p, o, address, arrival, payload, end, eg));
+            }
+        }
+        if from_here && self.addresses.get(address).is_some_and(|a| a.far.is_some()) {
+            lag += self.fan_out_far(p, address, arrival, payload, end, eg);
         }
         for at in 0.. {
             let peer = self.addresses.get(address).filter(|_| from_here).and_then(|a| a.peers.get(at));
@@ -66,12 +74,12 @@ impl Core {
 
     /// Makes the copy for one outlet. True if it has to read `payload` later.
     #[expect(clippy::too_many_arguments, reason = "all of it is at hand, and nothing of it is worth storing")]
-    fn copy_to(
+    pub(super) fn copy_to(
         &mut self,
         p: Key,
         o: Key,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
@@ -82,7 +90,12 @@ impl Core {
         let bare = ready && arrival.settled && end == End::Complete;
         let c = if bare { Key::NONE } else { self.child(p, address, arrival, end) };
         let token = if arrival.settled { 0 } else { c.to_raw() };
-        let head = SendHead { message_format: arrival.message_format, settled: arrival.settled, token };
+        let head = SendHead {
+            message_format: arrival.message_format,
+            settled: arrival.settled,
+            token,
+            prefix: arrival.prefix,
+        };
         if ready {
             let sent = eg.send(link, &head, payload, end);
             if sent.started {
@@ -124,6 +137,7 @@ impl Core {
             self.block(o);
         }
         let c = if c.is_none() { self.child(p, address, arrival, end) } else { c };
+        self.keep_prefix(c, arrival.prefix);
         if let Some(child) = self.deliveries.get_mut(c) {
             child.to = To::Queued { outlet: o };
         }
@@ -139,7 +153,7 @@ impl Core {
     }
 
     /// A record for a copy.
-    fn child(&mut self, p: Key, address: Key, arrival: &Arrival, end: End) -> Key {
+    fn child(&mut self, p: Key, address: Key, arrival: &Arrival<'_>, end: End) -> Key {
         let flags = if arrival.settled { PRESETTLED | HEAD_SETTLED } else { 0 };
         let mut child =
             Delivery::new(From::Copy { parent: p }, address, flags, arrival.message_format, arrival.seq, end);
@@ -178,13 +192,13 @@ impl Core {
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is at hand, and nothing of it is worth storing")]
-    fn copy_to_worker(
+    pub(super) fn copy_to_worker(
         &mut self,
         p: Key,
         worker: u16,
         target: u64,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
@@ -210,7 +224,7 @@ impl Core {
             seq: arrival.seq,
             end,
         };
-        eg.post(WorkerId(worker), WorkerMsg::with(Msg::Deliver(deliver), *payload));
+        eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         self.charge(arrival.from, payload.len(), eg);
     }
 
@@ -319,7 +333,7 @@ impl Core {
                 To::Outlet { outlet: o, .. } if child.ended != End::Aborted && child.chunk == number => {
                     let settled = child.has(HEAD_SETTLED);
                     let token = if settled { 0 } else { c.to_raw() };
-                    let head = SendHead { message_format: child.message_format, settled, token };
+                    let head = SendHead { message_format: child.message_format, settled, token, prefix: &[] };
                     let Some(outlet) = self.outlets.get(o) else { continue };
                     if outlet.blocked {
                         lag += u32::from(!payload.is_empty());
@@ -495,6 +509,7 @@ impl Core {
         }
         self.unlist(c);
         self.leave_content(p, chunk, eg);
+        self.leave_onward(c);
         let Some(child) = self.deliveries.remove(c) else { return };
         if let Some(next) = self.deliveries.at_mut(child.sib_next) {
             next.sib_prev = child.sib_prev;

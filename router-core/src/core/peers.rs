@@ -59,14 +59,14 @@ impl Core {
         remote: Key,
         d: Key,
         address: Key,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
     ) -> Option<Key> {
         let small = end == End::Complete && payload.len() < COPY_LIMIT;
         let bare = arrival.settled && small;
-        let d = if d.is_none() && !bare { self.deliveries.insert(arrival.record(address, end)) } else { d };
+        let d = if d.is_none() && !bare { self.record(arrival, address, end) } else { d };
         let (worker, outlet) = self.use_loan(remote, !d.is_none(), eg)?;
         let deliver = Deliver {
             mine: if d.is_none() { 0 } else { d.to_raw() },
@@ -79,7 +79,7 @@ impl Core {
             seq: arrival.seq,
             end,
         };
-        eg.post(WorkerId(worker), WorkerMsg::with(Msg::Deliver(deliver), *payload));
+        eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         let Some(delivery) = self.deliveries.get_mut(d) else {
             if let From::Inlet { inlet, .. } = arrival.from {
                 self.give_back(inlet);
@@ -101,6 +101,7 @@ impl Core {
     /// Sends a delivery that waits to another worker's outlet.
     pub(super) fn lend_out_waiting(&mut self, remote: Key, d: Key, eg: &mut impl Egress) {
         self.leave_waiting(d);
+        let prefix = self.take_prefix(d);
         let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return self.dropped(d, eg) };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Worker { worker, remote };
@@ -128,10 +129,12 @@ impl Core {
                 delivery.posted += block.len();
             }
             let msg = match first.take() {
-                Some(deliver) => Msg::Deliver(Deliver { end, ..deliver }),
-                None => Msg::More { mine: d.to_raw(), end },
+                Some(deliver) => {
+                    WorkerMsg::begin(Deliver { end, ..deliver }, prefix.as_deref().unwrap_or_default(), payload)
+                }
+                None => WorkerMsg::with(Msg::More { mine: d.to_raw(), end }, payload),
             };
-            eg.post(WorkerId(worker), WorkerMsg::with(msg, payload));
+            eg.post(WorkerId(worker), msg);
             if let Some(content) = &mut content {
                 let freed = content.consume(usize::MAX);
                 self.discharge(from, freed.charge, eg);

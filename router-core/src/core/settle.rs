@@ -23,7 +23,7 @@ impl Core {
 
     pub(super) fn on_outcome(&mut self, d: Key, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
-        if matches!(delivery.to, To::Nowhere | To::Waiting | To::Fan) {
+        if matches!(delivery.to, To::Nowhere | To::Waiting | To::Gathering | To::Fan) {
             return;
         }
         let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
@@ -238,6 +238,7 @@ impl Core {
         self.drop_content(d, eg);
         self.unlist(d);
         self.remote_done(d, eg);
+        self.leave_onward(d);
         self.deliveries.discard(d);
     }
 
@@ -260,7 +261,7 @@ impl Core {
                 eg.post(WorkerId(worker), WorkerMsg::with(msg, Payload::empty()));
                 self.remote_done(d, eg);
             }
-            To::Parked { .. } | To::Nowhere | To::Fan => {}
+            To::Gathering | To::Parked { .. } | To::Nowhere | To::Fan => {}
         }
         if let Some(delivery) = self.deliveries.get_mut(d) {
             delivery.to = To::Nowhere;

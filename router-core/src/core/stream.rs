@@ -1,11 +1,10 @@
 //! Outlets take what waits for them, and deliveries that are partly sent go on.
 
-use super::Core;
+use super::{Core, hops::Pick, routed::Way};
 use crate::{
     ConnKey,
     core::slots::Key,
     delivery::{AUTO, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, SENT, STARTED, To},
-    distribution::Candidate,
     egress::{Egress, End, Payload, SendHead},
 };
 
@@ -105,12 +104,13 @@ impl Core {
     pub(super) fn pump(&mut self, address: Key, eg: &mut impl Egress) {
         while let Some(a) = self.addresses.get(address)
             && a.waiting.len() > 0
-            && a.candidates.any_ready()
+            && (a.candidates.any_ready() || a.far.is_some())
         {
             let Some(d) = self.front_waiting(address) else { return };
-            match self.select(address) {
-                Some(Candidate::Local(o)) => self.assign(d, o, eg),
-                Some(Candidate::Remote(remote)) => self.lend_out_waiting(remote, d, eg),
+            match self.select(address, &Way::Here) {
+                Some(Pick::Local(o)) => self.assign(d, o, eg),
+                Some(Pick::Remote(remote)) => self.lend_out_waiting(remote, d, eg),
+                Some(Pick::Far(hop)) => self.forward_waiting(d, hop, eg),
                 None => return,
             }
         }
@@ -150,6 +150,7 @@ impl Core {
                 message_format: delivery.message_format,
                 settled,
                 token: if settled { 0 } else { d.to_raw() },
+                prefix: self.onwards.at(delivery.onward).and_then(|(_, o)| o.prefix.as_deref()).unwrap_or_default(),
             };
             let started = delivery.has(STARTED);
             let (chunk, last) = match self.next_chunk(d) {
@@ -251,6 +252,9 @@ impl Core {
         delivery.flags |= STARTED;
         if settled && !delivery.has(HEAD_SETTLED) {
             delivery.flags |= AUTO | OUT_SETTLED;
+        }
+        if let Some(onward) = self.onwards.at_mut(delivery.onward) {
+            onward.prefix = None;
         }
         self.left_waiting(d);
         self.list(d, o);

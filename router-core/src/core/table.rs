@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, Core};
+use super::{Address, Core, Presence};
 use crate::{
     AddressConfig, Treatment,
     address::Class,
@@ -20,6 +20,7 @@ impl Core {
             _ if dynamic => (Treatment::Balanced, None),
             Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
             Class::Topological => (Treatment::Multicast, None),
+            Class::Hop => (Treatment::Closest, None),
             _ => (Treatment::Balanced, None),
         }
     }
@@ -30,6 +31,8 @@ impl Core {
             return *key;
         }
         let (treatment, priority) = self.treatment_of(name, dynamic);
+        let far = self.far_of(name);
+        let open = far.is_some() && treatment != Treatment::Unavailable;
         let name: Arc<str> = name.into();
         let key = self.addresses.insert(Address {
             name: name.clone(),
@@ -44,11 +47,13 @@ impl Core {
             recalled: false,
             next_loan: 0,
             others_first: false,
-            open: false,
+            far,
+            open,
             servers: Vec::new(),
             next_server: 0,
             watches: Vec::new(),
-            reachable: false,
+            reachable: open,
+            told: false,
         });
         self.by_name.insert(name, key);
         key
@@ -58,6 +63,8 @@ impl Core {
     pub(super) fn forget_address(&mut self, key: Key) {
         let Some(a) = self.addresses.get(key) else { return };
         let used = a.candidates.len() > 0
+            || a.is_hop()
+            || a.far.is_some()
             || !a.inlets.is_empty()
             || a.waiting.len() > 0
             || !a.servers.is_empty()
@@ -70,7 +77,16 @@ impl Core {
     /// Outlets or servers of the address came or went.
     pub(super) fn destinations_changed(&mut self, key: Key, eg: &mut impl Egress) {
         let Some(address) = self.addresses.get_mut(key) else { return };
-        let open = address.candidates.len() > 0 && address.treatment != Treatment::Unavailable;
+        let here = address.candidates.len() > 0;
+        let open = (here || address.far.is_some()) && address.treatment != Treatment::Unavailable;
+        let told = (here || !address.servers.is_empty()) && address.is_told();
+        if std::mem::replace(&mut address.told, told) != told && self.worker == 0 {
+            self.presence.push_back(Presence {
+                key: Arc::clone(&address.name),
+                treatment: address.treatment,
+                here: told,
+            });
+        }
         let was_open = std::mem::replace(&mut address.open, open);
         let reachable = open || (!address.servers.is_empty() && address.treatment != Treatment::Unavailable);
         if std::mem::replace(&mut address.reachable, reachable) != reachable {

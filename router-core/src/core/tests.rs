@@ -5,6 +5,7 @@ mod forwarding;
 mod invariants;
 mod lifecycle;
 mod multicast;
+mod network;
 mod operations;
 mod settlement;
 mod streaming;

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{AddressPeer, Core, Remote, Want, Wanter, forward::Arrival};
+use super::{AddressPeer, Core, Remote, Want, Wanter, forward::Arrival, routed::Way};
 use crate::{
     Treatment, WorkerBatch, WorkerId,
     core::slots::Key,
-    delivery::{Delivery, From, HEAD_SETTLED, IN_SETTLED, PRESETTLED, SECOND, SENT, To},
+    delivery::{Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, PRESETTLED, SECOND, SENT, To},
     distribution::Candidate,
     egress::{Egress, End, Payload, SendHead},
-    worker_batch::{Bounced, Deliver, DeliverTo, Msg, Place, WorkerMsg},
+    worker_batch::{Bounced, Deliver, DeliverTo, Msg, Place, Posted, WorkerMsg},
 };
 
 /// An outlet with this much credit lends some of it before anybody is in need; below, only on urgent request.
@@ -27,13 +27,14 @@ impl Core {
         let WorkerBatch { mut msgs, bytes, mut blocks } = batch;
         let copied = bytes.freeze();
         let nothing = Bytes::new();
-        for (msg, place) in msgs.drain(..) {
-            let payload = match place {
+        for Posted { msg, prefix, payload } in msgs.drain(..) {
+            let prefix = copied.get(prefix.0 as usize..prefix.1 as usize).unwrap_or_default();
+            let payload = match payload {
                 Place::Nowhere => Payload::new(&nothing),
                 Place::Copied { start, end } => Payload::range(&copied, start as usize, end as usize),
                 Place::Block(at) => Payload::new(blocks.get(at as usize).unwrap_or(&nothing)),
             };
-            self.message(from.0, msg, &payload, eg);
+            self.message(from.0, msg, prefix, &payload, eg);
         }
         blocks.clear();
         // Unless a delivery that waits refers to it.
@@ -42,7 +43,7 @@ impl Core {
         WorkerBatch { msgs, bytes, blocks }
     }
 
-    fn message(&mut self, worker: u16, msg: Msg, payload: &Payload<'_>, eg: &mut impl Egress) {
+    fn message(&mut self, worker: u16, msg: Msg, prefix: &[u8], payload: &Payload<'_>, eg: &mut impl Egress) {
         match msg {
             Msg::OutletUp { outlet, address, name } => self.outlet_up(worker, outlet, address, &name, eg),
             Msg::OutletDown { outlet } => self.outlet_down(worker, outlet, eg),
@@ -54,7 +55,7 @@ impl Core {
                 }
             }
             Msg::Returned { outlet, credit } => self.returned(worker, Key::from_raw(outlet), credit, eg),
-            Msg::Deliver(deliver) => self.delivered(worker, &deliver, payload, eg),
+            Msg::Deliver(deliver) => self.delivered(worker, &deliver, prefix, payload, eg),
             Msg::More { mine, end } => {
                 if let Some(d) = self.foreign(worker, mine) {
                     self.arrive(d, payload, end, eg);
@@ -269,7 +270,14 @@ impl Core {
     }
 
     /// A delivery of another worker, for an outlet of ours or for all of an address.
-    fn delivered(&mut self, worker: u16, deliver: &Deliver, payload: &Payload<'_>, eg: &mut impl Egress) {
+    fn delivered(
+        &mut self,
+        worker: u16,
+        deliver: &Deliver,
+        prefix: &[u8],
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) {
         let arrival = Arrival {
             from: From::Worker { worker, key: deliver.mine },
             settled: deliver.settled,
@@ -277,6 +285,10 @@ impl Core {
             message_format: deliver.message_format,
             report: deliver.report,
             seq: deliver.seq,
+            way: Way::Here,
+            prefix,
+            origin: Key::NONE,
+            hop: NIL,
         };
         match deliver.target {
             DeliverTo::Address(address) => {
@@ -300,7 +312,7 @@ impl Core {
         o: Key,
         worker: u16,
         deliver: &Deliver,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) {
@@ -316,13 +328,18 @@ impl Core {
             a.lent = a.lent.saturating_sub(back);
         }
         let bare = arrival.settled && deliver.end == End::Complete && deliver.mine == 0;
-        let d = if bare { Key::NONE } else { self.deliveries.insert(arrival.record(address, deliver.end)) };
+        let d = if bare { Key::NONE } else { self.record(arrival, address, deliver.end) };
         if !bare {
             self.remember(worker, deliver.mine, d);
         }
         if free {
             let token = if arrival.settled { 0 } else { d.to_raw() };
-            let head = SendHead { message_format: arrival.message_format, settled: arrival.settled, token };
+            let head = SendHead {
+                message_format: arrival.message_format,
+                settled: arrival.settled,
+                token,
+                prefix: arrival.prefix,
+            };
             let sent = eg.send(link, &head, payload, deliver.end);
             if sent.started {
                 self.started(o, d, address, arrival, payload, deliver.end, sent, eg);
@@ -331,11 +348,12 @@ impl Core {
             }
             self.block(o);
         }
-        let d = if bare { self.deliveries.insert(arrival.record(address, deliver.end)) } else { d };
+        let d = if bare { self.record(arrival, address, deliver.end) } else { d };
         if let Some(delivery) = self.deliveries.get_mut(d) {
             delivery.to = To::Queued { outlet: o };
             delivery.chunk = deliver.address;
         }
+        self.keep_prefix(d, arrival.prefix);
         self.store(d, payload, eg);
         if let Some(outlet) = self.outlets.get_mut(o) {
             outlet.queue.push_back(d);
@@ -350,7 +368,7 @@ impl Core {
         &mut self,
         worker: u16,
         deliver: &Deliver,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) {
@@ -360,12 +378,14 @@ impl Core {
             let d = self.deliveries.insert(record);
             self.remember(worker, deliver.mine, d);
             self.stop_reporting(d);
+            self.keep_prefix(d, arrival.prefix);
             self.store_parked(d, payload);
             eg.post(WorkerId(worker), WorkerMsg::bare(Msg::Unsent { yours: deliver.mine }));
             return;
         }
         let content = if payload.is_empty() { Vec::new() } else { vec![payload.to_bytes()] };
-        let bounced = Bounced { yours: deliver.mine, deliver: *deliver, content, end: deliver.end };
+        let prefix = (!arrival.prefix.is_empty()).then(|| Bytes::copy_from_slice(arrival.prefix));
+        let bounced = Bounced { yours: deliver.mine, deliver: *deliver, prefix, content, end: deliver.end };
         eg.post(WorkerId(worker), WorkerMsg::bare(Msg::Bounced(Box::new(bounced))));
     }
 
@@ -386,6 +406,8 @@ impl Core {
     /// Sends a delivery back to the worker that it came from.
     fn bounce(&mut self, d: Key, worker: u16, eg: &mut impl Egress) {
         let content = self.whole_content(d);
+        let prefix = self.take_prefix(d);
+        self.leave_onward(d);
         let Some(delivery) = self.deliveries.remove(d) else { return };
         let From::Worker { key, .. } = delivery.from else { return };
         let deliver = Deliver {
@@ -399,7 +421,7 @@ impl Core {
             seq: delivery.seq,
             end: delivery.ended,
         };
-        let bounced = Bounced { yours: key, deliver, content, end: delivery.ended };
+        let bounced = Bounced { yours: key, deliver, prefix, content, end: delivery.ended };
         eg.post(WorkerId(worker), WorkerMsg::bare(Msg::Bounced(Box::new(bounced))));
     }
 
@@ -416,7 +438,7 @@ impl Core {
 
     /// It is back: it waits for another outlet.
     fn bounced(&mut self, bounced: Bounced, eg: &mut impl Egress) {
-        let Bounced { yours, deliver, content, end } = bounced;
+        let Bounced { yours, deliver, prefix, content, end } = bounced;
         let d = if yours == 0 {
             // It was settled and complete, so we kept no record, and its sender has its credit back.
             let from = From::Inlet { inlet: Key::NONE, id: 0 };
@@ -439,6 +461,7 @@ impl Core {
         self.charge(from, added, eg);
         let priority = self.addresses.get(address).filter(|a| a.open).map(|a| a.priority.unwrap_or(4));
         let Some(priority) = priority else { return self.dropped(d, eg) };
+        self.keep_prefix(d, prefix.as_deref().unwrap_or_default());
         self.enqueue(d, address, priority);
         self.pump(address, eg);
         if self.addresses.get(address).is_some_and(|a| a.waiting.len() > 0) {

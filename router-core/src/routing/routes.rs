@@ -52,9 +52,37 @@ impl Routes {
     }
 
     /// A table of a router that knows no other.
-    pub(super) fn alone(me: RouterId) -> Self {
+    pub fn alone(me: RouterId) -> Self {
         let graph = Graph::new(Arc::new([me]), [[]]);
         Self::new(Arc::new(graph), 0, Box::new([None]), Box::new([]), 0, 0)
+    }
+
+    /// A table of `me` in a network with these links, for tests of what uses tables.
+    #[cfg(test)]
+    pub(crate) fn of_links(me: &str, links: &[(&str, &str, u32)]) -> Arc<Self> {
+        let mut ids: Vec<&str> = links.iter().flat_map(|(a, b, _)| [*a, *b]).chain([me]).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let index = |id: &str| ids.iter().position(|known| *known == id).unwrap() as u32;
+        let edges = |of: &str| -> Vec<(u32, u32)> {
+            let ends = |(a, b, cost): &(&str, &str, u32)| match of {
+                of if of == *a => Some((index(b), *cost)),
+                of if of == *b => Some((index(a), *cost)),
+                _ => None,
+            };
+            links.iter().filter_map(ends).collect()
+        };
+        let graph = Graph::new(ids.iter().map(|id| RouterId::from(*id)).collect(), ids.iter().map(|id| edges(id)));
+        let tree = graph.tree(index(me));
+        let mut routes = vec![None; ids.len()].into_boxed_slice();
+        let mut radius = 0;
+        for ((to, place), (_, next_hop)) in tree.reached().zip(tree.first_hops()) {
+            radius = radius.max(place.hops);
+            let link = LinkId(u64::from(next_hop));
+            routes[to as usize] = Some(Route { link, next_hop, cost: place.cost, hops: place.hops });
+        }
+        let neighbours = edges(me).into_iter().map(|(to, _)| (to, LinkId(u64::from(to)))).collect();
+        Arc::new(Self::new(Arc::new(graph), index(me), routes, neighbours, radius, 1))
     }
 
     /// The topology it was computed from.

@@ -79,6 +79,42 @@ pub(super) struct Outlet {
     pub(super) dynamic: Option<String>,
 }
 
+impl Inlet {
+    fn new(worker: usize, key: InletKey) -> Self {
+        Self {
+            worker,
+            key,
+            credit: 0,
+            draining: false,
+            held: 0,
+            attached: true,
+            deliveries: BTreeMap::new(),
+            current: None,
+            grants: Vec::new(),
+            dynamic: None,
+            detached_by_router: None,
+        }
+    }
+}
+
+impl Outlet {
+    fn new(conn: ConnKey) -> Self {
+        Self {
+            conn,
+            key: OutletKey::NONE,
+            credit: 0,
+            attached: true,
+            room: FULL,
+            short: false,
+            partial: false,
+            received: Vec::new(),
+            drained: 0,
+            settles: false,
+            dynamic: None,
+        }
+    }
+}
+
 /// The egress of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Side {
@@ -87,6 +123,7 @@ pub(super) struct Side {
     pub(super) posts: Vec<WorkerBatch>,
     pub(super) next_id: u32,
     pub(super) accepted: Vec<Vec<u8>>,
+    pub(super) streams_wanted: Vec<String>,
 }
 
 impl Egress for Side {
@@ -114,7 +151,7 @@ impl Egress for Side {
             o.received.push(Incoming {
                 token: head.token,
                 id: self.next_id,
-                bytes: Vec::new(),
+                bytes: head.prefix.to_vec(),
                 settled: head.settled || o.settles,
                 end: End::More,
                 outcome: None,
@@ -205,6 +242,10 @@ impl Egress for Side {
     fn release(&mut self, link: LinkRef, bytes: usize) {
         let i = self.inlets.get_mut(&link).filter(|i| i.attached).expect("released for an unknown inlet");
         i.held = i.held.checked_sub(bytes).expect("released more than was held");
+    }
+
+    fn open_stream(&mut self, neighbour: &str) {
+        self.streams_wanted.push(neighbour.to_owned());
     }
 
     fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>) {
@@ -317,19 +358,7 @@ impl World {
 
     pub(super) fn attach_sender(&mut self, w: usize, conn: ConnKey, target: Terminus<'_>) -> Result<Sender, Refusal> {
         let link = self.link();
-        let inlet = Inlet {
-            worker: w,
-            key: InletKey::NONE,
-            credit: 0,
-            draining: false,
-            held: 0,
-            attached: true,
-            deliveries: BTreeMap::new(),
-            current: None,
-            grants: Vec::new(),
-            dynamic: None,
-            detached_by_router: None,
-        };
+        let inlet = Inlet::new(w, InletKey::NONE);
         self.sides[w].inlets.insert(link, inlet);
         let attached = self.cores[w].attach_inlet(conn, link, &InletRequest { target }, &mut self.sides[w])?;
         let inlet = self.sides[w].inlets.get_mut(&link).unwrap();
@@ -347,19 +376,7 @@ impl World {
         source: Terminus<'_>,
     ) -> Result<Receiver, Refusal> {
         let link = self.link();
-        let outlet = Outlet {
-            conn,
-            key: OutletKey::NONE,
-            credit: 0,
-            attached: true,
-            room: FULL,
-            short: false,
-            partial: false,
-            received: Vec::new(),
-            drained: 0,
-            settles: false,
-            dynamic: None,
-        };
+        let outlet = Outlet::new(conn);
         self.sides[w].outlets.insert(link, outlet);
         let attached = self.cores[w].attach_outlet(conn, link, &OutletRequest { source }, &mut self.sides[w])?;
         let outlet = self.sides[w].outlets.get_mut(&link).unwrap();
@@ -368,6 +385,33 @@ impl World {
         self.receivers.push((w, link));
         self.end_batch(w);
         Ok(self.receivers.len() - 1)
+    }
+
+    /// A link of ours to a neighbour, and its credit.
+    pub(super) fn hop(&mut self, w: usize, neighbour: &str, kind: crate::HopLink, credit: u32) -> Receiver {
+        let conn = self.conn(w);
+        let link = self.link();
+        self.sides[w].outlets.insert(link, Outlet::new(conn));
+        let key = self.cores[w].attach_hop(conn, link, neighbour, kind, &mut self.sides[w]).unwrap();
+        self.sides[w].outlets.get_mut(&link).unwrap().key = key;
+        self.receivers.push((w, link));
+        self.end_batch(w);
+        let r = self.receivers.len() - 1;
+        if credit > 0 {
+            self.credit(r, credit, false);
+        }
+        r
+    }
+
+    /// A link on which a neighbour sends.
+    pub(super) fn from_router(&mut self, w: usize) -> Sender {
+        let conn = self.conn(w);
+        let link = self.link();
+        let key = self.cores[w].attach_router_inlet(conn, link).unwrap();
+        self.sides[w].inlets.insert(link, Inlet::new(w, key));
+        self.senders.push((w, link));
+        self.end_batch(w);
+        self.senders.len() - 1
     }
 
     /// A sender with a connection of its own.

@@ -1,0 +1,538 @@
+//! The way to other routers.
+//!
+//! The links to a neighbour are outlets of addresses of their own, one for each priority and one for streams: what waits for a
+//! neighbour's credit, and what other workers send over our links, is then treated like what waits for any consumer. An address that has
+//! destinations elsewhere knows them as its *far* destinations, by next hop.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Core,
+    forward::{Arrival, header_priority, load},
+    routed::{Origin, Way},
+};
+use crate::{
+    ConnKey, LinkRef, OutletKey, Terminus, Treatment,
+    address::Class,
+    annotations::Annotations,
+    core::slots::Key,
+    delivery::{NIL, Onward, To},
+    distribution::Candidate,
+    egress::{DeliveryState, Egress, End, Payload},
+    routing::{AddressBook, AddressKey, RouterId, RouterIndex, Routes},
+};
+
+/// Priorities of messages (§3.2.1), each with links of its own between routers.
+const PRIORITIES: usize = 10;
+
+/// The priority of links that have to serve when others are missing, and of messages that say nothing (§3.2.1).
+const MEDIUM: u8 = 4;
+
+/// How much of a delivery for a neighbour is gathered before it gets a link of its own. What is smaller waits until it is complete, since
+/// deliveries on one link cannot be interleaved (§2.6.14).
+const GATHER: usize = 64 * 1024;
+
+/// What a link to a neighbour is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HopLink {
+    /// Complete messages of this priority, 0 to 9.
+    Priority(u8),
+    /// One delivery at a time that is still arriving.
+    Stream,
+}
+
+/// Who gets a delivery next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// An outlet of this worker.
+    Local(Key),
+    /// One of another worker.
+    Remote(Key),
+    /// A neighbour, by its number in [`Core::hops`].
+    Far(u32),
+}
+
+impl From<Candidate> for Pick {
+    fn from(candidate: Candidate) -> Self {
+        match candidate {
+            Candidate::Local(key) => Self::Local(key),
+            Candidate::Remote(key) => Self::Remote(key),
+        }
+    }
+}
+
+/// A neighbour: the addresses that stand for the links to it. They stay when there are no links, so that their keys do.
+#[derive(Debug)]
+pub(super) struct Hop {
+    id: RouterId,
+    /// As in traces.
+    name: Box<str>,
+    by_priority: [Key; PRIORITIES],
+    stream: Key,
+}
+
+/// Where else an address has destinations.
+#[derive(Debug)]
+pub(super) struct Far {
+    /// Routers with destinations, cheapest first.
+    to: Vec<FarRouter>,
+    shares: Vec<Share>,
+    /// Which router is looked at first among equals.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct FarRouter {
+    router: RouterIndex,
+    /// Position of the next hop among the shares.
+    share: usize,
+    cost: u64,
+}
+
+/// What a next hop has to do for an address.
+#[derive(Debug)]
+struct Share {
+    hop: u32,
+    outstanding: u32,
+}
+
+impl Far {
+    /// The cheapest router; among equals the next in the round.
+    fn closest(&mut self, valid: impl Fn(RouterIndex) -> bool) -> Option<u32> {
+        let least = self.to.iter().find(|far| valid(far.router))?.cost;
+        let equals = |(_, far): &(usize, &FarRouter)| far.cost == least && valid(far.router);
+        let all = || self.to.iter().enumerate().filter(equals);
+        let (at, far) = all().find(|(at, _)| *at >= self.next).or_else(|| all().next())?;
+        let hop = self.shares.get(far.share)?.hop;
+        self.next = at + 1;
+        Some(hop)
+    }
+
+    /// The router with the least to do, its cost counted as well; among equals the next in the round. Answers that sum, too.
+    fn least(&mut self, valid: impl Fn(RouterIndex) -> bool) -> Option<(u32, u64)> {
+        let n = self.to.len();
+        let mut best: Option<(usize, u32, u64)> = None;
+        for i in 0..n {
+            let at = (self.next + i) % n;
+            let Some(far) = self.to.get(at).filter(|far| valid(far.router)) else { continue };
+            let Some(share) = self.shares.get(far.share) else { continue };
+            let value = far.cost.saturating_add(u64::from(share.outstanding));
+            if best.is_none_or(|(.., least)| value < least) {
+                best = Some((at, share.hop, value));
+            }
+        }
+        let (at, hop, value) = best?;
+        self.next = at + 1;
+        Some((hop, value))
+    }
+}
+
+impl Core {
+    /// Takes over the routes to other routers and what these have destinations for. `changed`: the keys of the addresses that may be
+    /// concerned; `None`: any. Do so in each worker.
+    pub fn set_routes(
+        &mut self,
+        routes: Arc<Routes>,
+        book: AddressBook,
+        changed: Option<&[AddressKey]>,
+        eg: &mut impl Egress,
+    ) {
+        self.routes = routes;
+        self.book = book;
+        let keys: Vec<Key> = match changed {
+            None => self.addresses.keys(),
+            Some(names) => names.iter().filter_map(|name| self.by_name.get(&**name).copied()).collect(),
+        };
+        for key in keys {
+            self.refresh_far(key, eg);
+        }
+    }
+
+    fn refresh_far(&mut self, key: Key, eg: &mut impl Egress) {
+        let Some(name) = self.addresses.get(key).filter(|a| !a.is_hop()).map(|a| Arc::clone(&a.name)) else { return };
+        let mut far = self.far_of(&name);
+        let Some(a) = self.addresses.get_mut(key) else { return };
+        if let (Some(new), Some(old)) = (&mut far, &a.far) {
+            new.next = old.next;
+            for share in &mut new.shares {
+                share.outstanding = old.shares.iter().find(|s| s.hop == share.hop).map_or(0, |s| s.outstanding);
+            }
+        }
+        a.far = far;
+        self.destinations_changed(key, eg);
+        self.pump(key, eg);
+        self.forget_address(key);
+    }
+
+    /// The far destinations of an address with this lookup key.
+    pub(super) fn far_of(&mut self, name: &str) -> Option<Box<Far>> {
+        let routes = Arc::clone(&self.routes);
+        if routes.reachable_count() == 0 {
+            return None;
+        }
+        let rest = name.get(1..)?;
+        let mut routers: Vec<RouterIndex> = match Class::of_key(name) {
+            Class::Router => routes.graph().index_of(rest).into_iter().collect(),
+            Class::Topological => routes.reachable().map(|(router, _)| router).collect(),
+            Class::Mobile | Class::Network | Class::Edge => {
+                let all = self.book.destinations(name).iter();
+                all.filter_map(|destination| routes.graph().index_of(&destination.router)).collect()
+            }
+            Class::Local | Class::Area | Class::Hop => return None,
+        };
+        routers.retain(|router| routes.route(*router).is_some());
+        let mut far = Far { to: Vec::with_capacity(routers.len()), shares: Vec::new(), next: 0 };
+        for router in routers {
+            let Some(route) = routes.route(router) else { continue };
+            let Some(id) = routes.graph().id(route.next_hop) else { continue };
+            let hop = self.hop(id);
+            let share = far.shares.iter().position(|share| share.hop == hop).unwrap_or_else(|| {
+                far.shares.push(Share { hop, outstanding: 0 });
+                far.shares.len() - 1
+            });
+            far.to.push(FarRouter { router, share, cost: route.cost });
+        }
+        far.to.sort_by_key(|far| far.cost);
+        (!far.to.is_empty()).then(|| Box::new(far))
+    }
+
+    /// The number of a neighbour; it gets one if it has none. Neighbours are few, and come back.
+    fn hop(&mut self, id: &str) -> u32 {
+        if let Some(at) = self.hops.iter().position(|hop| *hop.id == *id) {
+            return at as u32;
+        }
+        let by_priority = std::array::from_fn(|priority| self.address(&format!("P{id}/{priority}"), false));
+        let stream = self.address(&format!("P{id}/stream"), false);
+        self.hops.push(Hop { id: id.into(), name: format!("0/{id}").into(), by_priority, stream });
+        self.hops.len() as u32 - 1
+    }
+
+    /// A link of ours to a neighbour was attached. Its credit is told with [`credit`](Self::credit), as that of any outlet.
+    /// `None` if the connection is gone, or the priority is above 9.
+    pub fn attach_hop(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        neighbour: &str,
+        kind: HopLink,
+        eg: &mut impl Egress,
+    ) -> Option<OutletKey> {
+        let hop = self.hop(neighbour);
+        let hop = self.hops.get(hop as usize)?;
+        let address = match kind {
+            HopLink::Priority(priority) => *hop.by_priority.get(usize::from(priority))?,
+            HopLink::Stream => hop.stream,
+        };
+        let key = self.outlet_at(conn, link, address, kind == HopLink::Stream, eg)?;
+        Some(OutletKey(key))
+    }
+
+    /// As [`Core::select`], for an address with far destinations.
+    pub(super) fn select_far(&mut self, address: Key, way: &Way<'_>) -> Option<Pick> {
+        let a = self.addresses.get_mut(address)?;
+        let far = a.far.as_mut()?;
+        let routes = &self.routes;
+        let valid = |router| match way.origin() {
+            Origin::Here => true,
+            Origin::Router(origin) => routes.is_valid_origin(origin, router),
+            Origin::Unknown => false,
+        };
+        if a.treatment == Treatment::Closest {
+            if a.candidates.len() > 0 {
+                return a.candidates.round_robin().map(Pick::from);
+            }
+            return far.closest(valid).map(Pick::Far);
+        }
+        let (outlets, remotes) = (&self.outlets, &self.remotes);
+        let near = a.candidates.least(|candidate| load(outlets, remotes, candidate));
+        let near = near.map(|candidate| (candidate, u64::from(load(outlets, remotes, candidate))));
+        if let Some((candidate, 0)) = near {
+            return Some(candidate.into());
+        }
+        match (near, far.least(valid)) {
+            (Some((candidate, value)), Some((_, far))) if value <= far => Some(candidate.into()),
+            (_, Some((hop, _))) => Some(Pick::Far(hop)),
+            (Some((candidate, _)), None) => Some(candidate.into()),
+            (None, None) => None,
+        }
+    }
+
+    /// Sends a delivery, or its first part, to a neighbour.
+    pub(super) fn forward(
+        &mut self,
+        hop: u32,
+        address: Key,
+        arrival: &Arrival<'_>,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
+        let priority = self.priority_of(address, payload);
+        let Some(links) = self.links_to(hop, priority) else {
+            return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
+        };
+        let mut prefix = std::mem::take(&mut self.scratch);
+        prefix.clear();
+        self.compose(&arrival.way, &mut prefix);
+        // What is settled never counts as outstanding.
+        let origin = if arrival.settled { Key::NONE } else { address };
+        if let Some(share) = self.share(origin, hop) {
+            share.outstanding += 1;
+        }
+        let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, ..*arrival };
+        let d = match end {
+            End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
+            End::More => {
+                let d = self.record(&onward, links, end);
+                self.keep_prefix(d, &prefix);
+                if let Some(delivery) = self.deliveries.get_mut(d) {
+                    delivery.to = To::Gathering;
+                    delivery.priority = priority;
+                }
+                self.gather(d, payload, end, eg);
+                Some(d)
+            }
+            _ => self.route(links, &onward, payload, end, eg),
+        };
+        self.scratch = prefix;
+        d
+    }
+
+    /// Sends a delivery that waits at its address to a neighbour. It was sent by a client: what came from other routers knows where it
+    /// has been only while it arrives.
+    pub(super) fn forward_waiting(&mut self, d: Key, hop: u32, eg: &mut impl Egress) {
+        self.leave_waiting(d);
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        let (address, settled, arrived) =
+            (delivery.address, delivery.has(crate::delivery::PRESETTLED), delivery.arrived());
+        let inlet = match delivery.from {
+            crate::delivery::From::Inlet { inlet, .. } => inlet,
+            _ => Key::NONE,
+        };
+        let local = self.inlets.get(inlet).is_some_and(|inlet| !inlet.router);
+        let priority = delivery.priority.min(9);
+        let links = self.links_to(hop, priority).filter(|_| local);
+        let Some(links) = links else { return self.dropped(d, eg) };
+        let way = if self.inlets.get(inlet).is_some_and(|inlet| inlet.address.is_some()) {
+            Way::Targeted(inlet)
+        } else {
+            Way::Here
+        };
+        let mut prefix = std::mem::take(&mut self.scratch);
+        prefix.clear();
+        self.compose(&way, &mut prefix);
+        self.keep_prefix(d, &prefix);
+        self.scratch = prefix;
+        let origin = if settled { Key::NONE } else { address };
+        if let Some(share) = self.share(origin, hop) {
+            share.outstanding += 1;
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.address = links;
+        if let Some(onward) = self.onwards.at_mut(delivery.onward) {
+            (onward.origin, onward.hop) = (origin, hop);
+        }
+        if arrived {
+            self.enqueue(d, links, priority);
+            self.pump(links, eg);
+            self.demand(links, eg);
+        } else {
+            delivery.to = To::Gathering;
+            self.gather(d, &Payload::empty(), End::More, eg);
+        }
+    }
+
+    /// A part of a delivery that is gathered for a neighbour, or nothing more than a look at how much that is by now.
+    pub(super) fn gather(&mut self, d: Key, payload: &Payload<'_>, end: End, eg: &mut impl Egress) {
+        self.store(d, payload, eg);
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        let (address, priority) = (delivery.address, delivery.priority);
+        let hop = self.onwards.at(delivery.onward).map_or(NIL, |(_, onward)| onward.hop);
+        if end == End::Complete {
+            self.enqueue(d, address, priority);
+            self.pump(address, eg);
+            if self.addresses.get(address).is_some_and(|a| a.waiting.len() > 0) {
+                self.demand(address, eg);
+            }
+        } else if delivery.content.as_ref().is_some_and(|content| content.charge() > GATHER) {
+            let Some(stream) = self.hops.get(hop as usize).map(|hop| hop.stream) else { return };
+            if let Some(delivery) = self.deliveries.get_mut(d) {
+                delivery.address = stream;
+            }
+            self.enqueue(d, stream, priority);
+            self.pump(stream, eg);
+            self.want_stream(hop, eg);
+        }
+    }
+
+    /// A delivery that has to be forwarded while it arrives.
+    fn begin_stream(
+        &mut self,
+        hop: u32,
+        arrival: &Arrival<'_>,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<Key> {
+        let stream = self.hops.get(hop as usize)?.stream;
+        if let Some(Pick::Local(_) | Pick::Remote(_)) = self.peek(stream) {
+            return self.route(stream, arrival, payload, End::More, eg);
+        }
+        let d = self.record(arrival, stream, End::More);
+        self.keep_prefix(d, arrival.prefix);
+        self.counters.waited += 1;
+        self.store(d, payload, eg);
+        self.enqueue(d, stream, MEDIUM);
+        self.want_stream(hop, eg);
+        Some(d)
+    }
+
+    /// Whether some link could take a delivery, without using up its turn.
+    fn peek(&self, address: Key) -> Option<Pick> {
+        let a = self.addresses.get(address)?;
+        a.candidates.ready_from(0).next().map(|(_, candidate)| candidate.into())
+    }
+
+    /// Asks for one more link for streams if some wait.
+    fn want_stream(&mut self, hop: u32, eg: &mut impl Egress) {
+        let Some(hop) = self.hops.get(hop as usize) else { return };
+        let (stream, id) = (hop.stream, hop.id.clone());
+        if self.addresses.get(stream).is_some_and(|a| a.waiting.len() > 0) {
+            eg.open_stream(&id);
+        }
+    }
+
+    /// A copy for every neighbour that leads to a destination. Answers how many of them will read `payload` later.
+    pub(super) fn fan_out_far(
+        &mut self,
+        p: Key,
+        address: Key,
+        arrival: &Arrival<'_>,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> u32 {
+        let routes = Arc::clone(&self.routes);
+        let Some(far) = self.addresses.get(address).and_then(|a| a.far.as_ref()) else { return 0 };
+        let origin = arrival.way.origin();
+        let mut hops: Vec<u32> = Vec::with_capacity(far.shares.len());
+        for to in &far.to {
+            let valid = match origin {
+                Origin::Here => true,
+                Origin::Router(origin) => routes.is_valid_origin(origin, to.router),
+                Origin::Unknown => false,
+            };
+            if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
+                hops.push(share.hop);
+            }
+        }
+        let priority = self.priority_of(address, payload);
+        let mut prefix = std::mem::take(&mut self.scratch);
+        prefix.clear();
+        self.compose(&arrival.way, &mut prefix);
+        let mut readers = 0;
+        for hop in hops {
+            let passed = self.hops.get(hop as usize).is_some_and(|hop| arrival.way.passed(&hop.name));
+            let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
+            let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
+            let Some(a) = self.addresses.get(links) else { continue };
+            let local = a.candidates.iter().find_map(|candidate| match candidate {
+                Candidate::Local(o) => Some(o),
+                Candidate::Remote(_) => None,
+            });
+            let peer = a.peers.first().map(|peer| (peer.worker, peer.address));
+            if let Some(o) = local {
+                readers += u32::from(self.copy_to(p, o, links, &onward, payload, end, eg));
+            } else if let Some((worker, target)) = peer {
+                self.copy_to_worker(p, worker, target, links, &onward, payload, end, eg);
+            }
+        }
+        self.scratch = prefix;
+        readers
+    }
+
+    /// The address of the links to a neighbour that carry a priority. Neighbours that have none for it use those of the medium one.
+    fn links_to(&self, hop: u32, priority: u8) -> Option<Key> {
+        let hop = self.hops.get(hop as usize)?;
+        let open = |priority: u8| {
+            let key = *hop.by_priority.get(usize::from(priority))?;
+            self.addresses.get(key).filter(|a| a.candidates.len() > 0).map(|_| key)
+        };
+        open(priority).or_else(|| open(MEDIUM))
+    }
+
+    fn priority_of(&self, address: Key, payload: &Payload<'_>) -> u8 {
+        let configured = self.addresses.get(address).and_then(|a| a.priority);
+        configured.unwrap_or_else(|| header_priority(payload)).min(PRIORITIES as u8 - 1)
+    }
+
+    fn share(&mut self, address: Key, hop: u32) -> Option<&mut Share> {
+        let far = self.addresses.get_mut(address)?.far.as_mut()?;
+        far.shares.iter_mut().find(|share| share.hop == hop)
+    }
+
+    /// A delivery that went to a neighbour is over.
+    pub(super) fn leave_onward(&mut self, d: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.onward != NIL) else { return };
+        let onward = std::mem::replace(&mut delivery.onward, NIL);
+        let Some((key, Onward { origin, hop, .. })) = self.onwards.at(onward) else { return };
+        let (origin, hop) = (*origin, *hop);
+        self.onwards.discard(key);
+        if let Some(share) = self.share(origin, hop) {
+            share.outstanding = share.outstanding.saturating_sub(1);
+        }
+    }
+
+    /// Writes the annotations that a delivery gets in front when it leaves for a neighbour.
+    fn compose(&self, way: &Way<'_>, out: &mut Vec<u8>) {
+        let me = Some(&*self.hop_name);
+        let here = Annotations { ingress: me, ..Annotations::default() };
+        let annotations = match way {
+            Way::Here => here,
+            Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
+            Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
+        };
+        annotations.compose(me, out);
+    }
+
+    /// What a client's link is attached to, for those who do not know the link.
+    fn target_of(&self, inlet: Key) -> Option<&str> {
+        if let Some(target) = self.targets.get(&inlet) {
+            return Some(target);
+        }
+        let address = self.inlets.get(inlet)?.address?;
+        self.addresses.get(address)?.name.get(1..)
+    }
+
+    /// Remembers what a client's link is attached to, if the address alone does not tell.
+    pub(super) fn keep_target(&mut self, inlet: Key, address: Key, target: Terminus<'_>) {
+        let foreign = |a: &super::Address| {
+            matches!(Class::of_key(&a.name), Class::Router | Class::Edge | Class::Network | Class::Topological)
+        };
+        if let Terminus::Address(text) = target
+            && self.addresses.get(address).is_some_and(foreign)
+        {
+            self.targets.insert(inlet, text.into());
+        }
+    }
+
+    /// Keeps the annotations of a delivery that cannot leave yet.
+    pub(super) fn keep_prefix(&mut self, d: Key, prefix: &[u8]) {
+        if prefix.is_empty() {
+            return;
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let prefix = Some(self.arena.copy(prefix));
+        match self.onwards.at_mut(delivery.onward) {
+            Some(onward) => onward.prefix = prefix,
+            None => delivery.onward = self.onwards.insert(Onward { prefix, origin: Key::NONE, hop: NIL }).index,
+        }
+    }
+
+    /// Takes them back.
+    pub(super) fn take_prefix(&mut self, d: Key) -> Option<Bytes> {
+        let onward = self.deliveries.get(d)?.onward;
+        self.onwards.at_mut(onward)?.prefix.take()
+    }
+}

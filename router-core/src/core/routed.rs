@@ -1,0 +1,260 @@
+//! Deliveries that come from other routers: they begin with annotations that say where they go and where they have been.
+
+use amqp_proto::{
+    condition,
+    message::{HeadCursor, MAX_HEAD, Progress},
+};
+use bytes::Bytes;
+
+use super::Core;
+use crate::{
+    ConnKey, InKey, InletKey, LinkRef, Treatment,
+    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, STREAMING, parse},
+    core::slots::Key,
+    credit::Capacity,
+    delivery::CREDIT,
+    egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
+    inlet::{Inlet, Pending},
+    routing::RouterIndex,
+};
+
+/// Deliveries that a neighbour may begin ahead on each of its links, unless configured: what the reference gives.
+const CAPACITY: u32 = 250;
+
+/// How a delivery came to this router.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'a> {
+    /// From a client, or it does not matter.
+    Here,
+    /// From a client, on a link to the address.
+    Targeted(Key),
+    /// From another router.
+    Routed { annotations: &'a Annotations<'a>, origin: Origin },
+}
+
+/// Where a delivery entered the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// At this router, or an edge router of it.
+    Here,
+    /// At another.
+    Router(RouterIndex),
+    /// At one that is not in our table; there is no valid way on.
+    Unknown,
+}
+
+impl Way<'_> {
+    pub(super) const fn origin(&self) -> Origin {
+        match self {
+            Self::Here | Self::Targeted(_) => Origin::Here,
+            Self::Routed { origin, .. } => *origin,
+        }
+    }
+
+    /// It says that it has to be forwarded while it arrives.
+    pub(super) const fn streams(&self) -> bool {
+        match self {
+            Self::Here | Self::Targeted(_) => false,
+            Self::Routed { annotations, .. } => annotations.flags & STREAMING != 0,
+        }
+    }
+
+    /// It has been at the router with this name, as in traces.
+    pub(super) fn passed(&self, name: &str) -> bool {
+        match self {
+            Self::Here | Self::Targeted(_) => false,
+            Self::Routed { annotations, .. } => annotations.trace.contains(name),
+        }
+    }
+}
+
+/// What the beginning of a delivery says.
+enum Beginning<'a> {
+    Known { annotations: Annotations<'a>, size: usize, to: Key },
+    Refused(DeliveryState),
+    NeedMore,
+}
+
+impl Core {
+    /// A neighbour attached a link on which it sends deliveries of all addresses. Credit comes with the next
+    /// [`end_batch`](Core::end_batch). `None` if the connection is gone.
+    pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef) -> Option<InletKey> {
+        let owner = self.conns.get_mut(conn.0)?;
+        let capacity = Capacity::new(Some(owner.link_capacity.unwrap_or(CAPACITY)));
+        let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity);
+        let key = self.inlets.insert(Inlet { router: true, ..inlet });
+        owner.inlets.push(key);
+        self.start_granting(key);
+        Some(InletKey(key))
+    }
+
+    /// The first frame of a delivery from another router.
+    pub(super) fn first_routed(
+        &mut self,
+        key: Key,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
+        let message = payload.as_slice();
+        match self.beginning(message, t.end) {
+            Beginning::Known { annotations, size, to } => {
+                let rest = payload.skip(size);
+                self.admit_routed(key, to, &annotations, t, &rest, eg)
+            }
+            Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
+            Beginning::NeedMore => {
+                let pending = Pending {
+                    cursor: HeadCursor::new(MAX_HEAD),
+                    bytes: message.to_vec(),
+                    tried: message.len(),
+                    first: *t,
+                };
+                self.inlets.get_mut(key)?.pending = Some(Box::new(pending));
+                None
+            }
+        }
+    }
+
+    /// The next frame of one of which too little was known.
+    pub(super) fn more_routed(
+        &mut self,
+        key: Key,
+        mut pending: Box<Pending>,
+        t: &Transfer,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
+        // Frames of a few bytes must not make us read the same again for each.
+        if t.end == End::More && pending.bytes.len() < pending.tried * 2 && pending.bytes.len() - pending.tried < 4096 {
+            pending.first = *t;
+            self.inlets.get_mut(key)?.pending = Some(pending);
+            return None;
+        }
+        let block = Bytes::from(std::mem::take(&mut pending.bytes));
+        match self.beginning(&block, t.end) {
+            Beginning::Known { annotations, size, to } => {
+                let rest = Payload::range(&block, size, block.len());
+                self.admit_routed(key, to, &annotations, t, &rest, eg)
+            }
+            Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
+            Beginning::NeedMore => {
+                pending.tried = block.len();
+                pending.bytes = block.into();
+                pending.first = *t;
+                self.inlets.get_mut(key)?.pending = Some(pending);
+                None
+            }
+        }
+    }
+
+    /// All of a delivery from another router is here: it may send the next. That does not wait for the outcome, or one slow consumer
+    /// would stop all others behind the same link.
+    pub(super) fn routed_arrived(&mut self, key: Key, d: Option<Key>) {
+        let Some(delivery) = d.and_then(|d| self.deliveries.get_mut(d)).filter(|d| d.has(CREDIT)) else { return };
+        delivery.flags &= !CREDIT;
+        self.give_back(key);
+    }
+
+    fn admit_routed(
+        &mut self,
+        key: Key,
+        to: Key,
+        annotations: &Annotations<'_>,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
+        let origin = match annotations.ingress {
+            None => Origin::Here,
+            Some(name) => {
+                let id = name.strip_prefix("0/").unwrap_or(name);
+                match self.routes.graph().index_of(id) {
+                    Some(index) if index == self.routes.me() => Origin::Unknown,
+                    Some(index) => Origin::Router(index),
+                    None => Origin::Unknown,
+                }
+            }
+        };
+        self.admit(key, to, t, payload, Way::Routed { annotations, origin }, eg)
+    }
+
+    fn refuse_routed(&mut self, key: Key, t: &Transfer, state: &DeliveryState, eg: &mut impl Egress) -> Option<InKey> {
+        let answer = self.refuse_anonymous(key, t, state, eg);
+        if t.end != End::More {
+            self.routed_arrived(key, answer.map(|key| key.0));
+        }
+        answer
+    }
+
+    /// Finds out where a delivery goes.
+    fn beginning<'a>(&mut self, message: &'a [u8], end: End) -> Beginning<'a> {
+        let complete = end != End::More;
+        let (annotations, size) = match parse(message) {
+            Ok(Parsed::Found(annotations, size)) => (annotations, size),
+            Ok(Parsed::Absent) => (Annotations::default(), 0),
+            Ok(Parsed::Incomplete(_)) if !complete && message.len() <= MAX_SECTION => return Beginning::NeedMore,
+            Ok(Parsed::Incomplete(size)) => {
+                let what = format!("router annotations: {} bytes where {size} are needed", message.len());
+                return Beginning::Refused(DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, what))));
+            }
+            Err(error) => return Beginning::Refused(malformed(&error)),
+        };
+        // A message that has passed more routers than there are on the longest way is in a loop; so is one that was here.
+        if annotations.trace.len() > self.routes.radius() + 1 || annotations.trace.contains(&self.hop_name) {
+            return Beginning::Refused(DeliveryState::Released);
+        }
+        let rest = message.get(size..).unwrap_or_default();
+        if rest.is_empty() && !complete {
+            return Beginning::NeedMore;
+        }
+        let to = match annotations.to_override {
+            Some(to) => to,
+            None => {
+                let mut cursor = HeadCursor::new(MAX_HEAD);
+                match cursor.advance(rest, complete) {
+                    Ok(Progress::NeedMore) => return Beginning::NeedMore,
+                    Ok(Progress::Done) => {}
+                    Err(error) => return Beginning::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
+                }
+                match cursor.head().read_properties(rest).to() {
+                    Ok(Some(to)) => to,
+                    Ok(None) => {
+                        let what = "neither the router annotations nor the properties of the message have an address";
+                        let error = Error::new(condition::PRECONDITION_FAILED, what);
+                        return Beginning::Refused(DeliveryState::rejected(Some(&error)));
+                    }
+                    Err(error) => return Beginning::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
+                }
+            }
+        };
+        let mut name = std::mem::take(&mut self.name);
+        let known = self.syntax.key(to, &mut name).and_then(|_| self.known_address(&name));
+        let unavailable = known.is_none() && self.treatment_of(&name, false).0 == Treatment::Unavailable;
+        self.name = name;
+        match known {
+            Some(to) => Beginning::Known { annotations, size, to },
+            None if unavailable => Beginning::Refused(super::anonymous::not_found()),
+            None => Beginning::Refused(DeliveryState::Released),
+        }
+    }
+
+    /// The address with this lookup key, if there is somebody there.
+    pub(super) fn known_address(&mut self, name: &str) -> Option<Key> {
+        if let Some(key) = self.by_name.get(name) {
+            return Some(*key);
+        }
+        // It stays as long as there are destinations, so that it is not made anew for each message.
+        let far = self.far_of(name)?;
+        let key = self.address(name, false);
+        if let Some(a) = self.addresses.get_mut(key) {
+            a.far = Some(far);
+            a.open = a.treatment != Treatment::Unavailable;
+            a.reachable = a.open;
+        }
+        Some(key)
+    }
+}
+
+fn malformed(error: &AnnotationsError) -> DeliveryState {
+    DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, error.to_string())))
+}

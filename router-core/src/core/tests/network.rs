@@ -1,0 +1,424 @@
+//! Deliveries to, from and through other routers.
+
+use crate::{
+    HopLink, Presence, Treatment,
+    annotations::{Annotations, Parsed, STREAMING, parse},
+    core::tests::world::{Receiver, World},
+    egress::{DeliveryState, End},
+    routing::{AddressBook, AddressEntry, Event, Routes},
+};
+
+/// B - A - C, and D behind C. The tests are in A.
+const LINE: &[(&str, &str, u32)] = &[("A", "B", 1), ("A", "C", 2), ("C", "D", 1)];
+
+const NORMAL: HopLink = HopLink::Priority(4);
+
+fn book(entries: &[(&str, &str)]) -> AddressBook {
+    let mut book = AddressBook::new();
+    for (router, key) in entries {
+        let entry = AddressEntry { key: (*key).into(), hint: None, in_links: 0, mesh: None };
+        book.apply(&Event::Addresses { router: (*router).into(), added: [entry].into(), removed: [].into() });
+    }
+    book
+}
+
+/// What is known from now on: which router has destinations for which address.
+fn know(w: &mut World, entries: &[(&str, &str)]) {
+    let routes = Routes::of_links("A", LINE);
+    for worker in 0..w.cores.len() {
+        w.cores[worker].set_routes(routes.clone(), book(entries), None, &mut w.sides[worker]);
+        w.end_batch(worker);
+    }
+}
+
+fn from_b(to: Option<&str>, flags: u32, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    let annotations = Annotations { flags, to_override: to, ingress: Some("0/B"), ..Annotations::default() };
+    annotations.compose(Some("0/B"), &mut message);
+    message.extend_from_slice(body);
+    message
+}
+
+/// Override, ingress, trace and body of what a neighbour got.
+#[derive(Debug, PartialEq, Eq)]
+struct Got {
+    to: Option<String>,
+    ingress: Option<String>,
+    trace: Vec<String>,
+    body: Vec<u8>,
+}
+
+fn got(w: &World, r: Receiver) -> Vec<Got> {
+    let read = |bytes: Vec<u8>| match parse(&bytes).unwrap() {
+        Parsed::Found(annotations, size) => Got {
+            to: annotations.to_override.map(str::to_owned),
+            ingress: annotations.ingress.map(str::to_owned),
+            trace: annotations.trace.iter().map(str::to_owned).collect(),
+            body: bytes[size..].to_vec(),
+        },
+        other => panic!("{other:?}"),
+    };
+    w.bodies(r).into_iter().map(read).collect()
+}
+
+fn sent_here(to: &str, body: &[u8]) -> Got {
+    Got { to: Some(to.into()), ingress: Some("0/A".into()), trace: vec!["0/A".into()], body: body.to_vec() }
+}
+
+#[test]
+fn a_client_reaches_a_consumer_of_another_router() {
+    let mut w = World::new(1);
+    let b = w.hop(0, "B", NORMAL, 10);
+    let s = w.sender(0, "svc");
+    assert_eq!(w.inlet(s).credit, 0);
+    know(&mut w, &[("B", "Msvc")]);
+    assert!(w.inlet(s).credit > 0, "there is somebody now");
+    let id = w.send(s, b"hello", false);
+    w.send(s, b"settled", true);
+    assert_eq!(got(&w, b), [sent_here("svc", b"hello"), sent_here("svc", b"settled")]);
+    assert_eq!(w.told(s, id), None);
+    w.accept(b, 0);
+    assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
+    know(&mut w, &[]);
+    assert!(w.inlet(s).draining, "there is nobody any more");
+    w.assert_empty();
+}
+
+#[test]
+fn what_a_neighbour_does_not_take_waits_with_its_annotations() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let b = w.hop(there, "B", NORMAL, 0);
+        know(&mut w, &[("B", "Msvc")]);
+        let s = w.sender(0, "svc");
+        let ids = [w.send(s, b"one", false), w.send(s, b"two", true)];
+        assert_eq!(got(&w, b), []);
+        w.credit(b, 1, false);
+        assert_eq!(got(&w, b), [sent_here("svc", b"one")]);
+        w.credit(b, 1, false);
+        assert_eq!(got(&w, b), [sent_here("svc", b"one"), sent_here("svc", b"two")]);
+        w.outcome(b, 0, Some(DeliveryState::Released), true);
+        assert_eq!(w.told(s, ids[0]), Some(DeliveryState::Released));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn other_workers_send_over_the_links_of_one() {
+    let mut w = World::new(3);
+    let b = w.hop(2, "B", NORMAL, 100);
+    know(&mut w, &[("B", "Msvc")]);
+    let (s, t) = (w.sender(0, "svc"), w.sender(1, "svc"));
+    for n in 0..5 {
+        w.send(s, &[n], false);
+        w.send(t, &vec![n + 10; 5000], false);
+    }
+    let mut bodies: Vec<_> = got(&w, b).into_iter().map(|got| (got.to, got.body[0], got.body.len())).collect();
+    bodies.sort();
+    let expected = |n: u8, len| (Some("svc".to_owned()), n, len);
+    let short = (0..5).map(|n| expected(n, 1));
+    assert_eq!(bodies, short.chain((10..15).map(|n| expected(n, 5000))).collect::<Vec<_>>());
+    w.accept_all(b);
+    w.assert_empty();
+}
+
+#[test]
+fn what_another_router_sends_goes_to_consumers_without_annotations() {
+    let mut w = World::new(1);
+    let from = w.from_router(0);
+    know(&mut w, &[]);
+    assert_eq!(w.inlet(from).credit, 250);
+    let r = w.receiver(0, "svc", 10);
+    let id = w.send(from, &from_b(Some("svc"), 0, b"hello"), false);
+    assert_eq!(w.bodies(r), [b"hello".to_vec()]);
+    w.accept(r, 0);
+    assert_eq!(w.told(from, id), Some(DeliveryState::Accepted));
+    // In frames of a byte.
+    let message = from_b(Some("svc"), 0, b"again");
+    w.begin(from, &message, false, false, 1);
+    for _ in 1..message.len() {
+        w.part(from, 1);
+    }
+    assert_eq!(w.bodies(r), [b"hello".to_vec(), b"again".to_vec()]);
+    w.accept(r, 1);
+    w.assert_empty();
+}
+
+#[test]
+fn the_credit_of_a_router_does_not_wait_for_outcomes() {
+    let mut w = World::new(1);
+    let from = w.from_router(0);
+    know(&mut w, &[]);
+    let _r = w.receiver(0, "svc", 0);
+    for n in 0..1000u32 {
+        assert!(w.inlet(from).credit > 0, "after {n}");
+        w.send(from, &from_b(Some("svc"), 0, &n.to_be_bytes()), n % 2 == 0);
+    }
+    w.assert_empty();
+}
+
+#[test]
+fn a_router_on_the_way_forwards_and_adds_itself_to_the_trace() {
+    let mut w = World::new(1);
+    let (b, c) = (w.hop(0, "B", NORMAL, 10), w.hop(0, "C", NORMAL, 10));
+    let from = w.from_router(0);
+    know(&mut w, &[("D", "Msvc"), ("B", "Msvc")]);
+    let id = w.send(from, &from_b(Some("svc"), 0, b"on"), false);
+    let on = Got {
+        to: Some("svc".into()),
+        ingress: Some("0/B".into()),
+        trace: vec!["0/B".into(), "0/A".into()],
+        body: b"on".to_vec(),
+    };
+    assert_eq!((got(&w, b), got(&w, c)), (vec![], vec![on]), "never back to where it came from");
+    w.outcome(c, 0, Some(DeliveryState::modified(true, false)), true);
+    assert_eq!(w.told(from, id), Some(DeliveryState::modified(true, false)));
+    w.assert_empty();
+}
+
+#[test]
+fn what_is_in_a_loop_or_for_nobody_is_released() {
+    let mut w = World::new(1);
+    let from = w.from_router(0);
+    know(&mut w, &[("B", "Msvc")]);
+    let _r = w.receiver(0, "here", 10);
+    let annotated = |hops: &[&str], to: &str| {
+        let mut message = Vec::new();
+        let mut first = Vec::new();
+        Annotations { to_override: Some(to), ingress: Some("0/B"), ..Annotations::default() }
+            .compose(Some(hops[0]), &mut first);
+        for hop in &hops[1..] {
+            let Parsed::Found(annotations, _) = parse(&first).unwrap() else { panic!() };
+            message.clear();
+            annotations.compose(Some(hop), &mut message);
+            first.clone_from(&message);
+        }
+        first.push(b'x');
+        first
+    };
+    let cases = [
+        annotated(&["0/B", "0/A"], "here"),
+        annotated(&["0/B", "0/X", "0/Y", "0/Z"], "here"),
+        annotated(&["0/B"], "nobody"),
+        // B has destinations, but that is where it comes from.
+        annotated(&["0/B"], "svc"),
+    ];
+    for (n, message) in cases.iter().enumerate() {
+        let id = w.send(from, message, false);
+        assert_eq!(w.told(from, id), Some(DeliveryState::Released), "case {n}");
+    }
+    let id = w.send(from, b"\x00\x80SKPR--RA\xc0\x02\x01\x43", false);
+    assert!(matches!(w.told(from, id), Some(DeliveryState::Rejected(_))));
+    w.assert_empty();
+}
+
+#[test]
+fn closest_prefers_consumers_here_and_then_the_cheapest_router() {
+    let mut w = World::new(1);
+    let (b, c) = (w.hop(0, "B", NORMAL, 100), w.hop(0, "C", NORMAL, 100));
+    know(&mut w, &[("B", "Mclose/x"), ("D", "Mclose/x")]);
+    let r = w.receiver(0, "close/x", 100);
+    let s = w.sender(0, "close/x");
+    w.send(s, b"1", false);
+    assert_eq!((w.count(r), w.count(b), w.count(c)), (1, 0, 0));
+    w.detach_receiver(r);
+    w.send(s, b"2", false);
+    w.send(s, b"3", false);
+    assert_eq!((w.count(b), w.count(c)), (2, 0));
+    know(&mut w, &[("D", "Mclose/x")]);
+    w.send(s, b"4", false);
+    assert_eq!((w.count(b), w.count(c)), (2, 1));
+}
+
+#[test]
+fn balanced_counts_what_is_outstanding_and_what_the_way_costs() {
+    let mut w = World::new(1);
+    let (b, c) = (w.hop(0, "B", NORMAL, 100), w.hop(0, "C", NORMAL, 100));
+    know(&mut w, &[("B", "Msvc"), ("C", "Msvc")]);
+    let r = w.receiver(0, "svc", 100);
+    let s = w.sender(0, "svc");
+    for n in 0..9 {
+        w.send(s, &[n], false);
+    }
+    // Values begin at 0, 1 and 2, and each delivery adds one.
+    assert_eq!((w.count(r), w.count(b), w.count(c)), (4, 3, 2));
+    w.accept_all(r);
+    for n in 0..4 {
+        w.send(s, &[n], false);
+    }
+    assert_eq!((w.count(r), w.count(b), w.count(c)), (8, 3, 2));
+    w.accept_all(b);
+    w.send(s, b"x", false);
+    assert_eq!(w.count(b), 4);
+    w.assert_empty();
+}
+
+#[test]
+fn multicast_sends_one_copy_to_each_neighbour_that_leads_somewhere() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let (b, c) = (w.hop(there, "B", NORMAL, 100), w.hop(0, "C", NORMAL, 100));
+        know(&mut w, &[("B", "Mmulti/x"), ("C", "Mmulti/x"), ("D", "Mmulti/x")]);
+        let r = w.receiver(0, "multi/x", 100);
+        let s = w.sender(0, "multi/x");
+        let id = w.send(s, b"all", false);
+        assert_eq!(
+            (w.bodies(r), got(&w, b), got(&w, c)),
+            (vec![b"all".to_vec()], vec![sent_here("multi/x", b"all")], vec![sent_here("multi/x", b"all")],)
+        );
+        w.accept(r, 0);
+        w.accept(b, 0);
+        assert_eq!(w.told(s, id), None);
+        w.accept(c, 0);
+        assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
+        // From B it goes on to C only.
+        let from = w.from_router(there);
+        w.send(from, &from_b(Some("multi/x"), 0, b"from b"), true);
+        assert_eq!((w.count(r), w.count(b), w.count(c)), (2, 1, 2));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn multicast_copies_wait_for_a_neighbour_with_their_annotations() {
+    let mut w = World::new(2);
+    let b = w.hop(1, "B", NORMAL, 0);
+    know(&mut w, &[("B", "Mmulti/x")]);
+    let s = w.sender(0, "multi/x");
+    w.send(s, b"1", false);
+    w.send(s, b"2", true);
+    w.credit(b, 5, false);
+    assert_eq!(got(&w, b), [sent_here("multi/x", b"1"), sent_here("multi/x", b"2")]);
+    w.accept_all(b);
+    w.assert_empty();
+}
+
+#[test]
+fn long_deliveries_are_gathered_or_get_a_link_of_their_own() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let b = w.hop(there, "B", NORMAL, 100);
+        know(&mut w, &[("B", "Msvc")]);
+        let (s, t) = (w.sender(0, "svc"), w.sender(0, "svc"));
+        w.begin(s, &[7; 30_000], false, false, 10_000);
+        w.part(s, 10_000);
+        assert_eq!(w.outlet(b).received.len(), 0, "not begun before it is complete");
+        w.send(t, b"meanwhile", false);
+        assert_eq!(w.count(b), 1);
+        w.send_rest(s);
+        assert_eq!(got(&w, b)[1], sent_here("svc", &[7; 30_000]));
+
+        let long = vec![8; 500_000];
+        let id = w.begin(s, &long, false, false, 50_000);
+        assert!(w.sides.iter().all(|side| side.streams_wanted.is_empty()));
+        w.part(s, 50_000);
+        assert_eq!(w.sides[0].streams_wanted, ["B"]);
+        let stream = w.hop(there, "B", HopLink::Stream, 100);
+        assert_eq!(w.outlet(stream).received.len(), 1, "it goes on while it arrives");
+        w.part(s, 50_000);
+        w.send_rest(s);
+        assert_eq!(got(&w, stream), [sent_here("svc", &long)]);
+        w.accept(stream, 0);
+        assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
+        w.accept_all(b);
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn streams_of_other_routers_go_on_at_once_each_on_a_link_of_its_own() {
+    let mut w = World::new(1);
+    let c = w.hop(0, "C", HopLink::Stream, 100);
+    let _ = w.hop(0, "C", NORMAL, 100);
+    know(&mut w, &[("C", "Msvc")]);
+    let (s, t) = (w.from_router(0), w.from_router(0));
+    let message = |body: &[u8]| from_b(Some("svc"), STREAMING, body);
+    let (one, two) = (message(b"one and more"), message(b"two and more"));
+    let beginning = message(b"").len() + 3;
+    w.begin(s, &one, false, false, beginning);
+    assert_eq!(w.outlet(c).received.len(), 1);
+    w.begin(t, &two, false, false, beginning);
+    assert_eq!((w.outlet(c).received.len(), &*w.sides[0].streams_wanted), (1, &["C".to_owned()][..]));
+    let other = w.hop(0, "C", HopLink::Stream, 100);
+    assert_eq!(w.outlet(other).received.len(), 1);
+    w.send_rest(t);
+    w.send_rest(s);
+    assert_eq!(
+        (got(&w, c)[0].body.as_slice(), got(&w, other)[0].body.as_slice()),
+        (&b"one and more"[..], &b"two and more"[..])
+    );
+    // And back in the pool.
+    w.begin(s, &one, false, false, beginning);
+    assert_eq!(w.sides[0].streams_wanted.len(), 1);
+    w.abort(s);
+    let aborted = |r| w.outlet(r).received.iter().filter(|d| d.end == End::Aborted).count();
+    assert_eq!(aborted(c) + aborted(other), 1);
+    w.accept_all(c);
+    w.accept_all(other);
+    w.assert_empty();
+}
+
+#[test]
+fn a_lost_neighbour_leaves_nothing_unsaid() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let b = w.hop(workers - 1, "B", NORMAL, 1);
+        know(&mut w, &[("B", "Msvc")]);
+        let s = w.sender(0, "svc");
+        let ids = [w.send(s, b"sent", false), w.send(s, b"waits", false)];
+        w.detach_receiver(b);
+        assert_eq!(w.told(s, ids[0]), Some(DeliveryState::modified(true, false)));
+        assert_eq!(w.told(s, ids[1]), Some(DeliveryState::Released));
+        // Routes are still those of before.
+        let id = w.send(s, b"too late", false);
+        assert_eq!(w.told(s, id), Some(DeliveryState::Released));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn anonymous_senders_and_replies_to_other_routers() {
+    let mut w = World::new(1);
+    let b = w.hop(0, "B", NORMAL, 10);
+    know(&mut w, &[("B", "Msvc")]);
+    let s = w.sender(0, "");
+    // properties with `to` = "svc", and with the dynamic address of a client of B
+    let to = |address: &str| {
+        let mut message =
+            vec![0x00, 0x53, 0x73, 0xc0, address.len() as u8 + 5, 3, 0x40, 0x40, 0xa1, address.len() as u8];
+        message.extend_from_slice(address.as_bytes());
+        message
+    };
+    w.send(s, &to("svc"), false);
+    w.send(s, &to("amqp:/_topo/0/B/temp.x"), false);
+    let id = w.send(s, &to("amqp:/_topo/0/Z/temp.x"), false);
+    assert_eq!(w.told(s, id), Some(DeliveryState::Released));
+    let targeted = w.sender(0, "amqp:/_topo/0/B/temp.y");
+    w.send(targeted, b"reply", false);
+    let overrides: Vec<_> = got(&w, b).into_iter().map(|got| got.to).collect();
+    assert_eq!(overrides, [None, None, Some("amqp:/_topo/0/B/temp.y".into())]);
+    w.accept_all(b);
+    w.assert_empty();
+}
+
+#[test]
+fn others_are_told_of_destinations_here() {
+    let mut w = World::new(2);
+    let told = |w: &mut World| std::iter::from_fn(|| w.cores[0].poll_presence()).collect::<Vec<_>>();
+    let presence = |here| Presence { key: "Msvc".into(), treatment: Treatment::Balanced, here };
+    let r = w.receiver(1, "svc", 0);
+    let q = w.receiver(0, "svc", 0);
+    let _local = w.receiver(0, "_local/x", 0);
+    let _hop = w.hop(0, "B", NORMAL, 0);
+    know(&mut w, &[("B", "Melsewhere")]);
+    let _s = w.sender(0, "elsewhere");
+    assert_eq!(told(&mut w), [presence(true)]);
+    w.detach_receiver(q);
+    assert_eq!(told(&mut w), []);
+    w.detach_receiver(r);
+    assert_eq!(told(&mut w), [presence(false)]);
+    assert!(w.cores[1].poll_presence().is_none());
+}
