@@ -30,6 +30,8 @@ const POOLED: usize = 16;
 pub struct Conns {
     pub(crate) slab: Slab<Conn>,
     dirty: Vec<u32>,
+    /// Routers for which one more link for streams is wanted.
+    pub(crate) streams_wanted: Vec<String>,
     /// Connections to routers that have room again after they had none.
     pub(crate) roomy: Vec<u32>,
     /// Messages for other workers, by worker.
@@ -43,6 +45,7 @@ impl Conns {
         Self {
             slab: Slab::new(),
             dirty: Vec::new(),
+            streams_wanted: Vec::new(),
             roomy: Vec::new(),
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
@@ -212,6 +215,10 @@ impl Egress for Conns {
         if let Some(conn) = self.touched(inlet.conn) {
             conn.engine.release(LinkId::from_u32(inlet.link), bytes);
         }
+    }
+
+    fn open_stream(&mut self, neighbour: &str) {
+        self.streams_wanted.push(neighbour.to_owned());
     }
 
     fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>) {

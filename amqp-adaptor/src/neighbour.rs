@@ -4,6 +4,7 @@
 //! links of [`links`], the control thread is told by [`NeighbourEvent`]s, and the forwarding plane by [`NeighbourLinks`].
 
 mod control;
+mod forwarding;
 mod groups;
 mod links;
 pub(crate) mod open;
@@ -23,6 +24,7 @@ use router_core::{Core, LinkRef};
 use crate::egress::Conns;
 
 pub use control::{ControlMessage, MAX_CONTROL_MESSAGE};
+pub(crate) use forwarding::Forwarding;
 pub use links::{LinkPurpose, PRIORITIES};
 pub use registry::{GroupView, Neighbours};
 pub use role::ConnectionRole;
@@ -134,6 +136,11 @@ pub struct NeighbourLinkTable {
 /// Answers go out through `Conns` as an [`Egress`](router_core::Egress). Everything does nothing unless it is implemented.
 #[expect(unused_variables, reason = "the names are the documentation")]
 pub trait NeighbourLinks {
+    /// Whether links for data get their credit from here, instead of as many deliveries as the connection is configured for.
+    fn grants(&self) -> bool {
+        false
+    }
+
     /// A connection was opened.
     fn opened(&self, core: &mut Core, conns: &mut Conns, info: &NeighbourInfo) {}
 

@@ -15,6 +15,7 @@ use crate::conn::{Conn, Details, Origin};
 use crate::connector::{Dial, client_sasl};
 use crate::drive::{Guard, drive};
 use crate::egress::Conns;
+use crate::neighbour::Forwarding;
 use crate::neighbour::open::{self, Ours};
 use crate::neighbour::{ConnectionRole, NeighbourLinks, Neighbours};
 use crate::placement::{Place, Placement};
@@ -157,6 +158,7 @@ impl AmqpAdaptor {
 
     /// Makes the worker a part of a network: what happens with neighbours is told there. To be called once, before connections are made.
     pub fn join(&self, neighbours: Neighbours) {
+        *self.0.links.borrow_mut() = Some(Links(Rc::new(Forwarding::default())));
         // A second call does nothing.
         let _ = self.0.neighbours.set(neighbours);
     }
@@ -425,6 +427,11 @@ impl Inner {
 
     /// Sends what the core has for other workers.
     pub(crate) fn post(&self, conns: &mut Conns) {
+        for neighbour in conns.streams_wanted.drain(..) {
+            if let Some(neighbours) = self.neighbours.get() {
+                neighbours.open_stream(&neighbour, self.worker.0);
+            }
+        }
         for (batch, mail) in conns.outgoing.iter_mut().zip(&self.mail) {
             if !batch.is_empty() {
                 let batch = std::mem::replace(batch, conns.spare_batches.pop().unwrap_or_default());

@@ -53,6 +53,27 @@ impl Neighbours {
         self.on(conn, move |inner| inner.close_neighbour(conn, error));
     }
 
+    /// Attaches one more link for streams to a router: on a connection of the worker that wants it if there is one, on one for data if there
+    /// is one.
+    pub(crate) fn open_stream(&self, container: &str, worker: u16) {
+        let groups = self.groups_to(container);
+        let data = || groups.iter().flat_map(|group| &group.data);
+        let control = || groups.iter().map(|group| &group.control);
+        let here = |conn: &&NeighbourConn| conn.worker == worker;
+        let conn =
+            data().find(here).or_else(|| data().next()).or_else(|| control().find(here)).or_else(|| control().next());
+        let Some(conn) = conn.copied() else { return };
+        self.on(conn, move |inner| {
+            let opened = inner.conns.borrow_mut().open_stream_link(conn.slot);
+            match opened {
+                Ok(_) => inner.write_dirty(),
+                Err(error) => {
+                    tracing::debug!(target: "ROUTER_CORE", "[C{}] No link for a stream: {error}", conn.id);
+                }
+            }
+        });
+    }
+
     pub(crate) fn on(&self, conn: NeighbourConn, f: impl FnOnce(&Inner) + Send + 'static) {
         let Some(worker) = self.0.workers.get(usize::from(conn.worker)) else { return };
         // If that worker is gone, so is the connection.

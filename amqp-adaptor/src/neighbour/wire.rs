@@ -95,7 +95,8 @@ impl Inner {
         };
         if info.outgoing && info.role == ConnectionRole::InterRouter {
             neighbour.setup_by = limit.map(|limit| Instant::now() + limit);
-            if let Err(error) = attach_plan(conn, &mut neighbour) {
+            let grants = self.links_hook().is_some_and(|hook| hook.grants());
+            if let Err(error) = attach_plan(conn, &mut neighbour, grants) {
                 let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("links between routers: {error}"));
                 conn.close(error, Instant::now() + END_LIMIT);
             }
@@ -186,6 +187,7 @@ impl Inner {
         let Some(conn) = conns.get(id) else { return };
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
         let role = attached.link.role();
+        let grants = self.links_hook().is_some_and(|hook| hook.grants());
         let purpose = if attached.answer {
             let purpose = LinkPurpose::of_token(attached.user);
             let refused = match role {
@@ -202,7 +204,7 @@ impl Inner {
             match neighbour.links.peer_attached(neighbour.info.role, attached.link, &attached.attach) {
                 Ok(purpose) => {
                     conn.engine.accept_attach(attached.link, links::answer(&attached.attach), purpose.token());
-                    if role == Role::Receiver {
+                    if role == Role::Receiver && (purpose == LinkPurpose::Control || !grants) {
                         conn.engine.grant(attached.link, neighbour.capacity);
                     }
                     purpose
@@ -470,8 +472,8 @@ const fn has_group(role: ConnectionRole) -> bool {
     matches!(role, ConnectionRole::InterRouter | ConnectionRole::InterRouterData)
 }
 
-/// Attaches what the connecting side has to, each with credit for the peer.
-fn attach_plan(conn: &mut Conn, neighbour: &mut Neighbour) -> Result<(), CommandError> {
+/// Attaches what the connecting side has to, with credit for the peer; for links of data only unless others grant that.
+fn attach_plan(conn: &mut Conn, neighbour: &mut Neighbour, grants: bool) -> Result<(), CommandError> {
     let mut sessions: Vec<SessionId> = Vec::new();
     for (purpose, role) in Links::plan() {
         let session = match sessions.get(purpose.session()) {
@@ -485,7 +487,7 @@ fn attach_plan(conn: &mut Conn, neighbour: &mut Neighbour) -> Result<(), Command
         let attach = links::attach(purpose, role, &neighbour.names.next());
         let link = conn.engine.attach(session, attach, purpose.token())?;
         neighbour.links.attaching(purpose, role, link);
-        if role == Role::Receiver {
+        if role == Role::Receiver && (purpose == LinkPurpose::Control || !grants) {
             conn.engine.grant(link, neighbour.capacity);
         }
     }

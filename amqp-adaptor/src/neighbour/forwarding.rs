@@ -1,0 +1,140 @@
+//! Forwards deliveries to and from neighbours: their links are inlets and outlets of the core.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use amqp_proto::Role;
+use amqp_proto::connection::{Disposed, Disposition, LinkId, Payload};
+use router_core::{ConnInfo, ConnKey, Core, HopLink, InKey, InletKey, LinkRef, OutKey, OutletKey, Transfer};
+
+use super::{ConnectionRole, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
+use crate::egress::Conns;
+
+/// The links of one worker's neighbours, as the core knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Forwarding {
+    /// By the connection's number on this worker.
+    conns: RefCell<HashMap<u32, Connected>>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    key: ConnKey,
+    id: String,
+    /// By the link's number on the connection.
+    outlets: HashMap<u32, OutletKey>,
+    inlets: HashMap<u32, InletKey>,
+}
+
+impl Forwarding {
+    fn outlet(&self, link: LinkRef) -> Option<OutletKey> {
+        self.conns.borrow().get(&link.conn)?.outlets.get(&link.link).copied()
+    }
+
+    fn inlet(&self, link: LinkRef) -> Option<InletKey> {
+        self.conns.borrow().get(&link.conn)?.inlets.get(&link.link).copied()
+    }
+}
+
+impl NeighbourLinks for Forwarding {
+    fn grants(&self) -> bool {
+        true
+    }
+
+    fn opened(&self, core: &mut Core, _: &mut Conns, info: &NeighbourInfo) {
+        if !matches!(info.role, ConnectionRole::InterRouter | ConnectionRole::InterRouterData) {
+            return;
+        }
+        let asked = ConnInfo { container: info.container.clone(), ..ConnInfo::default() };
+        // Policies are about clients; a neighbour was authenticated by its listener or connector.
+        let Ok(key) = core.connection_opened(&asked) else { return };
+        let connected = Connected { key, id: info.container.clone(), outlets: HashMap::new(), inlets: HashMap::new() };
+        self.conns.borrow_mut().insert(info.conn.slot, connected);
+    }
+
+    fn attached(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, purpose: LinkPurpose, role: Role) {
+        let kind = match purpose {
+            LinkPurpose::Control => return,
+            LinkPurpose::Data(priority) => HopLink::Priority(priority),
+            LinkPurpose::Stream => HopLink::Stream,
+        };
+        let mut all = self.conns.borrow_mut();
+        let Some(conn) = all.get_mut(&link.conn) else { return };
+        match role {
+            Role::Sender => {
+                if let Some(key) = core.attach_hop(conn.key, link, &conn.id, kind, conns) {
+                    conn.outlets.insert(link.link, key);
+                }
+            }
+            Role::Receiver => {
+                if let Some(key) = core.attach_router_inlet(conn.key, link) {
+                    conn.inlets.insert(link.link, key);
+                }
+            }
+        }
+    }
+
+    fn credit(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, _: LinkPurpose, credit: u32) {
+        if let Some(key) = self.outlet(link) {
+            core.credit(key, credit, false, conns);
+        }
+    }
+
+    fn writable(&self, core: &mut Core, conns: &mut Conns, conn: u32) {
+        let key = self.conns.borrow().get(&conn).map(|conn| conn.key);
+        if let Some(key) = key {
+            core.writable(key, conns);
+        }
+    }
+
+    fn detached(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, _: LinkPurpose, role: Role) {
+        let mut all = self.conns.borrow_mut();
+        let Some(conn) = all.get_mut(&link.conn) else { return };
+        let (outlet, inlet) = match role {
+            Role::Sender => (conn.outlets.remove(&link.link), None),
+            Role::Receiver => (None, conn.inlets.remove(&link.link)),
+        };
+        drop(all);
+        if let Some(key) = outlet {
+            core.detach_outlet(key, conns);
+        }
+        if let Some(key) = inlet {
+            core.detach_inlet(key, conns);
+        }
+    }
+
+    fn transfer(
+        &self,
+        core: &mut Core,
+        conns: &mut Conns,
+        link: LinkRef,
+        _: LinkPurpose,
+        transfer: &Transfer,
+        payload: &Payload<'_>,
+    ) -> bool {
+        let Some(inlet) = self.inlet(link) else { return false };
+        let key = core.transfer(inlet, transfer, payload, conns);
+        if let Some(key) = key
+            && let Some(conn) = conns.get(link.conn)
+        {
+            conn.engine.set_incoming_token(LinkId::from_u32(link.link), transfer.delivery_id, key.to_raw());
+        }
+        true
+    }
+
+    fn disposed(&self, core: &mut Core, conns: &mut Conns, _: u32, disposed: &Disposed, disposition: &Disposition) {
+        let state = disposition.state.as_ref();
+        if disposition.outgoing {
+            core.outcome(OutKey::from_raw(disposed.token), state, disposition.settled, conns);
+        } else {
+            core.sender_state(InKey::from_raw(disposed.token), state, disposition.settled, conns);
+        }
+    }
+
+    fn closed(&self, core: &mut Core, conns: &mut Conns, conn: NeighbourConn) {
+        let gone = self.conns.borrow_mut().remove(&conn.slot);
+        if let Some(gone) = gone {
+            core.connection_closed(gone.key, conns);
+        }
+    }
+}
