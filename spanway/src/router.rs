@@ -18,6 +18,7 @@ use crate::admin;
 use crate::start::{Ended, Start, StartedAs};
 
 use entities::Running;
+use network::Network;
 use scrape::Scrape;
 
 /// How long connections may take to be closed in order, once nothing is in flight any more.
@@ -40,6 +41,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let configuration = &start.configuration;
     let workers = Workers::start(worker_count(configuration, start.command)).context("start the workers")?;
     let running = Running::start(configuration, workers.handles()).await?;
+    let network = Network::new(configuration, running.neighbours(), workers.handles());
     let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();
@@ -60,7 +62,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let interrupted = tokio::select! {
         interrupted = signals.wait() => interrupted,
         never = trim_memory() => match never {},
-        never = network::watch(running.network()) => match never {},
+        never = network.run(running.inputs()) => match never {},
     };
     scrape.set_ready(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;

@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqp_adaptor::{AmqpConnector, DataConnections, NeighbourEvent, Neighbours, Placement, RouterIdentity};
+use amqp_adaptor::{AmqpConnector, DataConnections, Neighbours, Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, inactive_reason};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
-use transport::{MailReceiver, WorkerHandle, mailbox};
+use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
 use crate::router::convert::{self, Profiles, Proxies};
+use crate::router::network::Inputs;
 use crate::router::worker::{self, Parts, Worker};
 
 /// How long a sender may stall in the middle of a delivery.
@@ -28,7 +29,8 @@ pub(crate) struct Running {
     state: Mutex<State>,
     drop_tcp_connections: bool,
     data_connections: DataConnections,
-    network: Mutex<Option<(Neighbours, MailReceiver<NeighbourEvent>)>>,
+    neighbours: Neighbours,
+    inputs: Mutex<Option<Inputs>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +49,13 @@ impl Running {
     /// # Errors
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
-        let network = install_workers(configuration, workers).await?;
+        let (neighbours, inputs) = install_workers(configuration, workers).await?;
         let running = Self {
             state: Mutex::default(),
             drop_tcp_connections: configuration.router.drop_tcp_connections,
             data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
-            network: Mutex::new(Some(network)),
+            neighbours,
+            inputs: Mutex::new(Some(inputs)),
         };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
@@ -69,9 +72,14 @@ impl Running {
         self.lock().listening.clone().into_iter()
     }
 
-    /// How control reaches neighbours, and where it learns about them. Answers once.
-    pub(crate) fn network(&self) -> Option<(Neighbours, MailReceiver<NeighbourEvent>)> {
-        self.network.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Where control learns about the network. Answers once.
+    pub(crate) fn inputs(&self) -> Option<Inputs> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The connections to other routers.
+    pub(crate) fn neighbours(&self) -> Neighbours {
+        self.neighbours.clone()
     }
 
     /// How connectors are doing, by name.
@@ -271,7 +279,7 @@ fn close_listener(worker: &Worker, name: &str) {
 async fn install_workers(
     configuration: &Configuration,
     workers: &[WorkerHandle],
-) -> anyhow::Result<(Neighbours, MailReceiver<NeighbourEvent>)> {
+) -> anyhow::Result<(Neighbours, Inputs)> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
@@ -281,6 +289,7 @@ async fn install_workers(
     let placement = Arc::new(Placement::new(workers.len()));
     let group = Group::new(workers);
     let (neighbours, events) = Neighbours::new(workers);
+    let (presence, present) = mailbox();
     let (senders, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mailbox()).unzip();
     for (index, (handle, inbox)) in (0..count).zip(workers.iter().zip(inboxes)) {
         let parts = Parts {
@@ -294,10 +303,11 @@ async fn install_workers(
             mail: senders.clone(),
             inbox,
             neighbours: neighbours.clone(),
+            presence: presence.clone(),
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok((neighbours, events))
+    Ok((neighbours, Inputs { neighbours: events, presence: present }))
 }
 
 /// Unpredictable: new `RandomState`s are seeded by the system, and an empty hash of one is a random number.

@@ -1,41 +1,239 @@
-//! What control makes of neighbours.
+//! The network as the control thread sees it: the routing protocol runs here, and the workers get the tables that come of it.
 
+mod relay;
+
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use amqp_adaptor::{NeighbourEvent, Neighbours};
-use transport::MailReceiver;
+use amqp_adaptor::{NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours};
+use router_core::config::Configuration;
+use router_core::entity::Mode;
+use router_core::routing::codec::Interner;
+use router_core::routing::{
+    AddressBook, AddressKey, Event, FloodGuard, Hint, LinkId, LocalAddress, Output, Routing, RoutingConfig,
+};
+use router_core::{Presence, Treatment};
+use transport::{MailReceiver, WorkerHandle};
 
-/// Follows what happens with neighbours, for the log: the routing protocol is not spoken yet.
-pub(crate) async fn watch(network: Option<(Neighbours, MailReceiver<NeighbourEvent>)>) -> Infallible {
-    if let Some((_, mut events)) = network {
-        let mut batch = Vec::new();
-        while events.drain(&mut batch).await.is_ok() {
-            for event in batch.drain(..) {
-                note(&event);
+use super::worker;
+
+/// How long copies of a flooded message are recognised; see [`FloodGuard::new`].
+const FLOOD_WINDOW: Duration = Duration::from_millis(1500);
+
+/// What control hears from the workers.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) neighbours: MailReceiver<NeighbourEvent>,
+    pub(crate) presence: MailReceiver<Presence>,
+}
+
+/// The routing protocol of this router and what it needs to run.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// `None`: a router that stands alone.
+    routing: Option<Routing>,
+    interner: Interner,
+    guard: FloodGuard,
+    /// As in traces.
+    name: String,
+    conns: HashMap<u64, NeighbourInfo>,
+    neighbours: Neighbours,
+    workers: Vec<WorkerHandle>,
+    book: AddressBook,
+    /// What the workers have to be told.
+    changed: Vec<AddressKey>,
+    new_routes: bool,
+}
+
+impl Network {
+    pub(crate) fn new(configuration: &Configuration, neighbours: Neighbours, workers: &[WorkerHandle]) -> Self {
+        let router = &configuration.router;
+        let id = router.id.clone().unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let routing = (router.mode == Mode::Interior).then(|| {
+            let seconds = |n: u32| Duration::from_secs(u64::from(n));
+            let config = RoutingConfig {
+                first_sequence: since.subsec_micros(),
+                hello_interval: seconds(router.hello_interval_seconds),
+                hello_max_age: seconds(router.hello_max_age_seconds),
+                ra_interval: seconds(router.ra_interval_seconds),
+                ra_interval_flux: seconds(router.ra_interval_flux_seconds),
+                remote_ls_max_age: seconds(router.remote_ls_max_age_seconds),
+                unreachable_holdoff: seconds(router.unreachable_holdoff_seconds),
+                ..RoutingConfig::new(id.as_str(), i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+            };
+            Routing::new(config, Instant::now())
+        });
+        Self {
+            routing,
+            interner: Interner::new(),
+            guard: FloodGuard::new(FLOOD_WINDOW),
+            name: format!("0/{id}"),
+            conns: HashMap::new(),
+            neighbours,
+            workers: workers.to_vec(),
+            book: AddressBook::new(),
+            changed: Vec::new(),
+            new_routes: false,
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self, inputs: Option<Inputs>) -> Infallible {
+        let Some(Inputs { mut neighbours, mut presence }) = inputs else { return pending().await };
+        let (mut events, mut addresses) = (Vec::new(), Vec::new());
+        loop {
+            let wake = self.routing.as_ref().and_then(Routing::poll_timeout);
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                open = neighbours.drain(&mut events) => {
+                    if open.is_err() {
+                        return pending().await;
+                    }
+                }
+                open = presence.drain(&mut addresses) => {
+                    if open.is_err() {
+                        return pending().await;
+                    }
+                }
+                () = sleep => {}
+            }
+            let now = Instant::now();
+            for event in events.drain(..) {
+                self.neighbour(event, now);
+            }
+            for presence in addresses.drain(..) {
+                self.presence(presence);
+            }
+            self.settle(now);
+        }
+    }
+
+    fn neighbour(&mut self, event: NeighbourEvent, now: Instant) {
+        match event {
+            NeighbourEvent::Opened(info) => {
+                self.conns.insert(info.conn.id, info);
+            }
+            NeighbourEvent::ControlUp { conn, replaces } => {
+                let cost = self.conns.get(&conn.id).map_or(1, |info| info.cost);
+                if let Some(routing) = &mut self.routing {
+                    routing.link_up(LinkId(conn.id), cost, now);
+                    if let Some(old) = replaces {
+                        routing.link_lost(LinkId(old.id), now);
+                    }
+                }
+            }
+            NeighbourEvent::Control { conn, message } => self.control_message(conn, &message, now),
+            NeighbourEvent::ControlDown { conn, .. } => self.link_lost(conn, now),
+            // Logged where it was noticed.
+            NeighbourEvent::GroupSplit { .. } => {}
+            NeighbourEvent::Closed { conn, .. } => {
+                self.conns.remove(&conn.id);
+                self.link_lost(conn, now);
             }
         }
     }
-    std::future::pending().await
-}
 
-fn note(event: &NeighbourEvent) {
-    match event {
-        NeighbourEvent::Opened(info) => {
-            tracing::debug!(target: "ROUTER_CORE", "[C{}] Router {} is connected", info.conn.id, info.container);
+    fn link_lost(&mut self, conn: NeighbourConn, now: Instant) {
+        if let Some(routing) = &mut self.routing {
+            routing.link_lost(LinkId(conn.id), now);
         }
-        NeighbourEvent::ControlUp { conn, .. } => {
-            tracing::info!(target: "ROUTER_CORE", "[C{}] Links to the neighbour are attached", conn.id);
+    }
+
+    fn presence(&mut self, presence: Presence) {
+        let Some(routing) = &mut self.routing else { return };
+        let hint = match presence.treatment {
+            Treatment::Multicast => Hint::Multicast,
+            Treatment::Closest => Hint::Closest,
+            Treatment::Balanced => Hint::Balanced,
+            Treatment::Unavailable => Hint::Unavailable,
+        };
+        let state = presence.here.then(|| LocalAddress { hint: Some(hint), ..LocalAddress::default() });
+        if let Err(error) = routing.local_address(presence.key, state) {
+            tracing::warn!(target: "ROUTER_MA", "{error}: other routers are not told of it");
         }
-        NeighbourEvent::Control { conn, message } => {
-            tracing::debug!(target: "ROUTER_CORE", "[C{}] Control message of {} bytes", conn.id, message.len());
+    }
+
+    /// Does what is due, and everything that follows from what came in.
+    fn settle(&mut self, now: Instant) {
+        while let Some(routing) = self.routing.as_mut().filter(|r| r.poll_timeout().is_some_and(|at| at <= now)) {
+            routing.handle_timeout(now);
         }
-        NeighbourEvent::ControlDown { conn, reason } => {
-            tracing::info!(target: "ROUTER_CORE", "[C{}] Control link lost: {reason}", conn.id);
+        while let Some(output) = self.routing.as_mut().and_then(Routing::poll_output) {
+            match output {
+                Output::Send { to, message } => self.send(&to, &message),
+                Output::Event(event) => self.happened(event),
+            }
         }
-        // Logged where it was noticed.
-        NeighbourEvent::GroupSplit { .. } => {}
-        NeighbourEvent::Closed { conn, reason } => {
-            tracing::debug!(target: "ROUTER_CORE", "[C{}] Neighbour gone: {reason}", conn.id);
+        self.publish();
+    }
+
+    fn happened(&mut self, event: Event) {
+        match &event {
+            Event::NeighbourUp { router, cost, .. } => {
+                tracing::info!(target: "ROUTER_LS", "Router {router} is a neighbour, at cost {cost}");
+            }
+            Event::NeighbourDown { router } => tracing::info!(target: "ROUTER_LS", "Lost the neighbour {router}"),
+            Event::Routes(routes) => {
+                tracing::debug!(target: "ROUTER_LS", "{} other routers can be reached", routes.reachable_count());
+                self.new_routes = true;
+            }
+            Event::Addresses { added, removed, .. } => {
+                self.book.apply(&event);
+                self.changed.extend(added.iter().map(|entry| Arc::clone(&entry.key)));
+                self.changed.extend(removed.iter().cloned());
+            }
+            Event::RouterUnreachable { router } => {
+                tracing::info!(target: "ROUTER_LS", "Router {router} cannot be reached any more");
+            }
+            Event::RouterForgotten { router } => tracing::info!(target: "ROUTER_LS", "Forgot router {router}"),
+            Event::RouterRestarted { router } => tracing::info!(target: "ROUTER_LS", "Router {router} was restarted"),
+            Event::DuplicateId { .. } => {
+                tracing::error!(
+                    target: "ROUTER_LS",
+                    "Another router in the network has this router's id ({}): give one of them another id",
+                    self.name.get(2..).unwrap_or_default()
+                );
+            }
+            Event::UnsupportedVersion { router, opcode, version } => {
+                tracing::warn!(target: "ROUTER_LS", "Router {router} speaks version {version} of {opcode}, which is ignored");
+            }
+            Event::LimitReached { limit, router } => {
+                tracing::warn!(target: "ROUTER_LS", "Router {router} told more than is kept: {limit:?}");
+            }
+        }
+    }
+
+    /// Gives the workers what is new.
+    fn publish(&mut self) {
+        let Some(routing) = &self.routing else { return };
+        let changed = std::mem::take(&mut self.changed);
+        let new_routes = std::mem::take(&mut self.new_routes);
+        if !new_routes && changed.is_empty() {
+            return;
+        }
+        let routes = Arc::clone(routing.routes());
+        // Every address may have another way after a change of routes.
+        let changed: Option<Arc<[AddressKey]>> = (!new_routes).then(|| changed.into());
+        for handle in &self.workers {
+            let (routes, book, changed) = (Arc::clone(&routes), self.book.clone(), changed.clone());
+            // A worker that is gone needs no routes.
+            let _ = handle.run(move || {
+                let Some(worker) = worker::current() else { return };
+                worker.amqp.with_core(|core, eg| {
+                    core.set_routes(routes, book, changed.as_deref(), eg);
+                    core.end_batch(eg);
+                });
+                worker.amqp.flush();
+            });
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqp_adaptor::{AmqpAdaptor, Mail, Neighbours, Placement, RouterIdentity};
-use router_core::{Core, CoreConfig, Counters, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
+use router_core::{
+    Core, CoreConfig, Counters, Presence, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId,
+};
 use tcp_adaptor::{Directory, Group, TcpAdaptor};
 use transport::metrics::IoCounters;
 use transport::{MailReceiver, MailSender};
@@ -38,14 +40,15 @@ pub(crate) struct Parts {
     pub(crate) mail: Vec<MailSender<Mail>>,
     pub(crate) inbox: MailReceiver<Mail>,
     pub(crate) neighbours: Neighbours,
+    pub(crate) presence: MailSender<Presence>,
 }
 
 /// Sets up the calling worker.
 pub(crate) fn install(parts: Parts) {
-    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours } = parts;
+    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours, presence } = parts;
     let id = WorkerId(index);
     let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
-    let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
+    let amqp = AmqpAdaptor::new(Rc::clone(&core), id, identity, placement, mail, inbox);
     amqp.join(neighbours);
     let servers: Rc<dyn Directory> = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
     let [a, b, c, d, e, f, g, h, ..] = seed;
@@ -56,9 +59,17 @@ pub(crate) fn install(parts: Parts) {
         u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index),
     );
     let weak = Rc::downgrade(&tcp);
+    // Weak, or the adaptor would keep itself alive.
+    let core = Rc::downgrade(&core);
     amqp.after_batch(move || {
         if let Some(tcp) = weak.upgrade() {
             tcp.refresh();
+        }
+        if let Some(core) = core.upgrade() {
+            while let Some(change) = core.borrow_mut().poll_presence() {
+                // Nobody listens any more when the router ends.
+                let _ = presence.push(change);
+            }
         }
     });
     let worker = Worker { amqp, tcp, listeners: RefCell::default(), draining: Cell::new(false) };
