@@ -62,15 +62,16 @@ impl Routing {
             known.prompt = true;
         }
         let hears_us = hello.seen.contains(&self.me);
-        if hears_us {
-            known.confirmed = Some(now);
-        }
+        let confirmed = if hears_us { known.confirmed.replace(now).is_some() } else { false };
         if new && let Some(before) = before {
             self.refresh_neighbour(&before, now);
         }
         if hears_us && let Some(slot) = self.learn(&hello.id, now) {
             self.heard_instance(slot, hello.version, hello.instance, now);
-            self.refresh_neighbour(&hello.id, now);
+            // Nearly every HELLO says what the one before said.
+            if !confirmed {
+                self.refresh_neighbour(&hello.id, now);
+            }
         }
     }
 
