@@ -189,6 +189,11 @@ impl Inner {
         let mut state = self.conns.borrow_mut();
         let conns = &mut *state;
         while let Some(id) = conns.next_dirty() {
+            if id == crate::inproc::CONN {
+                crate::inproc::settle(&mut core, conns);
+                core.end_batch(conns);
+                continue;
+            }
             if let Some(key) = conns.write(id) {
                 core.writable(key, conns);
                 core.end_batch(conns);

@@ -9,6 +9,7 @@ use slab::Slab;
 use transport::Write;
 
 use crate::conn::Conn;
+use crate::inproc::{CONN, Inproc};
 
 /// What a connection may have waiting to be written before the core is told that it is full. The socket's own buffer comes on top.
 ///
@@ -37,6 +38,8 @@ pub struct Conns {
     /// Messages for other workers, by worker.
     pub(crate) outgoing: Vec<WorkerBatch>,
     pub(crate) spare_batches: Vec<WorkerBatch>,
+    /// Consumers and senders of the router itself.
+    pub(crate) inproc: Inproc,
     pool: Vec<Vec<u8>>,
 }
 
@@ -49,6 +52,7 @@ impl Conns {
             roomy: Vec::new(),
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
+            inproc: Inproc::default(),
             pool: Vec::new(),
         }
     }
@@ -83,6 +87,16 @@ impl Conns {
                 let _ = conn.engine.output_mut().give_buffer(buffer);
             }
         }
+    }
+
+    /// For consumers of the router itself, which no slab has.
+    #[cold]
+    fn send_inside(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
+        let (sent, work) = self.inproc.send(outlet, head, payload, end);
+        if work {
+            self.dirty.push(CONN);
+        }
+        sent
     }
 
     fn touched(&mut self, id: u32) -> Option<&mut Conn> {
@@ -161,7 +175,7 @@ pub(crate) fn wake(conn: &mut Conn) {
 
 impl Egress for Conns {
     fn send(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
-        let Some(conn) = self.touched(outlet.conn) else { return Sent::default() };
+        let Some(conn) = self.touched(outlet.conn) else { return self.send_inside(outlet, head, payload, end) };
         if conn.engine.output().len() >= OUTPUT_LIMIT && end != End::Aborted {
             conn.starved = true;
             return conn.engine.sent_so_far(LinkId::from_u32(outlet.link));
@@ -172,6 +186,8 @@ impl Egress for Conns {
     fn settle_in(&mut self, inlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) {
         if let Some(conn) = self.touched(inlet.conn) {
             conn.engine.settle_incoming(LinkId::from_u32(inlet.link), delivery_id, state, settled);
+        } else if self.inproc.settle_in(inlet, state, settled) {
+            self.dirty.push(CONN);
         }
     }
 

@@ -9,6 +9,8 @@ mod conn;
 mod connector;
 mod drive;
 mod egress;
+mod inproc;
+mod inspect;
 mod listener;
 mod neighbour;
 mod placement;
@@ -19,6 +21,8 @@ pub use connector::{
     AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,
 };
 pub use egress::Conns;
+pub use inproc::{ConsumerId, Incoming, MAX_MESSAGE, Report};
+pub use inspect::{ConnectionStatus, LinkInfo, TlsStatus};
 pub use listener::{AmqpListener, StartError, listen};
 pub use neighbour::{
     ConnectionRole, ControlMessage, GroupView, LinkPurpose, MAX_CONTROL_MESSAGE, NeighbourConn, NeighbourEvent,

@@ -218,7 +218,7 @@ impl AmqpAdaptor {
         self.flush();
     }
 
-    fn close(&self, id: u32, error: Error) {
+    pub(crate) fn close(&self, id: u32, error: Error) {
         let mut core = self.0.core.borrow_mut();
         let mut conns = self.0.conns.borrow_mut();
         if let Some(conn) = conns.get(id) {

@@ -16,6 +16,7 @@ use crate::{
     distribution::Candidates,
     egress::{DeliveryState, Egress},
     inlet::Inlet,
+    inspect::{LinkCounters, Past},
     outlet::Outlet,
     routing::{AddressBook, Routes},
     server::{Server, Watch},
@@ -30,6 +31,7 @@ mod finish;
 mod flow;
 mod forward;
 mod hops;
+mod inspect;
 pub(crate) mod keys;
 mod multicast;
 mod peers;
@@ -153,6 +155,10 @@ pub struct Core {
     reachability: VecDeque<Reachability>,
     /// Order of arrival of deliveries.
     seq: u64,
+    /// Links that there ever were.
+    links: u64,
+    /// The connection of the router itself.
+    internal: Option<Key>,
     counters: Counters,
     /// Empty contents, to be used again.
     #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
@@ -219,6 +225,7 @@ struct Address {
     reachable: bool,
     /// Other routers were told that there are destinations here.
     told: bool,
+    past: Past,
 }
 
 impl Address {
@@ -229,7 +236,8 @@ impl Address {
 
     /// Routers tell each other where it is.
     fn is_told(&self) -> bool {
-        matches!(Class::of_key(&self.name), Class::Mobile | Class::Network | Class::Edge)
+        let own = self.name.starts_with("M_$qd.") || *self.name == *table::MANAGEMENT;
+        !own && matches!(Class::of_key(&self.name), Class::Mobile | Class::Network | Class::Edge)
     }
 }
 
@@ -326,6 +334,8 @@ impl Core {
             dirty: Vec::new(),
             reachability: VecDeque::new(),
             seq: 0,
+            links: 0,
+            internal: None,
             counters: Counters::default(),
             spare: Vec::new(),
             arena: Arena::default(),
@@ -359,10 +369,12 @@ impl Core {
 
     /// What this worker counted.
     pub fn counters(&self) -> Counters {
+        let internal = self.internal.and_then(|key| self.conns.get(key));
+        let own = |links: fn(&Conn) -> &Vec<Key>| internal.map_or(0, |conn| links(conn).len());
         Counters {
-            connections: self.conns.len() as u64,
-            inlets: self.inlets.len() as u64,
-            outlets: self.outlets.len() as u64,
+            connections: (self.conns.len() - usize::from(internal.is_some())) as u64,
+            inlets: (self.inlets.len() - own(|conn| &conn.inlets)) as u64,
+            outlets: (self.outlets.len() - own(|conn| &conn.outlets)) as u64,
             addresses: self.addresses.len() as u64,
             deliveries_held: self.deliveries.len() as u64,
             ..self.counters
@@ -377,6 +389,11 @@ impl Core {
         while let Some(key) = self.conns.get(conn.0).and_then(|c| c.outlets.last().copied()) {
             self.detach_outlet(OutletKey(key), eg);
         }
+        if self.is_internal(conn.0) {
+            self.internal = None;
+            self.conns.remove(conn.0);
+            return;
+        }
         if let Some(conn) = self.conns.remove(conn.0)
             && let Some(policy) = &self.policy
         {
@@ -386,7 +403,8 @@ impl Core {
 }
 
 /// Counts what a sender was told.
-fn count(counters: &mut Counters, state: Option<&DeliveryState>) {
+fn count(counters: &mut Counters, link: &mut LinkCounters, state: Option<&DeliveryState>) {
+    link.outcome(state);
     match state {
         Some(DeliveryState::Accepted) => counters.accepted += 1,
         Some(DeliveryState::Rejected(_)) => counters.rejected += 1,

@@ -7,6 +7,7 @@
 mod check;
 mod docs;
 mod kinds;
+mod operational;
 mod record;
 mod store;
 pub(crate) mod table;
@@ -16,6 +17,7 @@ mod value;
 pub use check::{Problem, Stage, check_all, inactive_reason, warnings};
 pub use docs::markdown;
 pub use kinds::*;
+pub use operational::OperationalKind;
 pub use record::Entity;
 pub use store::{Change, EntityStore, StoreError};
 pub use table::{AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor, Identity, Operation, TYPE_PREFIX};

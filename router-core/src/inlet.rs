@@ -6,6 +6,7 @@ use crate::{
     core::slots::Key,
     credit::Capacity,
     egress::{LinkRef, Transfer},
+    inspect::LinkCounters,
 };
 
 #[derive(Debug)]
@@ -44,11 +45,14 @@ pub(crate) struct Inlet {
     pub(crate) strikes: u8,
     /// Deliveries whose outcome was told and that the sender has to settle first.
     pub(crate) seconds: Vec<Key>,
+    /// Its number for management, and what it has counted.
+    pub(crate) id: u64,
+    pub(crate) counters: LinkCounters,
 }
 
 impl Inlet {
     /// An anonymous one without credit.
-    pub(crate) const fn new(link: LinkRef, conn: Key, conn_at: u32, capacity: Capacity) -> Self {
+    pub(crate) fn new(link: LinkRef, conn: Key, conn_at: u32, capacity: Capacity, id: u64) -> Self {
         Self {
             link,
             conn,
@@ -70,6 +74,8 @@ impl Inlet {
             progress: false,
             strikes: 0,
             seconds: Vec::new(),
+            id,
+            counters: LinkCounters::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod delivery;
 pub mod distribution;
 pub mod egress;
 mod inlet;
+pub mod inspect;
 mod outlet;
 pub mod policy;
 pub mod routing;
@@ -26,6 +27,7 @@ pub use crate::{
     counters::Counters,
     distribution::Treatment,
     egress::{Egress, LinkRef, Transfer},
+    inspect::{AddressStatus, LinkCounters, LinkHandle, LinkStatus},
     policy::{AllowAll, ConnInfo, Direction, Policy, Refusal, Terminus},
     server::{Reachability, ServerInfo, ServerPick},
     worker_batch::{WorkerBatch, WorkerId, WorkerMsg},
@@ -33,3 +35,4 @@ pub use crate::{
 
 pub mod config;
 pub mod entity;
+pub mod management;

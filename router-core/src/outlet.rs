@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{core::slots::Key, egress::LinkRef};
+use crate::{core::slots::Key, egress::LinkRef, inspect::LinkCounters};
 
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -32,6 +32,9 @@ pub(crate) struct Outlet {
     /// Assigned, but nothing sent: copies, and what other workers sent. Keys of deliveries that are gone are skipped; `queued` live.
     pub(crate) queue: VecDeque<Key>,
     pub(crate) queued: u32,
+    /// Its number for management, and what it has counted.
+    pub(crate) id: u64,
+    pub(crate) counters: LinkCounters,
 }
 
 /// Credit lent to one worker.

@@ -2,6 +2,7 @@
 
 pub(crate) mod messaging;
 pub(crate) mod skrouterd;
+pub(crate) mod stat;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,7 +24,7 @@ const STYLES: Styles = Styles::styled()
     version = VERSION,
     styles = STYLES,
     arg_required_else_help = true,
-    after_help = "Start with `spanway run`, then try `spanway recv greetings` and `spanway send greetings hello`.\n\
+    after_help = "Start with `spanway run`, then try `spanway recv greetings`, `spanway send greetings hello` and `spanway stat`.\n\
                   Exit status: 0 when all went well, 1 when something failed, 2 for mistakes in the command line."
 )]
 pub(crate) struct Cli {
@@ -106,6 +107,8 @@ pub(crate) enum Command {
     Send(messaging::SendArgs),
     /// Receive messages from an address
     Recv(messaging::RecvArgs),
+    /// Show what a router does: connections, links, addresses, counters
+    Stat(stat::StatArgs),
     /// Run a router with skrouterd's command line; also when started under the name `skrouterd`
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Skrouterd {

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod connect;
 pub(crate) mod input;
+pub(crate) mod management;
 pub(crate) mod report;
 pub(crate) mod show;
 pub(crate) mod url;

@@ -8,6 +8,7 @@ mod layer;
 mod settings;
 mod sink;
 
+pub(crate) use format::Entry;
 pub(crate) use layer::LogHandle;
 pub(crate) use settings::Settings;
 

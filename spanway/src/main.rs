@@ -6,11 +6,13 @@ mod cli;
 mod client;
 mod config_load;
 mod logging;
+mod management;
 mod metrics;
 mod recv;
 mod router;
 mod send;
 mod start;
+mod stat;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -32,5 +34,6 @@ fn main() -> ExitCode {
         Command::Skrouterd { arguments } => start::skrouterd("skrouterd", arguments),
         Command::Send(args) => start::tool(&cli.log, || send::run(&args)),
         Command::Recv(args) => start::tool(&cli.log, || recv::run(&args)),
+        Command::Stat(args) => start::tool(&cli.log, || stat::run(&args)),
     }
 }

@@ -1,10 +1,10 @@
 //! Wires entities to workers and adaptors, and ends them in order.
 
 mod convert;
-mod entities;
+pub(crate) mod entities;
 mod network;
 mod scrape;
-mod worker;
+pub(crate) mod worker;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use transport::{WorkerHandle, Workers};
 
 use crate::admin;
+use crate::management::{Agent, LogControl};
 use crate::start::{Ended, Start, StartedAs};
 
 use entities::Running;
@@ -40,7 +41,12 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let mut signals = Signals::new()?;
     let configuration = &start.configuration;
     let workers = Workers::start(worker_count(configuration, start.command)).context("start the workers")?;
-    let running = Running::start(configuration, workers.handles()).await?;
+    let running = Arc::new(Running::start(configuration, workers.handles()).await?);
+    let log = LogControl { handle: start.log.clone(), args: start.log_args.clone() };
+    let (agent, requests) = Agent::start(configuration, Arc::clone(&running), workers.handles().to_vec(), log)
+        .await
+        .context("start management")?;
+    tokio::spawn(agent.serve(requests));
     let network = Network::new(configuration, running.neighbours(), workers.handles());
     let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
@@ -122,7 +128,9 @@ fn hints(running: &Running, admin: &[std::net::SocketAddr]) {
         } else {
             format!(" --url amqp://{amqp}")
         };
-        text.push_str(&format!("  spanway recv greetings{url}\n  spanway send greetings hello{url}\n"));
+        text.push_str(&format!(
+            "  spanway recv greetings{url}\n  spanway send greetings hello{url}\n  spanway stat addresses{url}\n"
+        ));
     }
     if let Some(admin) = admin.first() {
         text.push_str(&format!("  curl http://{admin}/metrics\n"));

@@ -20,10 +20,8 @@ pub(crate) struct Start {
     /// What to run. The id is set.
     pub(crate) configuration: Configuration,
     /// The log, for changes of `log` entities at run time.
-    #[allow(dead_code, reason = "read when `log` entities change at run time, which management will do")]
     pub(crate) log: LogHandle,
     /// The flags that are stronger than `log` entities.
-    #[allow(dead_code, reason = "read when `log` entities change at run time, which management will do")]
     pub(crate) log_args: LogArgs,
     /// To be told when all listeners are open.
     pub(crate) ready: Ready,

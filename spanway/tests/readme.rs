@@ -23,6 +23,8 @@ const COMMANDS: &[&str] = &[
     "spanway send backups --file disk.img",
     // `a_tcp_service_is_reached`
     "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
+    // `addresses_are_shown`
+    "spanway stat addresses",
     // The tests of `benches` run it.
     "cargo run --release -p benches -- compare --only tcp-bulk --seconds 2 --runs 1",
 ];
@@ -149,6 +151,15 @@ fn messages_and_files_arrive() {
     send(&["backups", "--file", &as_str(&sent)]);
     assert!(receiver.wait_with_output().unwrap().status.success());
     assert!(std::fs::read(&received).unwrap() == content, "the file arrives unchanged");
+}
+
+#[test]
+fn addresses_are_shown() {
+    let router = Router::start(&[]);
+    let output = spanway().args(["stat", "addresses", "--url", &router.url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("address ") && text.contains("$management (local)"), "{text}");
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use amqp_proto::connection::{Connection, End, LinkId, Payload, SendHead};
 use bytes::Bytes;
 
-/// The largest message of the routing protocol that is taken, in bytes.
-pub const MAX_CONTROL_MESSAGE: usize = 1024 * 1024;
+/// The largest message of the routing protocol that is taken, in bytes: the list of all addresses of a router of the reference's make, which
+/// does not divide it, takes some 50 for each.
+pub const MAX_CONTROL_MESSAGE: usize = 8 * 1024 * 1024;
 
 /// What may wait on a connection for credit, in bytes. What is lost beyond it is asked for again: the routing protocol numbers its updates.
-const MAX_QUEUED: usize = 8 * 1024 * 1024;
+const MAX_QUEUED: usize = 64 * 1024 * 1024;
 
 /// A message for a neighbour's control link, complete with its router annotations. Sent settled.
 #[derive(Clone, Debug)]

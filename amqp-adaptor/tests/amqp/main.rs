@@ -4,6 +4,7 @@
 mod client;
 mod ends;
 mod flow;
+mod inproc;
 mod many;
 mod neighbours;
 mod router;

@@ -146,6 +146,12 @@ impl Router {
         self.workers.handles().iter().map(ask).collect()
     }
 
+    /// Asks the first worker.
+    pub(crate) fn on_first<R: Send + 'static>(&self, f: impl FnOnce(&AmqpAdaptor) -> R + Send + 'static) -> R {
+        let job = move || f(&ADAPTOR.with_borrow(|a| a.as_ref().unwrap().0.clone()));
+        self.workers.handles()[0].call_blocking(job).unwrap()
+    }
+
     pub(crate) fn connections(&self) -> Vec<usize> {
         self.each(AmqpAdaptor::open_connections)
     }

@@ -538,8 +538,59 @@ class StreamRecv(Command):
             self.done(received=self.bytes, good=self.good)
 
 
+class Manage(Command):
+    """Sends the requests of a file, one after the other, and prints what comes back."""
+
+    def begin(self, event):
+        with open(ARGS["requests"]) as file:
+            self.requests = [json.loads(line) for line in file]
+        # Without an address each request says itself where it goes.
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+        self.receiver = event.container.create_receiver(self.connection, None, dynamic=True)
+        self.opened = 0
+        self.next = 0
+
+    def on_link_opened(self, event):
+        self.opened += 1
+        if self.opened == 2:
+            self.request()
+
+    def request(self):
+        if self.next == len(self.requests):
+            self.done(done=True)
+            return
+        request = self.requests[self.next]
+        body = request.get("body", {})
+        if "size" in request:
+            body = {"padding": "x" * request["size"]}
+        message = Message(body=body, properties=request["properties"], correlation_id="id-%d" % self.next)
+        message.address = request.get("to")
+        if request.get("reply", True):
+            message.reply_to = self.receiver.remote_source.address
+        self.sender.send(message)
+
+    def on_message(self, event):
+        message = event.message
+        assert message.correlation_id == "id-%d" % self.next, message
+        assert isinstance(message.properties["statusCode"], int32), message
+        say(status=message.properties["statusCode"], description=message.properties["statusDescription"],
+            body=message.body)
+        self.next += 1
+        self.request()
+
+    def on_settled(self, event):
+        if event.delivery.link != self.sender or self.next == len(self.requests):
+            return
+        answered = self.requests[self.next].get("reply", True)
+        if event.delivery.remote_state != Delivery.ACCEPTED or not answered:
+            condition = event.delivery.remote.condition
+            say(outcome=str(event.delivery.remote_state), condition=condition and condition.name)
+            self.next += 1
+            self.request()
+
+
 COMMANDS = {
-    "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
+    "manage": Manage, "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
     "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
     "stream-send": StreamSend, "stream-recv": StreamRecv,
 }

@@ -44,7 +44,10 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         match self.route_of(key, HeadCursor::new(MAX_HEAD), payload.as_slice(), t.end != End::More) {
-            Route::To(address) => self.admit(key, address, t, payload, Way::Here, eg),
+            Route::To(address) => {
+                self.count_anonymous(key, address);
+                self.admit(key, address, t, payload, Way::Here, eg)
+            }
             Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
             Route::NeedMore(cursor) => {
                 let inlet = self.inlets.get_mut(key)?;
@@ -86,6 +89,7 @@ impl Core {
         }
         match self.route_of(key, pending.cursor, &pending.bytes, t.end != End::More) {
             Route::To(address) => {
+                self.count_anonymous(key, address);
                 let block = Bytes::from(pending.bytes);
                 self.admit(key, address, &first, &Payload::new(&block), Way::Here, eg)
             }
@@ -138,9 +142,10 @@ impl Core {
             Ok(None) => return precondition("the message has no `to` and the link has no target address"),
             Err(error) => return Route::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
         };
-        if let Some(policy) = &self.policy {
-            let group =
-                self.inlets.get(inlet).and_then(|inlet| self.conns.get(inlet.conn)).map_or(0, |conn| conn.group);
+        if let Some(policy) = &self.policy
+            && let Some(conn) = self.inlets.get(inlet).map(|inlet| inlet.conn).filter(|conn| !self.is_internal(*conn))
+        {
+            let group = self.conns.get(conn).map_or(0, |conn| conn.group);
             if let Err(refusal) = policy.route(group, to) {
                 return Route::Refused(refused(&refusal));
             }

@@ -11,6 +11,7 @@ use crate::{
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, LinkRef},
     inlet::Inlet,
+    inspect::LinkCounters,
     outlet::Outlet,
     worker_batch::Msg,
 };
@@ -51,10 +52,11 @@ impl Core {
     ) -> Result<InletAttached, Refusal> {
         let (address, dynamic) =
             self.terminus(conn, Direction::In, request.target).inspect_err(|_| self.counters.links_denied += 1)?;
+        let id = self.next_link_id();
         let Some(owner) = self.conns.get_mut(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
         let capacity = Capacity::new(owner.link_capacity);
         let conn_at = owner.inlets.len() as u32;
-        let inlet = Inlet::new(link, conn.0, conn_at, capacity);
+        let inlet = Inlet::new(link, conn.0, conn_at, capacity, id);
         let key = self.inlets.insert(Inlet { address, ..inlet });
         owner.inlets.push(key);
         let mut granting = address.is_none();
@@ -103,6 +105,7 @@ impl Core {
         single: bool,
         eg: &mut impl Egress,
     ) -> Option<Key> {
+        let id = self.next_link_id();
         let (owner, address) = (self.conns.get_mut(conn.0)?, self.addresses.get_mut(address_key)?);
         let key = self.outlets.insert(Outlet {
             link,
@@ -122,6 +125,8 @@ impl Core {
             outstanding: 0,
             queue: std::collections::VecDeque::new(),
             queued: 0,
+            id,
+            counters: LinkCounters::default(),
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
@@ -139,7 +144,7 @@ impl Core {
         terminus: Terminus<'_>,
     ) -> Result<(Option<Key>, Option<String>), Refusal> {
         let Some(owner) = self.conns.get(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
-        if let Some(policy) = &self.policy {
+        if let Some(policy) = self.policy.as_ref().filter(|_| !self.is_internal(conn.0)) {
             policy.attach(owner.group, direction, terminus)?;
         }
         let dynamic = match (terminus, direction) {
@@ -184,6 +189,7 @@ impl Core {
         if let Some(address_key) = inlet.address
             && let Some(address) = self.addresses.get_mut(address_key)
         {
+            address.past.deliveries_in += inlet.counters.deliveries;
             address.inlets.swap_remove(inlet.address_at as usize);
             if let Some(moved) = address.inlets.get(inlet.address_at as usize).and_then(|k| self.inlets.get_mut(*k)) {
                 moved.address_at = inlet.address_at;
@@ -206,6 +212,8 @@ impl Core {
         let address_key = outlet.address;
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
+        let deliveries = outlet.counters.deliveries;
+        let internal = self.internal == Some(conn);
         let mut listed = Vec::with_capacity(outlet.outstanding as usize);
         let mut next = outlet.first;
         while let Some((d, delivery)) = self.deliveries.at(next) {
@@ -215,6 +223,8 @@ impl Core {
         self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, eg);
         if let Some(address) = self.addresses.get_mut(address_key) {
             address.lent = address.lent.saturating_sub(lent);
+            let past = if internal { &mut address.past.to_container } else { &mut address.past.deliveries_out };
+            *past += deliveries;
             let moved = address.candidates.remove(at);
             self.candidate_moved(moved, at);
         }

@@ -74,6 +74,7 @@ impl Core {
         let inlet = self.inlets.get_mut(key)?;
         self.counters.deliveries_in += 1;
         self.counters.presettled += u64::from(transfer.settled);
+        inlet.counters.begin(transfer.settled);
         inlet.issued = inlet.issued.saturating_sub(1);
         inlet.open += 1;
         if transfer.end == End::Aborted {
@@ -261,6 +262,7 @@ impl Core {
     ) -> Option<Key> {
         let outlet = self.outlets.get_mut(o)?;
         outlet.credit = outlet.credit.saturating_sub(1);
+        outlet.counters.begin(arrival.settled);
         self.counters.bytes_out += sent.taken as u64;
         if sent.done && end == End::Complete {
             let dry = outlet.free() == 0;
@@ -400,7 +402,14 @@ impl Core {
         state: Option<&DeliveryState>,
         eg: &mut impl Egress,
     ) -> Option<Key> {
-        self.counters.dropped_presettled += u64::from(arrival.settled);
+        if arrival.settled {
+            self.counters.dropped_presettled += 1;
+            if let From::Inlet { inlet, .. } = arrival.from
+                && let Some(inlet) = self.inlets.get_mut(inlet)
+            {
+                inlet.counters.dropped_presettled += 1;
+            }
+        }
         let mut record = arrival.record(Key::NONE, end);
         record.to = To::Nowhere;
         record.flags |= OUT_SETTLED;

@@ -102,6 +102,7 @@ impl Core {
                 self.counters.bytes_out += sent.taken as u64;
                 if let Some(outlet) = self.outlets.get_mut(o) {
                     outlet.credit = outlet.credit.saturating_sub(1);
+                    outlet.counters.begin(arrival.settled);
                 }
                 if sent.done && end == End::Complete && c.is_none() {
                     self.counters.deliveries_out += 1;
@@ -186,6 +187,7 @@ impl Core {
         };
         let Some(at) = outlet.queue.iter().skip(1).position(droppable).map(|at| at + 1) else { return };
         if let Some(c) = outlet.queue.remove(at) {
+            outlet.counters.dropped_presettled += 1;
             self.counters.dropped_presettled += 1;
             self.tell_sender(c, Some(&DeliveryState::Released), eg);
         }

@@ -79,9 +79,10 @@ impl Core {
     /// A neighbour attached a link on which it sends deliveries of all addresses. Credit comes with the next
     /// [`end_batch`](Core::end_batch). `None` if the connection is gone.
     pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef) -> Option<InletKey> {
+        let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
         let capacity = Capacity::new(Some(owner.link_capacity.unwrap_or(CAPACITY)));
-        let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity);
+        let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
         let key = self.inlets.insert(Inlet { router: true, ..inlet });
         owner.inlets.push(key);
         self.start_granting(key);

@@ -27,6 +27,13 @@ impl Core {
             return;
         }
         let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
+        if terminal
+            && delivery.flags & (OUT_SETTLED | OUTCOME_SENT) == 0
+            && let To::Outlet { outlet, .. } = delivery.to
+            && let Some(outlet) = self.outlets.get_mut(outlet)
+        {
+            outlet.counters.outcome(state);
+        }
         if let From::Copy { .. } = delivery.from {
             return self.copy_outcome(d, state, settled, terminal, eg);
         }
@@ -101,7 +108,7 @@ impl Core {
                     delivery.flags |= IN_SETTLED;
                     return;
                 };
-                count(&mut self.counters, state);
+                count(&mut self.counters, &mut inlet.counters, state);
                 // Settled without a state there is nothing to wait for.
                 if delivery.has(SECOND) && state.is_some() {
                     delivery.flags |= OUTCOME_SENT;

@@ -248,6 +248,7 @@ impl Core {
     fn begun(&mut self, d: Key, o: Key, id: u32, settled: bool) {
         let (Some(outlet), Some(delivery)) = (self.outlets.get_mut(o), self.deliveries.get_mut(d)) else { return };
         outlet.credit = outlet.credit.saturating_sub(1);
+        outlet.counters.begin(delivery.has(HEAD_SETTLED));
         delivery.to = To::Outlet { outlet: o, id };
         delivery.flags |= STARTED;
         if settled && !delivery.has(HEAD_SETTLED) {

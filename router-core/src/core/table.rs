@@ -7,17 +7,21 @@ use crate::{
     AddressConfig, Treatment,
     address::Class,
     core::slots::Key,
-    delivery::Waiting,
+    delivery::{From, Waiting},
     distribution::Candidates,
     egress::{DeliveryState, Egress},
     server::reachability_event,
 };
 
+/// The mobile address of the management agent.
+pub(super) const MANAGEMENT: &str = "M$management";
+
 impl Core {
     /// Treatment and priority of an address that has this lookup key.
     pub(super) fn treatment_of(&self, name: &str, dynamic: bool) -> (Treatment, Option<u8>) {
         match Class::of_key(name) {
-            _ if dynamic => (Treatment::Balanced, None),
+            // The router's own address must work whatever is configured for others.
+            _ if dynamic || name == MANAGEMENT => (Treatment::Balanced, None),
             Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
             Class::Topological => (Treatment::Multicast, None),
             Class::Hop => (Treatment::Closest, None),
@@ -54,6 +58,7 @@ impl Core {
             watches: Vec::new(),
             reachable: open,
             told: false,
+            past: crate::inspect::Past::default(),
         });
         self.by_name.insert(name, key);
         key
@@ -113,8 +118,13 @@ impl Core {
 
     /// Nobody takes the delivery: released, or dropped if it was presettled.
     pub(super) fn dropped(&mut self, d: Key, eg: &mut impl Egress) {
-        if self.deliveries.get(d).is_some_and(|d| d.has(crate::delivery::PRESETTLED)) {
+        if let Some(delivery) = self.deliveries.get(d).filter(|d| d.has(crate::delivery::PRESETTLED)) {
             self.counters.dropped_presettled += 1;
+            if let From::Inlet { inlet, .. } = delivery.from
+                && let Some(inlet) = self.inlets.get_mut(inlet)
+            {
+                inlet.counters.dropped_presettled += 1;
+            }
         }
         if let Some(delivery) = self.deliveries.get_mut(d) {
             delivery.set(crate::delivery::OUT_SETTLED);

@@ -2,6 +2,7 @@
 
 mod credit;
 mod forwarding;
+mod inspect;
 mod invariants;
 mod lifecycle;
 mod multicast;

@@ -1,6 +1,7 @@
 //! The reference documentation, made from the table.
 
 use super::kinds::EntityKind;
+use super::operational::OperationalKind;
 use super::table::{AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor};
 use super::value::Type;
 
@@ -21,6 +22,23 @@ pub fn markdown() -> String {
         out.push_str(&format!("\n## {}\n\n{}\n\n", descriptor.name, descriptor.paragraph()));
         out.push_str(&format!("{}\n\n", facts(descriptor)));
         rows(&mut out, descriptor.attributes);
+    }
+    out.push_str(
+        "\n# What a running router shows\n\n\
+         These are offered by management only (`spanway stat`, `$management`).\n",
+    );
+    for kind in OperationalKind::ALL {
+        let descriptor = kind.descriptor();
+        out.push_str(&format!(
+            "\n## {}\n\n{}\n\nLong name `{}`.\n",
+            descriptor.name,
+            descriptor.paragraph(),
+            descriptor.long_name()
+        ));
+        if !descriptor.attributes.is_empty() {
+            out.push('\n');
+            rows(&mut out, descriptor.attributes);
+        }
     }
     out
 }

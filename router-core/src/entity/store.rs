@@ -217,6 +217,13 @@ impl EntityStore {
         Ok(entity)
     }
 
+    /// Puts an entity back as it was before an update that could not be put to work. No change comes of it.
+    pub fn revert(&mut self, before: Entity) {
+        if let Some(key) = self.by_identity.get(&(before.kind(), before.identity().to_owned())) {
+            self.entities.insert(*key, before);
+        }
+    }
+
     /// All entities of a type, or of every type, in the order of their creation.
     pub fn query(&self, kind: Option<EntityKind>) -> impl Iterator<Item = &Entity> {
         self.entities.values().filter(move |entity| kind.is_none_or(|kind| entity.kind() == kind))

@@ -117,6 +117,50 @@ tags! {
         Down = "down",
     }
 
+    /// Which way deliveries, or the first packet of a connection, went.
+    LinkDirection {
+        /// To the router.
+        In = "in",
+        /// From the router.
+        Out = "out",
+    }
+
+    /// What a link is for.
+    LinkType {
+        /// A client's.
+        Endpoint = "endpoint",
+        /// Control messages between routers.
+        RouterControl = "router-control",
+        /// Deliveries between routers.
+        InterRouter = "inter-router",
+        /// Deliveries between edge routers of a mesh.
+        InterEdge = "inter-edge",
+        /// Deliveries to an edge router.
+        EdgeDownlink = "edge-downlink",
+    }
+
+    /// What an operator wants of a connection.
+    AdminStatus {
+        /// It may stay.
+        Enabled = "enabled",
+        /// It is to be closed.
+        Deleted = "deleted",
+    }
+
+    /// What became of a connection or a link.
+    OperStatus {
+        /// In use.
+        Up = "up",
+        /// Not in use.
+        Down = "down",
+        /// A connection that is being closed.
+        Closing = "closing",
+        /// A link that is being taken down.
+        Quiescing = "quiescing",
+        /// A link that was taken down.
+        Idle = "idle",
+    }
+
     /// How far an auto-link has come.
     AutoLinkStatus {
         /// There is no connection for it.

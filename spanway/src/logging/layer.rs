@@ -42,7 +42,7 @@ pub(crate) struct LogLayer {
 }
 
 impl LogHandle {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let levels = LogModule::ALL.iter().map(|_| AtomicU8::new(0)).collect();
         let handle =
             Self { shared: Arc::new(Shared { settings: RwLock::new(settings), levels, recent: Mutex::default() }) };
@@ -69,7 +69,6 @@ impl LogHandle {
     }
 
     /// The latest entries, oldest first.
-    #[allow(dead_code, reason = "for GET-LOG of the management agent")]
     pub(crate) fn recent(&self, limit: usize) -> Vec<Entry> {
         let recent = self.shared.recent.lock();
         recent.iter().skip(recent.len().saturating_sub(limit)).cloned().collect()

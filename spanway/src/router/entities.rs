@@ -11,7 +11,7 @@ use amqp_adaptor::{AmqpConnector, DataConnections, Neighbours, Placement, Router
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
-use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, inactive_reason};
+use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, StoreError, Value, inactive_reason};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
@@ -31,6 +31,20 @@ pub(crate) struct Running {
     data_connections: DataConnections,
     neighbours: Neighbours,
     inputs: Mutex<Option<Inputs>>,
+}
+
+/// Why an entity cannot be added or taken away at run time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The request is wrong.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This version has nothing that such an entity could do.
+    #[error("{0}")]
+    Inactive(String),
+    /// It could not be put to work, or taken out of it.
+    #[error("{0:#}")]
+    Work(anyhow::Error),
 }
 
 #[derive(Debug, Default)]
@@ -103,13 +117,66 @@ impl Running {
         outcome
     }
 
+    /// Looks at the entities.
+    pub(crate) fn with_store<R>(&self, look: impl FnOnce(&EntityStore) -> R) -> R {
+        look(&self.lock().store)
+    }
+
+    /// Makes an entity from the attributes of a request and puts it to work.
+    ///
+    /// # Errors
+    /// Why it cannot be; it is not there then.
+    pub(crate) async fn create_from(
+        &self,
+        kind: EntityKind,
+        attributes: Vec<(String, Value)>,
+        workers: &[WorkerHandle],
+    ) -> Result<Entity, ChangeError> {
+        let entity = self.lock().store.create(kind, attributes)?.clone();
+        let outcome = match inactive_reason(&entity) {
+            Some(reason) => Err(ChangeError::Inactive(reason)),
+            None => self.put_to_work(&entity, workers).await.map_err(ChangeError::Work),
+        };
+        if outcome.is_err() {
+            // It was inserted above, so it is there.
+            let _ = self.lock().store.delete(Some(kind), None, Some(entity.identity()));
+        }
+        while self.lock().store.poll_change().is_some() {}
+        outcome.map(|()| entity)
+    }
+
+    /// Changes attributes of an entity with `apply`, which is told what all entities are afterwards.
+    ///
+    /// # Errors
+    /// The change is not allowed, or `apply` failed; then everything is as it was.
+    pub(crate) fn update(
+        &self,
+        kind: EntityKind,
+        identity: &str,
+        attributes: Vec<(String, Value)>,
+        apply: impl FnOnce(&EntityStore) -> anyhow::Result<()>,
+    ) -> Result<Entity, ChangeError> {
+        let mut state = self.lock();
+        let entity = state.store.update(Some(kind), None, Some(identity), attributes)?.clone();
+        let Some(Change::Updated { before, .. }) = state.store.poll_change() else { return Ok(entity) };
+        if let Err(error) = apply(&state.store) {
+            state.store.revert(before);
+            return Err(ChangeError::Work(error));
+        }
+        Ok(entity)
+    }
+
     /// Takes an entity out of work and forgets it.
     ///
     /// # Errors
     /// There is no such entity, it is of a kind that cannot be deleted, or others need it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the management agent, which comes later, lets users do so"))]
-    pub(crate) async fn delete(&self, kind: EntityKind, name: &str, workers: &[WorkerHandle]) -> anyhow::Result<()> {
-        self.lock().store.delete(Some(kind), Some(name), None).map_err(|e| anyhow!("{e}"))?;
+    pub(crate) async fn delete(
+        &self,
+        kind: EntityKind,
+        name: &str,
+        workers: &[WorkerHandle],
+    ) -> Result<(), ChangeError> {
+        self.lock().store.delete(Some(kind), Some(name), None)?;
         let mut changes = Vec::new();
         while let Some(change) = self.lock().store.poll_change() {
             changes.push(change);
@@ -117,9 +184,9 @@ impl Running {
         for change in changes {
             let Change::Deleted(entity) = change else { continue };
             if let Err(error) = self.take_out(&entity, workers).await {
-                self.lock().store.insert(entity).map_err(|e| anyhow!("{e}"))?;
+                self.lock().store.insert(entity)?;
                 while self.lock().store.poll_change().is_some() {}
-                return Err(error);
+                return Err(ChangeError::Work(error));
             }
         }
         Ok(())

@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     fn delete(&self, kind: EntityKind, name: &str) -> anyhow::Result<()> {
-        self.runtime.block_on(self.running.delete(kind, name, self.workers.handles()))
+        Ok(self.runtime.block_on(self.running.delete(kind, name, self.workers.handles()))?)
     }
 }
 

@@ -19,7 +19,7 @@ impl Network {
             Target::Hop(link) => vec![*link],
             Target::Router(id) => routes.toward(id, []).into_iter().collect(),
             Target::AllRouters if message.is_mobile() => routes.spread(routing.id()),
-            Target::AllRouters => routes.flood([]),
+            Target::AllRouters => routing.flood([]),
         };
         let annotations = Annotations { ingress: Some(&self.name), ..Annotations::default() };
         self.transmit(&links, &annotations, &encode(message, to), matches!(message, Message::Hello(_)));
@@ -55,28 +55,31 @@ impl Network {
         let trace: Vec<String> = annotations.trace.iter().map(passed).collect();
         let trace = || trace.iter().map(String::as_str);
         let mobile = destination.mobile;
-        let (mine, links) = match &destination.to {
-            To::Me => (true, Vec::new()),
-            To::Router(id) => (false, routing.routes().toward(id, trace()).into_iter().collect()),
-            To::All if mobile => {
-                let origin = annotations.ingress.map(passed).unwrap_or_default();
-                (true, routing.routes().spread(&origin))
-            }
+        if let To::All = destination.to
+            && !mobile
+        {
             // A second copy has nothing new, neither for us nor for others.
-            To::All => {
-                let here = trace().any(|id| *id == **routing.id());
-                if here || !self.guard.is_first((annotations.ingress, &rest[..]), now) {
-                    return;
-                }
-                (true, routing.routes().flood(trace()))
+            let here = trace().any(|id| *id == **routing.id());
+            if here || !self.guard.is_first((annotations.ingress, &rest[..]), now) {
+                return;
             }
-        };
-        if mine {
+        }
+        if !matches!(destination.to, To::Router(_)) {
             match decode(&rest, &mut self.interner) {
                 Ok(message) => routing.handle_message(LinkId(conn.id), &message, now),
                 Err(error) => return malformed(conn, &error),
             }
         }
+        let links = match &destination.to {
+            To::Me => Vec::new(),
+            To::Router(id) => routing.routes().toward(id, trace()).into_iter().collect(),
+            To::All if mobile => {
+                let origin = annotations.ingress.map(passed).unwrap_or_default();
+                routing.routes().spread(&origin)
+            }
+            // After it was handled: it may be the news of a link that is gone.
+            To::All => routing.flood(trace()),
+        };
         if !links.is_empty() {
             self.transmit(&links, &annotations, &rest, false);
         }

@@ -1,0 +1,126 @@
+//! Connections and links at one moment, for management. Asked for in pages, so that traffic is not held up for long.
+
+use std::time::Instant;
+
+use amqp_proto::connection::LinkId;
+use amqp_proto::{Error, condition};
+use router_core::{LinkHandle, LinkStatus};
+
+use crate::config::Identity;
+use crate::conn::Conn;
+use crate::worker::AmqpAdaptor;
+
+/// A connection at one moment.
+#[derive(Clone, Debug)]
+pub struct ConnectionStatus {
+    /// Its number, unique in the router.
+    pub id: u64,
+    /// The peer's address.
+    pub peer: String,
+    /// Our address, if the socket still knows it.
+    pub local: Option<String>,
+    /// The peer's container-id; empty before its open.
+    pub container: String,
+    /// Name of the listener that took it.
+    pub listener: String,
+    /// Who the peer is.
+    pub identity: Identity,
+    /// Both sides have opened it.
+    pub opened: bool,
+    /// It is being closed.
+    pub closing: bool,
+    /// Since when it exists.
+    pub since: Instant,
+    /// TLS, if it has it.
+    pub tls: Option<TlsStatus>,
+}
+
+/// TLS of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// Its version, such as `TLSv1.3`.
+    pub protocol: &'static str,
+    /// Its cipher suite.
+    pub cipher: &'static str,
+    /// Strength of the cipher in bits.
+    pub bits: u32,
+}
+
+/// A link at one moment.
+#[derive(Clone, Debug)]
+pub struct LinkInfo {
+    /// What the core knows.
+    pub status: LinkStatus,
+    /// Its name.
+    pub name: String,
+    /// The number of its connection.
+    pub connection: u64,
+}
+
+impl AmqpAdaptor {
+    /// Numbers of the connections of this worker, in no order.
+    #[must_use]
+    pub fn connection_ids(&self) -> Vec<u64> {
+        self.0.conns.borrow().slab.iter().map(|(_, conn)| conn.details.id).collect()
+    }
+
+    /// Those connections of this worker that have one of these numbers, which must be sorted.
+    #[must_use]
+    pub fn connection_statuses(&self, sorted: &[u64]) -> Vec<ConnectionStatus> {
+        let conns = self.0.conns.borrow();
+        let wanted = |conn: &Conn| sorted.binary_search(&conn.details.id).is_ok();
+        conns.slab.iter().filter(|(_, conn)| wanted(conn)).map(|(_, conn)| conn.status()).collect()
+    }
+
+    /// Closes the connection with this number, if it is one of this worker's, with `amqp:connection:forced` and this reason. True if it is.
+    #[must_use]
+    pub fn close_connection(&self, id: u64, reason: &'static str) -> bool {
+        let slot = self.0.conns.borrow().slab.iter().find(|(_, conn)| conn.details.id == id).map(|(slot, _)| slot);
+        let Some(slot) = slot.and_then(|slot| u32::try_from(slot).ok()) else { return false };
+        self.close(slot, Error::new(condition::CONNECTION_FORCED, reason));
+        self.flush();
+        true
+    }
+
+    /// All links of this worker, in no order.
+    #[must_use]
+    pub fn link_handles(&self) -> Vec<LinkHandle> {
+        self.0.core.borrow().link_handles()
+    }
+
+    /// What these links are now. Those that are gone are left out.
+    #[must_use]
+    pub fn link_infos(&self, handles: &[LinkHandle]) -> Vec<LinkInfo> {
+        let core = self.0.core.borrow();
+        let conns = self.0.conns.borrow();
+        let info = |handle: &LinkHandle| {
+            let status = core.link_status(*handle)?;
+            let conn = conns.slab.get(status.link.conn as usize)?;
+            let name = conn.engine.link_name(LinkId::from_u32(status.link.link)).unwrap_or_default().to_owned();
+            Some(LinkInfo { connection: conn.details.id, name, status })
+        };
+        handles.iter().filter_map(info).collect()
+    }
+}
+
+impl Conn {
+    fn status(&self) -> ConnectionStatus {
+        let tls = self.stream.tls().map(|tls| TlsStatus {
+            protocol: tls.protocol(),
+            cipher: tls.cipher(),
+            bits: tls.cipher_bits(),
+        });
+        ConnectionStatus {
+            id: self.details.id,
+            peer: self.details.peer.to_string(),
+            local: self.stream.local_addr().ok().map(|address| address.to_string()),
+            container: self.details.container.clone(),
+            listener: self.origin.name().to_owned(),
+            identity: self.details.identity.clone(),
+            opened: self.engine.is_open(),
+            closing: self.ending || self.details.end_by.is_some(),
+            since: self.details.opened,
+            tls,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Looking at links and addresses without changing them, and the connection of the router itself.
+
+use std::sync::Arc;
+
+use super::{Conn, Core};
+use crate::{
+    ConnKey, Direction,
+    core::slots::Key,
+    distribution::Candidate,
+    inspect::{AddressStatus, LinkHandle, LinkStatus},
+};
+
+impl Core {
+    /// The connection on which code of the router itself attaches links; made with the first call. No policy is asked about its links,
+    /// and it is left out of what is counted and shown.
+    pub fn internal_connection(&mut self) -> ConnKey {
+        if let Some(key) = self.internal {
+            return ConnKey(key);
+        }
+        let key = self.conns.insert(Conn {
+            group: 0,
+            link_capacity: None,
+            inlets: Vec::new(),
+            outlets: Vec::new(),
+            blocked: Vec::new(),
+        });
+        self.internal = Some(key);
+        ConnKey(key)
+    }
+
+    pub(super) fn is_internal(&self, conn: Key) -> bool {
+        self.internal == Some(conn)
+    }
+
+    /// The number of a new link.
+    pub(super) fn next_link_id(&mut self) -> u64 {
+        self.links += 1;
+        (self.links - 1) * u64::from(self.workers) + u64::from(self.worker) + 1
+    }
+
+    /// All links of connections, in no order.
+    pub fn link_handles(&self) -> Vec<LinkHandle> {
+        let inlets = self.inlets.iter().filter(|(_, inlet)| !self.is_internal(inlet.conn));
+        let outlets = self.outlets.iter().filter(|(_, outlet)| !self.is_internal(outlet.conn));
+        inlets
+            .map(|(key, inlet)| LinkHandle { id: inlet.id, key, inlet: true })
+            .chain(outlets.map(|(key, outlet)| LinkHandle { id: outlet.id, key, inlet: false }))
+            .collect()
+    }
+
+    /// A link as it is now; `None` if it is gone.
+    pub fn link_status(&self, handle: LinkHandle) -> Option<LinkStatus> {
+        if !handle.inlet {
+            let outlet = self.outlets.get(handle.key)?;
+            return Some(LinkStatus {
+                id: outlet.id,
+                link: outlet.link,
+                direction: Direction::Out,
+                address: self.addresses.get(outlet.address).map(|a| Arc::clone(&a.name)),
+                capacity: self.conns.get(outlet.conn).and_then(|conn| conn.link_capacity),
+                undelivered: outlet.queued.into(),
+                unsettled: outlet.outstanding.into(),
+                credit: outlet.credit,
+                counters: outlet.counters,
+            });
+        }
+        let inlet = self.inlets.get(handle.key)?;
+        Some(LinkStatus {
+            id: inlet.id,
+            link: inlet.link,
+            direction: Direction::In,
+            address: inlet.address.and_then(|a| self.addresses.get(a)).map(|a| Arc::clone(&a.name)),
+            capacity: Some(inlet.capacity.get()),
+            undelivered: inlet.waiting.into(),
+            unsettled: inlet.open.saturating_sub(inlet.waiting).into(),
+            credit: inlet.issued,
+            counters: inlet.counters,
+        })
+    }
+
+    /// Lookup keys of all addresses that this worker knows, in order. Cheap: the keys are shared.
+    pub fn address_keys(&self) -> Vec<Arc<str>> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    /// The address with this lookup key as it is now; `None` if this worker does not know it.
+    pub fn address_status(&self, key: &str) -> Option<AddressStatus> {
+        let a = self.addresses.get(*self.by_name.get(key)?)?;
+        let mut status = AddressStatus {
+            key: Arc::clone(&a.name),
+            treatment: a.treatment,
+            priority: a.priority,
+            inlets: a.inlets.len() as u64,
+            servers: a.servers.len() as u64,
+            watched: !a.watches.is_empty(),
+            deliveries_in: a.past.deliveries_in,
+            deliveries_out: a.past.deliveries_out,
+            to_container: a.past.to_container,
+            from_container: a.past.from_container,
+            waiting: a.waiting.len() as u64,
+            ..AddressStatus::default()
+        };
+        for inlet in a.inlets.iter().filter_map(|key| self.inlets.get(*key)) {
+            status.deliveries_in += inlet.counters.deliveries;
+        }
+        for candidate in a.candidates.iter() {
+            let Candidate::Local(key) = candidate else { continue };
+            let Some(outlet) = self.outlets.get(key) else { continue };
+            if self.is_internal(outlet.conn) {
+                status.in_process += 1;
+                status.to_container += outlet.counters.deliveries;
+            } else {
+                status.outlets += 1;
+                status.deliveries_out += outlet.counters.deliveries;
+            }
+        }
+        Some(status)
+    }
+
+    /// An anonymous sender begins a delivery for an address.
+    pub(super) fn count_anonymous(&mut self, inlet: Key, address: Key) {
+        let internal = self.inlets.get(inlet).is_some_and(|inlet| self.is_internal(inlet.conn));
+        if let Some(address) = self.addresses.get_mut(address) {
+            if internal {
+                address.past.from_container += 1;
+            } else {
+                address.past.deliveries_in += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the links and addresses of a worker look like at one moment, for management.
+
+use std::sync::Arc;
+
+use crate::{Direction, Treatment, core::slots::Key, egress::DeliveryState, egress::LinkRef};
+
+/// What a link has counted. Plain numbers of the worker that owns the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Deliveries that began, settled or not.
+    pub deliveries: u64,
+    /// Of these, how many their sender had settled.
+    pub presettled: u64,
+    /// Settled deliveries that nobody received.
+    pub dropped_presettled: u64,
+    /// Outcomes: on an inlet what the sender was told, on an outlet what the receiver said.
+    pub accepted: u64,
+    /// See `accepted`.
+    pub rejected: u64,
+    /// See `accepted`.
+    pub released: u64,
+    /// See `accepted`.
+    pub modified: u64,
+}
+
+impl LinkCounters {
+    /// A delivery begins.
+    #[inline]
+    pub(crate) fn begin(&mut self, settled: bool) {
+        self.deliveries += 1;
+        self.presettled += u64::from(settled);
+    }
+
+    /// A delivery has its outcome.
+    #[inline]
+    pub(crate) fn outcome(&mut self, state: Option<&DeliveryState>) {
+        match state {
+            Some(DeliveryState::Accepted) => self.accepted += 1,
+            Some(DeliveryState::Rejected(_)) => self.rejected += 1,
+            Some(DeliveryState::Released) => self.released += 1,
+            Some(DeliveryState::Modified { .. }) => self.modified += 1,
+            _ => {}
+        }
+    }
+}
+
+/// A link, to be looked at with [`Core::link_status`](crate::Core::link_status) while it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkHandle {
+    /// The link's number: unique in the router, never used again, and growing with time on each worker.
+    pub id: u64,
+    pub(crate) key: Key,
+    pub(crate) inlet: bool,
+}
+
+/// A link at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// See [`LinkHandle::id`].
+    pub id: u64,
+    /// The adaptor's numbers.
+    pub link: LinkRef,
+    /// Whether the peer sends or receives.
+    pub direction: Direction,
+    /// Lookup key of its address, with the letter of its class; none for an anonymous sender.
+    pub address: Option<Arc<str>>,
+    /// How many deliveries the sender may have under way; of a receiver, what was configured for its connection.
+    pub capacity: Option<u32>,
+    /// Deliveries that wait to be sent.
+    pub undelivered: u64,
+    /// Deliveries that were sent and are not settled.
+    pub unsettled: u64,
+    /// Credit that is left.
+    pub credit: u32,
+    /// What it has counted.
+    pub counters: LinkCounters,
+}
+
+/// One worker's part of an address at one moment. Numbers of several workers add up, but for servers and watches, which each worker knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressStatus {
+    /// Lookup key, with the letter of its class.
+    pub key: Arc<str>,
+    /// How deliveries are distributed.
+    pub treatment: Treatment,
+    /// Priority of its deliveries, if configured.
+    pub priority: Option<u8>,
+    /// Receivers of clients.
+    pub outlets: u64,
+    /// Senders of clients, anonymous ones not counted.
+    pub inlets: u64,
+    /// Consumers in the router itself.
+    pub in_process: u64,
+    /// Servers (TCP).
+    pub servers: u64,
+    /// Somebody wants to know whether it can be reached.
+    pub watched: bool,
+    /// Deliveries that came in from clients.
+    pub deliveries_in: u64,
+    /// Deliveries that went out to clients.
+    pub deliveries_out: u64,
+    /// Deliveries that went to consumers in the router.
+    pub to_container: u64,
+    /// Deliveries that came from the router itself.
+    pub from_container: u64,
+    /// Deliveries that wait.
+    pub waiting: u64,
+}
+
+impl AddressStatus {
+    /// Adds what another worker has of the same address.
+    pub fn add(&mut self, other: &Self) {
+        self.outlets += other.outlets;
+        self.inlets += other.inlets;
+        self.in_process += other.in_process;
+        self.servers = self.servers.max(other.servers);
+        self.watched |= other.watched;
+        self.deliveries_in += other.deliveries_in;
+        self.deliveries_out += other.deliveries_out;
+        self.to_container += other.to_container;
+        self.from_container += other.from_container;
+        self.waiting += other.waiting;
+    }
+}
+
+/// What an address remembers of links that are gone, and of anonymous senders.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) deliveries_in: u64,
+    pub(crate) deliveries_out: u64,
+    pub(crate) to_container: u64,
+    pub(crate) from_container: u64,
+}

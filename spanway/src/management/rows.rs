@@ -1,0 +1,198 @@
+//! Entities as rows: names of attributes and their values, whatever they were collected from.
+
+mod configured;
+mod traffic;
+
+use amqp_proto::Value;
+use router_core::entity::OperationalKind;
+use router_core::management::{EntityType, Selector};
+use transport::WorkerHandle;
+
+use super::Agent;
+use super::response::Failure;
+use crate::router::worker::{self, Worker};
+
+/// An entity: its attributes that have a value. Those of running traffic are all there, some of them null.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row(Vec<(&'static str, Value)>);
+
+impl Row {
+    /// An entity of this type.
+    pub(crate) fn new(ty: EntityType, name: &str, identity: &str) -> Self {
+        let long_name = ty.descriptor().long_name();
+        Self(vec![("name", name.into()), ("identity", identity.into()), ("type", long_name.into())])
+    }
+
+    /// Sets an attribute.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets an attribute.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The value of an attribute.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// As the body of an answer.
+    pub(crate) fn into_map(self) -> Value {
+        Value::Map(self.0.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+/// Types that the reference's core holds, where unknown attributes are null instead of an error.
+pub(crate) const fn of_core(ty: EntityType) -> bool {
+    matches!(
+        ty,
+        EntityType::Operational(
+            OperationalKind::RouterMetrics
+                | OperationalKind::Link
+                | OperationalKind::Address
+                | OperationalKind::Connection
+        ) | EntityType::Configured(
+            router_core::entity::EntityKind::Address | router_core::entity::EntityKind::AutoLink
+        )
+    )
+}
+
+/// Entities of a type from `offset` on, at most `limit`; and how many there are in all.
+pub(crate) async fn page(agent: &Agent, ty: EntityType, offset: usize, limit: usize) -> (Vec<Row>, usize) {
+    let kind = match ty {
+        EntityType::Configured(kind) => return configured::page(agent, kind, offset, limit).await,
+        EntityType::Operational(kind) => kind,
+    };
+    let all = match kind {
+        OperationalKind::Link => return traffic::links(agent, offset, limit).await,
+        OperationalKind::Address => return traffic::addresses(agent, offset, limit).await,
+        OperationalKind::Connection => return traffic::connections(agent, offset, limit).await,
+        OperationalKind::RouterMetrics => vec![traffic::metrics(agent).await],
+        OperationalKind::Node => nodes(agent),
+        OperationalKind::Management => vec![management()],
+        OperationalKind::Allocator | OperationalKind::VhostStats => Vec::new(),
+    };
+    let total = all.len();
+    (all.into_iter().skip(offset).take(limit).collect(), total)
+}
+
+/// Closes the connection with this identity.
+pub(crate) async fn close_connection(agent: &Agent, identity: &str) {
+    let Ok(id) = identity.parse::<u64>() else { return };
+    each(&agent.workers, move |worker| worker.amqp.close_connection(id, "closed by management")).await;
+}
+
+/// The agent itself.
+pub(crate) fn management() -> Row {
+    Row::new(EntityType::Operational(OperationalKind::Management), "self", "self")
+}
+
+/// The routers of the network: without one, an interior router knows itself.
+pub(crate) fn nodes(agent: &Agent) -> Vec<Row> {
+    if !agent.router.interior {
+        return Vec::new();
+    }
+    let id = agent.router.id.as_str();
+    let identity = format!("router.node/{id}");
+    let row = Row::new(EntityType::Operational(OperationalKind::Node), &identity, &identity)
+        .with("id", id)
+        .with("protocolVersion", 1_i64)
+        .with("instance", 0_i64)
+        .with("linkState", Value::List(Vec::new()))
+        .with("nextHop", "(self)")
+        .with("validOrigins", Value::List(Vec::new()))
+        .with("address", format!("amqp:/_topo/0/{id}"))
+        .with("routerLink", Value::Null)
+        .with("cost", Value::Null)
+        .with("lastTopoChange", 0_i64)
+        .with("index", 0_i64);
+    vec![row]
+}
+
+/// The entity with this name or identity. `requested` says what it must be.
+pub(crate) async fn find(
+    agent: &Agent,
+    requested: Option<Selector>,
+    name: Option<&str>,
+    identity: Option<&str>,
+) -> Result<(EntityType, Row), Failure> {
+    if let Some(Selector::One(ty @ EntityType::Operational(kind))) = requested
+        && of_core(ty)
+    {
+        let row = match (kind, name, identity) {
+            (OperationalKind::RouterMetrics, ..) => return Err(Failure::forbidden("Forbidden")),
+            (OperationalKind::Connection, Some(_), None) => {
+                return Err(Failure::bad_request("Name not supported. Identity required"));
+            }
+            (OperationalKind::Connection, _, Some(identity)) => traffic::connection(agent, identity).await,
+            (OperationalKind::Address, name, identity) => match identity.or(name) {
+                Some(key) => traffic::address(agent, key).await,
+                None => None,
+            },
+            (_, name, identity) => traffic::link(agent, name, identity).await,
+        };
+        return row.map(|row| (ty, row)).ok_or_else(|| Failure::not_found("Not Found"));
+    }
+    if let Some(found) = configured::find(agent, requested, name, identity).await {
+        return Ok(found);
+    }
+    for kind in [OperationalKind::Management, OperationalKind::Node] {
+        let ty = EntityType::Operational(kind);
+        let (rows, _) = page(agent, ty, 0, usize::MAX).await;
+        let matches = |row: &&Row| {
+            let is = |attribute, wanted: Option<&str>| {
+                wanted.is_none_or(|wanted| row.get(attribute).and_then(Value::as_str) == Some(wanted))
+            };
+            is("name", name) && is("identity", identity)
+        };
+        if let Some(row) = rows.iter().find(matches) {
+            return match requested {
+                Some(requested) if !requested.selects(ty) => Err(wrong_type(ty, requested)),
+                _ => Ok((ty, row.clone())),
+            };
+        }
+    }
+    // There is one with this name of another type, or there is none.
+    match (requested, configured::find(agent, None, name, identity).await) {
+        (Some(requested), Some((ty, _))) => Err(wrong_type(ty, requested)),
+        _ => Err(not_found(name, identity)),
+    }
+}
+
+fn wrong_type(ty: EntityType, requested: Selector) -> Failure {
+    Failure::bad_request(format!(
+        "Entity type '{}' does not extend requested type '{}'",
+        ty.descriptor().long_name(),
+        requested.long_name()
+    ))
+}
+
+fn not_found(name: Option<&str>, identity: Option<&str>) -> Failure {
+    let ids = [("name", name), ("identity", identity)];
+    let ids: Vec<_> = ids.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={value}"))).collect();
+    Failure::not_found(format!("No entity with {}", ids.join(" ")))
+}
+
+/// Asks every worker, one after the other.
+async fn each<R: Send + 'static>(
+    workers: &[WorkerHandle],
+    job: impl Fn(&Worker) -> R + Clone + Send + 'static,
+) -> Vec<R> {
+    let mut answers = Vec::with_capacity(workers.len());
+    for handle in workers {
+        answers.extend(ask(handle, job.clone()).await);
+    }
+    answers
+}
+
+/// Asks one worker. `None` while the router ends.
+async fn ask<R: Send + 'static>(handle: &WorkerHandle, job: impl FnOnce(&Worker) -> R + Send + 'static) -> Option<R> {
+    handle.call(move || worker::current().map(|worker| job(&worker))).await.ok().flatten()
+}
