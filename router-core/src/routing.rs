@@ -57,7 +57,7 @@ use throttle::Throttle;
 
 /// How far apart changes of our link state are told, at least and, when there is no end of them, at most.
 const OWN_STATE_GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// The same for computing routes, which takes about 0.1 ms at 1,000 routers of 8 neighbours.
+/// The same for computing routes: at 1,000 routers of 8 neighbours a batch with it took 0.9 ms on a busy machine (November 2026).
 const SPF_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 /// How long after an address update our sequence numbers are advertised at the latest, for those who missed it, and how far apart
 /// advertisements are that follow changes of our links.
