@@ -75,10 +75,33 @@ impl Default for Config {
 impl Config {
     /// A standalone router with the id `QDR` and no listener.
     pub fn new() -> Self {
+        Self::of("standalone", "QDR")
+    }
+
+    /// A member of a network, without listeners.
+    pub fn interior(id: &str) -> Self {
+        Self::of("interior", id)
+    }
+
+    fn of(mode: &str, id: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("spanway-").tempdir().unwrap();
         let mut config = Self { text: String::new(), dir, amqp: Vec::new() };
-        config.section("router", &[("mode", "standalone"), ("id", "QDR")]);
+        config.section("router", &[("mode", mode), ("id", id)]);
         config
+    }
+
+    /// Takes connections of other routers on this port of 127.0.0.1.
+    pub fn accept_routers(&mut self, port: u16) -> &mut Self {
+        let port = port.to_string();
+        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", "inter-router")];
+        self.section("listener", &[&role[..], &[("saslMechanisms", "ANONYMOUS"), ("authenticatePeer", "no")]].concat())
+    }
+
+    /// Connects to a router on this port of 127.0.0.1.
+    pub fn connect_router(&mut self, port: u16) -> &mut Self {
+        let port = port.to_string();
+        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", "inter-router")];
+        self.section("connector", &[&role[..], &[("saslMechanisms", "ANONYMOUS")]].concat())
     }
 
     /// Adds an entity.

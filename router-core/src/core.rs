@@ -173,6 +173,8 @@ pub struct Core {
     /// Our name in traces.
     hop_name: Box<str>,
     hops: Vec<hops::Hop>,
+    /// How many addresses stand for links to neighbours.
+    hop_addresses: usize,
     routes: Arc<Routes>,
     book: AddressBook,
     presence: VecDeque<Presence>,
@@ -344,6 +346,7 @@ impl Core {
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),
             hops: Vec::new(),
+            hop_addresses: 0,
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
             book: AddressBook::new(),
             presence: VecDeque::new(),
@@ -375,7 +378,7 @@ impl Core {
             connections: (self.conns.len() - usize::from(internal.is_some())) as u64,
             inlets: (self.inlets.len() - own(|conn| &conn.inlets)) as u64,
             outlets: (self.outlets.len() - own(|conn| &conn.outlets)) as u64,
-            addresses: self.addresses.len() as u64,
+            addresses: (self.addresses.len() - self.hop_addresses) as u64,
             deliveries_held: self.deliveries.len() as u64,
             ..self.counters
         }

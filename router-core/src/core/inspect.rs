@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Conn, Core};
 use crate::{
     ConnKey, Direction,
+    address::Class,
     core::slots::Key,
     distribution::Candidate,
     inspect::{AddressStatus, LinkHandle, LinkStatus},
@@ -80,7 +81,7 @@ impl Core {
 
     /// Lookup keys of all addresses that this worker knows, in order. Cheap: the keys are shared.
     pub fn address_keys(&self) -> Vec<Arc<str>> {
-        self.by_name.keys().cloned().collect()
+        self.by_name.keys().filter(|key| Class::of_key(key) != Class::Hop).cloned().collect()
     }
 
     /// The address with this lookup key as it is now; `None` if this worker does not know it.

@@ -60,6 +60,7 @@ impl Core {
             told: false,
             past: crate::inspect::Past::default(),
         });
+        self.hop_addresses += usize::from(Class::of_key(&name) == Class::Hop);
         self.by_name.insert(name, key);
         key
     }

@@ -172,14 +172,16 @@ impl Model {
                 };
                 let id = end.id.unwrap();
                 let before = engine.sent_so_far(id);
-                let sent = engine.send(id, &SendHead { message_format: 0, settled, token }, &Payload::new(&block), how);
+                let prefix = vec![!token as u8; size % 7 * 100];
+                let head = SendHead { settled, token, prefix: &prefix, ..SendHead::default() };
+                let sent = engine.send(id, &head, &Payload::new(&block), how);
                 assert!(sent.taken <= size);
                 if before.started || sent.taken > 0 || (sent.done && sent.started) {
                     assert!(sent.started);
                     if !before.started {
                         end.begun += 1;
                         assert!(end.partial.is_none());
-                        end.partial = Some(Vec::new());
+                        end.partial = Some(prefix);
                     }
                     end.partial.as_mut().unwrap().extend_from_slice(&block[..sent.taken]);
                 }

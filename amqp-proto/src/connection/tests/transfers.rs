@@ -212,7 +212,7 @@ fn sends_are_split_to_the_peers_frames() {
         let (mut peer, link) = sender(max, 1000);
         let block = Bytes::from((0..len + 20).map(|i| i as u8).collect::<Vec<_>>());
         let payload = Payload::range(&block, 10, 10 + len);
-        let head = SendHead { message_format: 3, settled: false, token: 42 };
+        let head = SendHead { message_format: 3, token: 42, ..SendHead::default() };
         let sent = peer.engine.send(link, &head, &payload, End::Complete);
         assert_eq!(sent, Sent { taken: len, done: true, started: true, settled: false, delivery_id: 0 });
         assert_eq!(peer.engine.outgoing_token(link, 0), Some(42));
@@ -230,6 +230,34 @@ fn sends_are_split_to_the_peers_frames() {
         assert_eq!(got, payload.as_slice());
         peer.quiet();
     }
+}
+
+#[test]
+fn a_prefix_goes_in_front_of_the_first_frame() {
+    for (len, rest) in [(0, 10), (10, 0), (100, 2000), (448, 1), (449, 0), (2000, 3000), (896, COPY_LIMIT * 2)] {
+        let (mut peer, link) = sender(512, 1000);
+        let (prefix, block) = (vec![7; len], Bytes::from(vec![8; rest]));
+        let head = SendHead { prefix: &prefix, ..SendHead::default() };
+        let sent = peer.engine.send(link, &head, &Payload::new(&block), End::Complete);
+        assert_eq!((sent.taken, sent.done), (rest, true), "what is taken is counted without the prefix");
+        let mut got = Vec::new();
+        loop {
+            let (transfer, payload) = peer.recv_transfer();
+            assert!(payload.len() + 30 <= 512);
+            got.extend(payload);
+            if !transfer.more {
+                break;
+            }
+        }
+        assert_eq!(got, [prefix, block.to_vec()].concat());
+        peer.quiet();
+    }
+    // A window that is too small for it and something more is none.
+    let (mut peer, link) = sender(512, 3);
+    let (prefix, block) = (vec![7; 3 * 448], Bytes::from(vec![8; 10]));
+    let head = SendHead { prefix: &prefix, ..SendHead::default() };
+    assert!(!peer.engine.send(link, &head, &Payload::new(&block), End::Complete).started);
+    peer.quiet();
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn other_workers_send_over_the_links_of_one() {
 #[test]
 fn what_another_router_sends_goes_to_consumers_without_annotations() {
     let mut w = World::new(1);
-    let from = w.from_router(0);
+    let from = w.router_sender(0);
     know(&mut w, &[]);
     assert_eq!(w.inlet(from).credit, 250);
     let r = w.receiver(0, "svc", 10);
@@ -148,7 +148,7 @@ fn what_another_router_sends_goes_to_consumers_without_annotations() {
 #[test]
 fn the_credit_of_a_router_does_not_wait_for_outcomes() {
     let mut w = World::new(1);
-    let from = w.from_router(0);
+    let from = w.router_sender(0);
     know(&mut w, &[]);
     let _r = w.receiver(0, "svc", 0);
     for n in 0..1000u32 {
@@ -162,7 +162,7 @@ fn the_credit_of_a_router_does_not_wait_for_outcomes() {
 fn a_router_on_the_way_forwards_and_adds_itself_to_the_trace() {
     let mut w = World::new(1);
     let (b, c) = (w.hop(0, "B", NORMAL, 10), w.hop(0, "C", NORMAL, 10));
-    let from = w.from_router(0);
+    let from = w.router_sender(0);
     know(&mut w, &[("D", "Msvc"), ("B", "Msvc")]);
     let id = w.send(from, &from_b(Some("svc"), 0, b"on"), false);
     let on = Got {
@@ -180,7 +180,7 @@ fn a_router_on_the_way_forwards_and_adds_itself_to_the_trace() {
 #[test]
 fn what_is_in_a_loop_or_for_nobody_is_released() {
     let mut w = World::new(1);
-    let from = w.from_router(0);
+    let from = w.router_sender(0);
     know(&mut w, &[("B", "Msvc")]);
     let _r = w.receiver(0, "here", 10);
     let annotated = |hops: &[&str], to: &str| {
@@ -274,7 +274,7 @@ fn multicast_sends_one_copy_to_each_neighbour_that_leads_somewhere() {
         w.accept(c, 0);
         assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
         // From B it goes on to C only.
-        let from = w.from_router(there);
+        let from = w.router_sender(there);
         w.send(from, &from_b(Some("multi/x"), 0, b"from b"), true);
         assert_eq!((w.count(r), w.count(b), w.count(c)), (2, 1, 2));
         w.assert_empty();
@@ -334,7 +334,7 @@ fn streams_of_other_routers_go_on_at_once_each_on_a_link_of_its_own() {
     let c = w.hop(0, "C", HopLink::Stream, 100);
     let _ = w.hop(0, "C", NORMAL, 100);
     know(&mut w, &[("C", "Msvc")]);
-    let (s, t) = (w.from_router(0), w.from_router(0));
+    let (s, t) = (w.router_sender(0), w.router_sender(0));
     let message = |body: &[u8]| from_b(Some("svc"), STREAMING, body);
     let (one, two) = (message(b"one and more"), message(b"two and more"));
     let beginning = message(b"").len() + 3;

@@ -404,7 +404,7 @@ impl World {
     }
 
     /// A link on which a neighbour sends.
-    pub(super) fn from_router(&mut self, w: usize) -> Sender {
+    pub(super) fn router_sender(&mut self, w: usize) -> Sender {
         let conn = self.conn(w);
         let link = self.link();
         let key = self.cores[w].attach_router_inlet(conn, link).unwrap();

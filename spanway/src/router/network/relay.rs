@@ -47,9 +47,8 @@ impl Network {
             Err(error) => return malformed(conn, &error),
         };
         let rest = bytes.slice(size..);
-        let destination = match destination(&rest, routing.id()) {
-            Some(destination) => destination,
-            None => return malformed(conn, &"its address is none of the routing protocol"),
+        let Some(destination) = destination(&rest, routing.id()) else {
+            return malformed(conn, &"its address is none of the routing protocol");
         };
         let passed = |name: &str| name.strip_prefix("0/").map_or_else(|| name.to_owned(), str::to_owned);
         let trace: Vec<String> = annotations.trace.iter().map(passed).collect();
