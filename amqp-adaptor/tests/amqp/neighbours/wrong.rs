@@ -209,7 +209,7 @@ fn hostile_messages_on_control_links_do_no_harm() {
     let garbage = vec![0xff; 5000];
     peer.send(link, &garbage, true);
     // Larger than allowed, in frames.
-    peer.send(link, &vec![1; 3 << 20], false);
+    peer.send(link, &vec![1; amqp_adaptor::MAX_CONTROL_MESSAGE + 1], false);
     peer.send(link, b"sane", true);
     let came = |event: &NeighbourEvent| matches!(event, NeighbourEvent::Control { message, .. } if message == "sane");
     a.wait("the sane one", |r| r.events().iter().any(came));
