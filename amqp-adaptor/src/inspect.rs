@@ -7,7 +7,8 @@ use amqp_proto::{Error, condition};
 use router_core::{LinkHandle, LinkStatus};
 
 use crate::config::Identity;
-use crate::conn::Conn;
+use crate::conn::{Conn, Origin};
+use crate::neighbour::ConnectionRole;
 use crate::worker::AmqpAdaptor;
 
 /// A connection at one moment.
@@ -21,8 +22,12 @@ pub struct ConnectionStatus {
     pub local: Option<String>,
     /// The peer's container-id; empty before its open.
     pub container: String,
-    /// Name of the listener that took it.
+    /// Name of the listener that took it, or of the connector that made it.
     pub listener: String,
+    /// A connector made it.
+    pub outgoing: bool,
+    /// What it is for.
+    pub role: ConnectionRole,
     /// Who the peer is.
     pub identity: Identity,
     /// Both sides have opened it.
@@ -116,6 +121,8 @@ impl Conn {
             local: self.stream.local_addr().ok().map(|address| address.to_string()),
             container: self.details.container.clone(),
             listener: self.origin.name().to_owned(),
+            outgoing: matches!(self.origin, Origin::Connector(_)),
+            role: self.neighbour.as_ref().map_or_else(|| self.origin.role(), |neighbour| neighbour.info.role),
             identity: self.details.identity.clone(),
             opened: self.engine.is_open(),
             closing: self.ending || self.details.end_by.is_some(),

@@ -47,7 +47,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
         .await
         .context("start management")?;
     tokio::spawn(agent.serve(requests));
-    let network = Network::new(configuration, running.neighbours(), workers.handles());
+    let network = Network::new(configuration, running.neighbours(), workers.handles(), running.network());
     let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();

@@ -3,9 +3,12 @@
 mod configured;
 mod traffic;
 
+use std::sync::Arc;
+
 use amqp_proto::Value;
 use router_core::entity::OperationalKind;
 use router_core::management::{EntityType, Selector};
+use router_core::routing::{RouterInfo, Routes};
 use transport::WorkerHandle;
 
 use super::Agent;
@@ -94,26 +97,56 @@ pub(crate) fn management() -> Row {
     Row::new(EntityType::Operational(OperationalKind::Management), "self", "self")
 }
 
-/// The routers of the network: without one, an interior router knows itself.
+/// The routers of the network; none, if this one stands alone.
 pub(crate) fn nodes(agent: &Agent) -> Vec<Row> {
     if !agent.router.interior {
         return Vec::new();
     }
-    let id = agent.router.id.as_str();
-    let identity = format!("router.node/{id}");
-    let row = Row::new(EntityType::Operational(OperationalKind::Node), &identity, &identity)
-        .with("id", id)
-        .with("protocolVersion", 1_i64)
-        .with("instance", 0_i64)
-        .with("linkState", Value::List(Vec::new()))
-        .with("nextHop", "(self)")
-        .with("validOrigins", Value::List(Vec::new()))
-        .with("address", format!("amqp:/_topo/0/{id}"))
-        .with("routerLink", Value::Null)
-        .with("cost", Value::Null)
-        .with("lastTopoChange", 0_i64)
-        .with("index", 0_i64);
-    vec![row]
+    let seen = agent.running.network().get();
+    let routes = seen.routes.unwrap_or_else(|| Arc::new(Routes::alone(agent.router.id.as_str().into())));
+    // Before the routing protocol runs there is this one.
+    let alone = [RouterInfo {
+        id: agent.router.id.as_str().into(),
+        version: Some(1),
+        instance: None,
+        link_state: Vec::new(),
+        link: None,
+        ls_seq: 0,
+        mobile_seq: 0,
+        addresses: 0,
+    }];
+    let routers = if seen.routers.is_empty() { &alone[..] } else { &seen.routers };
+    let names = |ids: &mut dyn Iterator<Item = &str>| Value::List(ids.map(Value::from).collect());
+    let row = |(index, router): (usize, &RouterInfo)| {
+        let id = &*router.id;
+        let here = id == agent.router.id;
+        let at = routes.graph().index_of(id);
+        let route = at.and_then(|at| routes.route(at));
+        let hop = route.and_then(|route| routes.graph().id(route.next_hop)).filter(|hop| ***hop != *id);
+        let origins = at.filter(|_| !here).map(|at| routes.valid_origins(at)).unwrap_or_default();
+        let origins = origins.iter().filter_map(|origin| routes.graph().id(*origin)).map(|origin| &**origin);
+        let identity = format!("router.node/{id}");
+        let number = |n: Option<i64>| n.map_or(Value::Null, Value::from);
+        Row::new(EntityType::Operational(OperationalKind::Node), &identity, &identity)
+            .with("id", id)
+            .with("protocolVersion", number(router.version.map(i64::from)))
+            .with("instance", router.instance.unwrap_or(0))
+            .with("linkState", names(&mut router.link_state.iter().map(|id| &**id)))
+            .with(
+                "nextHop",
+                if here { Value::from("(self)") } else { hop.map_or(Value::Null, |hop| Value::from(&**hop)) },
+            )
+            .with("validOrigins", names(&mut origins.filter(|origin| *origin != agent.router.id)))
+            .with("address", format!("amqp:/_topo/0/{id}"))
+            .with("routerLink", number(router.link.map(|link| i64::try_from(link.0).unwrap_or(i64::MAX))))
+            .with("cost", number(route.map(|route| i64::try_from(route.cost).unwrap_or(i64::MAX))))
+            .with("lastTopoChange", if here { Value::from(seen.changed as i64) } else { Value::Null })
+            .with("index", index as i64)
+    };
+    // This one first, as the reference has it.
+    let mut routers: Vec<&RouterInfo> = routers.iter().collect();
+    routers.sort_by_key(|router| *router.id != *agent.router.id);
+    routers.into_iter().enumerate().map(row).collect()
 }
 
 /// The entity with this name or identity. `requested` says what it must be.

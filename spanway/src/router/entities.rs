@@ -17,7 +17,7 @@ use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
 use crate::router::convert::{self, Profiles, Proxies};
-use crate::router::network::Inputs;
+use crate::router::network::{Inputs, View};
 use crate::router::worker::{self, Parts, Worker};
 
 /// How long a sender may stall in the middle of a delivery.
@@ -30,6 +30,7 @@ pub(crate) struct Running {
     drop_tcp_connections: bool,
     data_connections: DataConnections,
     neighbours: Neighbours,
+    network: View,
     inputs: Mutex<Option<Inputs>>,
 }
 
@@ -69,6 +70,7 @@ impl Running {
             drop_tcp_connections: configuration.router.drop_tcp_connections,
             data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
             neighbours,
+            network: View::default(),
             inputs: Mutex::new(Some(inputs)),
         };
         for entity in &configuration.entities {
@@ -89,6 +91,11 @@ impl Running {
     /// Where control learns about the network. Answers once.
     pub(crate) fn inputs(&self) -> Option<Inputs> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What is known of the network.
+    pub(crate) fn network(&self) -> View {
+        self.network.clone()
     }
 
     /// The connections to other routers.

@@ -1,6 +1,7 @@
 //! The network as the control thread sees it: the routing protocol runs here, and the workers get the tables that come of it.
 
 mod relay;
+mod view;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,6 +20,7 @@ use router_core::{Presence, Treatment};
 use transport::{MailReceiver, WorkerHandle};
 
 use super::worker;
+pub(crate) use view::View;
 
 /// How long copies of a flooded message are recognised; see [`FloodGuard::new`].
 const FLOOD_WINDOW: Duration = Duration::from_millis(1500);
@@ -46,10 +48,18 @@ pub(crate) struct Network {
     /// What the workers have to be told.
     changed: Vec<AddressKey>,
     new_routes: bool,
+    view: View,
+    /// What management sees is not what is.
+    stale: bool,
 }
 
 impl Network {
-    pub(crate) fn new(configuration: &Configuration, neighbours: Neighbours, workers: &[WorkerHandle]) -> Self {
+    pub(crate) fn new(
+        configuration: &Configuration,
+        neighbours: Neighbours,
+        workers: &[WorkerHandle],
+        view: View,
+    ) -> Self {
         let router = &configuration.router;
         let id = router.id.clone().unwrap_or_default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -67,7 +77,7 @@ impl Network {
             };
             Routing::new(config, Instant::now())
         });
-        Self {
+        let mut network = Self {
             routing,
             interner: Interner::new(),
             guard: FloodGuard::new(FLOOD_WINDOW),
@@ -78,7 +88,11 @@ impl Network {
             book: AddressBook::new(),
             changed: Vec::new(),
             new_routes: false,
-        }
+            view,
+            stale: true,
+        };
+        network.show();
+        network
     }
 
     /// Runs until it is dropped.
@@ -170,10 +184,14 @@ impl Network {
         while let Some(output) = self.routing.as_mut().and_then(Routing::poll_output) {
             match output {
                 Output::Send { to, message } => self.send(&to, &message),
-                Output::Event(event) => self.happened(event),
+                Output::Event(event) => {
+                    self.stale = true;
+                    self.happened(event);
+                }
             }
         }
         self.publish();
+        self.show();
     }
 
     fn happened(&mut self, event: Event) {
@@ -209,6 +227,14 @@ impl Network {
             Event::LimitReached { limit, router } => {
                 tracing::warn!(target: "ROUTER_LS", "Router {router} told more than is kept: {limit:?}");
             }
+        }
+    }
+
+    /// Lets management see what is new.
+    fn show(&mut self) {
+        if let Some(routing) = self.routing.as_ref().filter(|_| self.stale) {
+            self.view.set(routing.routers().collect(), routing.routes(), &self.book);
+            self.stale = false;
         }
     }
 

@@ -8,6 +8,7 @@ use amqp_adaptor::{ConnectionStatus, LinkInfo};
 use amqp_proto::Value;
 use router_core::entity::OperationalKind;
 use router_core::management::EntityType;
+use router_core::routing::AddressBook;
 use router_core::{AddressStatus, Counters, Direction, LinkHandle, Treatment};
 
 use super::{Row, ask, each};
@@ -117,15 +118,17 @@ pub(super) async fn addresses(agent: &Agent, offset: usize, limit: usize) -> (Ve
     let total = keys.len();
     let keys: Vec<Arc<str>> = keys.into_iter().skip(offset).take(limit).collect();
     let mut rows = Vec::with_capacity(keys.len());
+    let book = agent.running.network().get().book;
     for page in keys.chunks(PAGE) {
-        rows.extend(statuses(agent, page.to_vec()).await.values().map(address_row));
+        rows.extend(statuses(agent, page.to_vec()).await.values().map(|status| address_row(status, &book)));
     }
     (rows, total)
 }
 
 /// The address with this key.
 pub(super) async fn address(agent: &Agent, key: &str) -> Option<Row> {
-    statuses(agent, vec![key.into()]).await.values().next().map(address_row)
+    let book = agent.running.network().get().book;
+    statuses(agent, vec![key.into()]).await.values().next().map(|status| address_row(status, &book))
 }
 
 /// These addresses, added up over the workers.
@@ -144,7 +147,7 @@ async fn statuses(agent: &Agent, keys: Vec<Arc<str>>) -> BTreeMap<Arc<str>, Addr
     all
 }
 
-fn address_row(status: &AddressStatus) -> Row {
+fn address_row(status: &AddressStatus, book: &AddressBook) -> Row {
     let distribution = match status.treatment {
         Treatment::Multicast => "multicast",
         Treatment::Closest => "closest",
@@ -152,14 +155,15 @@ fn address_row(status: &AddressStatus) -> Row {
         Treatment::Unavailable => "unavailable",
     };
     let key = &*status.key;
+    let elsewhere = book.destinations(key);
     Row::new(EntityType::Operational(OperationalKind::Address), key, key)
         .with("key", key)
         .with("distribution", distribution)
         .with("inProcess", count(status.in_process))
         .with("subscriberCount", count(status.outlets + status.servers))
-        .with("remoteCount", count(0))
+        .with("remoteCount", count(elsewhere.len() as u64))
         .with("containerCount", count(0))
-        .with("remoteHostRouters", Value::List(Vec::new()))
+        .with("remoteHostRouters", Value::List(elsewhere.iter().map(|d| Value::from(&*d.router)).collect()))
         .with("deliveriesIngress", count(status.deliveries_in))
         .with("deliveriesEgress", count(status.deliveries_out))
         .with("deliveriesTransit", count(0))
@@ -217,8 +221,8 @@ fn connection_row(status: &ConnectionStatus) -> Row {
     .with("opened", status.opened)
     .with("host", status.peer.as_str())
     .with("localSocket", status.local.as_deref().map_or(Value::Null, Value::from))
-    .with("dir", "in")
-    .with("role", "normal")
+    .with("dir", if status.outgoing { "out" } else { "in" })
+    .with("role", status.role.as_str())
     .with("meshId", Value::Null)
     .with("isAuthenticated", authenticated)
     .with("isEncrypted", status.tls.is_some())
@@ -269,7 +273,7 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         .with("version", VERSION)
         .with("addrCount", count(keys.len() as u64))
         .with("linkCount", count(core.inlets + core.outlets))
-        .with("nodeCount", count(0))
+        .with("nodeCount", count(super::nodes(agent).len() as u64))
         .with("autoLinkCount", count(auto_links as u64))
         .with("connectionCount", count(amqp + tcp))
         .with("presettledDeliveries", count(core.presettled))
