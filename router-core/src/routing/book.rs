@@ -58,6 +58,11 @@ impl AddressBook {
         self.shards.get(shard_of(key)).and_then(|shard| shard.get(key)).map_or(&[], |found| found)
     }
 
+    /// The keys of all addresses, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &AddressKey> {
+        self.shards.iter().flat_map(|shard| shard.keys())
+    }
+
     /// Number of addresses.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.len()).sum()

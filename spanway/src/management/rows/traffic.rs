@@ -8,7 +8,7 @@ use amqp_adaptor::{ConnectionStatus, LinkInfo};
 use amqp_proto::Value;
 use router_core::entity::OperationalKind;
 use router_core::management::EntityType;
-use router_core::routing::AddressBook;
+use router_core::routing::{AddressBook, Hint};
 use router_core::{AddressStatus, Counters, Direction, LinkHandle, Treatment};
 
 use super::{Row, ask, each};
@@ -115,12 +115,17 @@ pub(super) async fn addresses(agent: &Agent, offset: usize, limit: usize) -> (Ve
     for found in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.address_keys())).await {
         keys.extend(found);
     }
+    let book = agent.running.network().get().book;
+    keys.extend(book.keys().cloned());
     let total = keys.len();
     let keys: Vec<Arc<str>> = keys.into_iter().skip(offset).take(limit).collect();
     let mut rows = Vec::with_capacity(keys.len());
-    let book = agent.running.network().get().book;
     for page in keys.chunks(PAGE) {
-        rows.extend(statuses(agent, page.to_vec()).await.values().map(|status| address_row(status, &book)));
+        let mut known = statuses(agent, page.to_vec()).await;
+        for key in page.iter().filter(|key| !book.destinations(key).is_empty()) {
+            known.entry(Arc::clone(key)).or_insert_with(|| elsewhere(key, &book));
+        }
+        rows.extend(known.values().map(|status| address_row(status, &book)));
     }
     (rows, total)
 }
@@ -128,7 +133,19 @@ pub(super) async fn addresses(agent: &Agent, offset: usize, limit: usize) -> (Ve
 /// The address with this key.
 pub(super) async fn address(agent: &Agent, key: &str) -> Option<Row> {
     let book = agent.running.network().get().book;
-    statuses(agent, vec![key.into()]).await.values().next().map(|status| address_row(status, &book))
+    let known = statuses(agent, vec![key.into()]).await.remove(key);
+    let known = known.or_else(|| (!book.destinations(key).is_empty()).then(|| elsewhere(key, &book)));
+    known.map(|status| address_row(&status, &book))
+}
+
+/// An address that has destinations at other routers, and nothing here.
+fn elsewhere(key: &str, book: &AddressBook) -> AddressStatus {
+    let treatment = match book.destinations(key).first().and_then(|destination| destination.hint) {
+        Some(Hint::Multicast | Hint::Flood) => Treatment::Multicast,
+        Some(Hint::Closest) => Treatment::Closest,
+        Some(Hint::Balanced | Hint::Unavailable) | None => Treatment::Balanced,
+    };
+    AddressStatus { key: key.into(), treatment, ..AddressStatus::default() }
 }
 
 /// These addresses, added up over the workers.
