@@ -8,8 +8,10 @@ pub(crate) struct Slots<T> {
     len: usize,
     /// The generation that new slots start with.
     base: u32,
-    /// Bytes of slots that are kept when the slab is empty.
+    /// Bytes of slots that are always kept.
     keep: usize,
+    /// At so few entries it is looked whether memory can be given back.
+    look_at: usize,
 }
 
 #[derive(Debug)]
@@ -21,7 +23,7 @@ struct Slot<T> {
 
 const NIL: u32 = u32::MAX;
 
-/// Bytes of slots that an empty slab keeps, unless told otherwise.
+/// Bytes of slots that a slab keeps, unless told otherwise.
 const KEEP: usize = 64 * 1024;
 
 /// Index and generation. Generations start at 1, so no key is 0 as a `u64`.
@@ -57,7 +59,7 @@ impl<T> Default for Slots<T> {
 impl<T> Slots<T> {
     /// A slab that keeps this many bytes when it is empty: traffic that comes and goes in batches must not allocate each time.
     pub(crate) const fn keeping(keep: usize) -> Self {
-        Self { slots: Vec::new(), free: NIL, len: 0, base: 1, keep }
+        Self { slots: Vec::new(), free: NIL, len: 0, base: 1, keep, look_at: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -76,6 +78,7 @@ impl<T> Slots<T> {
         // A worker cannot have 2^32 of anything: each costs tens of bytes.
         let index = self.slots.len() as u32;
         self.slots.push(Slot { generation: self.base, next_free: NIL, value: Some(value) });
+        self.look_at = self.slots.len() / 8;
         Key { index, generation: self.base }
     }
 
@@ -119,7 +122,7 @@ impl<T> Slots<T> {
         slot.next_free = self.free;
         self.free = key.index;
         self.len -= 1;
-        if self.len == 0 {
+        if self.len <= self.look_at {
             self.shrink();
         }
         Some(value)
@@ -137,18 +140,31 @@ impl<T> Slots<T> {
         slot.next_free = self.free;
         self.free = key.index;
         self.len -= 1;
-        if self.len == 0 {
+        if self.len <= self.look_at {
             self.shrink();
         }
     }
 
-    /// Gives the memory of a burst back.
+    /// Gives the memory of a burst back: the vacant slots at the end, if they are most of all. Those that stay for good came first.
     fn shrink(&mut self) {
-        if self.slots.capacity() * size_of::<Slot<T>>() > self.keep {
-            // The generations go with it, and old keys must not come true again: start above.
-            self.base = self.slots.iter().map(|slot| slot.generation).max().unwrap_or(self.base);
-            self.slots = Vec::new();
-            self.free = NIL;
+        if self.slots.capacity() * size_of::<Slot<T>>() <= self.keep {
+            return;
+        }
+        let used = self.slots.iter().rposition(|slot| slot.value.is_some()).map_or(0, |at| at + 1);
+        // Not again before half of those left are gone, too, unless looking costs nothing.
+        self.look_at = if self.slots.len() - used < 64 { self.len.saturating_sub(1) } else { self.len / 2 };
+        if used * 4 > self.slots.len() {
+            return;
+        }
+        // The generations go with them, and old keys must not come true again: start above.
+        self.base = self.slots.iter().skip(used).map(|slot| slot.generation).fold(self.base, u32::max);
+        self.slots.truncate(used);
+        self.slots.shrink_to_fit();
+        self.free = NIL;
+        for (slot, index) in self.slots.iter_mut().zip(0..) {
+            if slot.value.is_none() {
+                slot.next_free = std::mem::replace(&mut self.free, index);
+            }
         }
     }
 
@@ -161,5 +177,42 @@ impl<T> Slots<T> {
 
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.iter().map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_though_the_first_entries_stay() {
+        let mut slots = Slots::<[u8; 100]>::default();
+        let stay: Vec<Key> = (0..5).map(|n| slots.insert([n; 100])).collect();
+        let burst: Vec<Key> = (0..10_000).map(|_| slots.insert([9; 100])).collect();
+        for key in &burst {
+            slots.discard(*key);
+        }
+        assert!(slots.slots.capacity() * size_of::<Slot<[u8; 100]>>() <= KEEP, "{}", slots.slots.capacity());
+        let again: Vec<Key> = (0..10_000).map(|_| slots.insert([7; 100])).collect();
+        assert_eq!(slots.len(), 10_005);
+        for (key, n) in stay.iter().zip(0..) {
+            assert_eq!(slots.get(*key), Some(&[n; 100]));
+        }
+        assert!(burst.iter().all(|key| slots.get(*key).is_none()), "old keys find nothing");
+        assert!(again.iter().all(|key| slots.get(*key) == Some(&[7; 100])));
+    }
+
+    #[test]
+    fn an_entry_at_the_end_keeps_the_memory_and_does_no_harm() {
+        let mut slots = Slots::<[u8; 100]>::default();
+        let burst: Vec<Key> = (0..10_000).map(|_| slots.insert([9; 100])).collect();
+        let last = slots.insert([1; 100]);
+        for key in burst.iter().rev() {
+            slots.discard(*key);
+        }
+        assert_eq!((slots.len(), slots.get(last)), (1, Some(&[1; 100])));
+        assert_eq!(slots.remove(last), Some([1; 100]));
+        assert_eq!(slots.slots.capacity(), 0);
+        assert_ne!(slots.insert([2; 100]), *burst.first().unwrap());
     }
 }
