@@ -71,6 +71,8 @@ pub(crate) struct Conn {
     /// An incomplete frame at the end of the last read.
     pub(crate) leftover: Vec<u8>,
     pub(crate) waker: Option<Waker>,
+    /// Writing failed; what the peer sent before is still read.
+    pub(crate) unwritable: bool,
     /// On the worker's list of connections to be written.
     pub(crate) dirty: bool,
     /// The socket took less than there was: the own task waits until it is writable.

@@ -1,6 +1,7 @@
 //! The connections of a worker, as what the core sends to.
 
 use std::io::IoSlice;
+use std::time::Instant;
 
 use amqp_proto::connection::{End, LinkId, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
@@ -9,6 +10,7 @@ use slab::Slab;
 use transport::Write;
 
 use crate::conn::Conn;
+use crate::drive::END_LIMIT;
 use crate::inproc::{CONN, Inproc};
 
 /// What a connection may have waiting to be written before the core is told that it is full. The socket's own buffer comes on top.
@@ -116,6 +118,11 @@ impl Conns {
     pub(crate) fn write(&mut self, id: u32) -> Option<ConnKey> {
         let conn = self.slab.get_mut(id as usize)?;
         conn.engine.flush();
+        if conn.unwritable {
+            let waiting = conn.engine.output().len();
+            conn.engine.output_mut().advance(waiting);
+            return None;
+        }
         loop {
             if conn.engine.output().is_empty() && !conn.stream.has_pending_output() {
                 conn.wants_write = false;
@@ -147,9 +154,14 @@ impl Conns {
                     break;
                 }
                 Write::Failed(_) => {
-                    // The own task cleans up.
+                    // The own task cleans up, once it has read what the peer sent before it reset the connection.
                     conn.wants_write = false;
-                    conn.broken = true;
+                    if conn.stream.tls().is_some() {
+                        conn.broken = true;
+                    } else {
+                        conn.unwritable = true;
+                        conn.details.end_by.get_or_insert_with(|| Instant::now() + END_LIMIT);
+                    }
                     wake(conn);
                     return None;
                 }

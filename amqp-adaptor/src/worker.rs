@@ -331,6 +331,7 @@ impl Inner {
             leftover: Vec::new(),
             waker: None,
             dirty: false,
+            unwritable: false,
             wants_write: false,
             starved: false,
             broken: false,
