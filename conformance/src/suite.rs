@@ -58,21 +58,18 @@ macro_rules! client_tests {
     };
 }
 
-fn number(value: &Value, key: &str) -> u64 {
+/// A number of what a client printed.
+pub fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 
-/// `count` messages from one to the other, all accepted, in order.
-fn exchange(router: &Router, sender: Client, receiver: Client, args: &[(&str, &str)], tls: &[(&str, &str)]) {
-    let dir = router.dir();
-    let with = |more: &[(&'static str, &str)]| -> Vec<(String, String)> {
-        args.iter().chain(tls).chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-    };
-    let args = with(&[("address", "exchange")]);
-    let args: Vec<(&str, &str)> = args.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+/// `count` messages from a client of one router to a client of another, or the same, all accepted, in order.
+pub fn exchange(from: (Client, &Router), to: (Client, &Router), args: &[(&str, &str)]) {
+    let args = [&[("address", "exchange")], args].concat();
     let count: u64 = args.iter().find(|(key, _)| *key == "count").unwrap().1.parse().unwrap();
-    let receiving = receiver.start(dir, "recv", router.port, &args).ready();
-    let sent = sender.start(dir, "send", router.port, &args).result();
+    let ((sender, near), (receiver, far)) = (from, to);
+    let receiving = receiver.start(far.dir(), "recv", far.port, &args).ready();
+    let sent = sender.start(near.dir(), "send", near.port, &args).result();
     let received = receiving.result();
     assert_eq!(number(&received, "received"), count);
     assert_eq!(received["ordered"], true, "{received}");
@@ -85,21 +82,25 @@ fn exchange(router: &Router, sender: Client, receiver: Client, args: &[(&str, &s
     }
 }
 
+fn within(router: &Router, client: Client, args: &[(&str, &str)]) {
+    exchange((client, router), (client, router), args);
+}
+
 /// 2,000 unsettled messages.
 pub fn send_and_receive(client: Client) {
-    exchange(&Router::plain(), client, client, &[("count", "2000")], &[]);
+    within(&Router::plain(), client, &[("count", "2000")]);
 }
 
 /// 2,000 presettled messages: none is lost while a consumer is there.
 pub fn presettled(client: Client) {
     // skrouterd drops presettled deliveries beyond its 250 credits; we push back.
     let count = if crate::router::foreign_router().is_some() { "200" } else { "2000" };
-    exchange(&Router::plain(), client, client, &[("count", count), ("settled", "1")], &[]);
+    within(&Router::plain(), client, &[("count", count), ("settled", "1")]);
 }
 
 /// Messages of many frames.
 pub fn large_messages(client: Client) {
-    exchange(&Router::plain(), client, client, &[("count", "4"), ("size", "10000000")], &[]);
+    within(&Router::plain(), client, &[("count", "4"), ("size", "10000000")]);
 }
 
 /// Requests, answered to a dynamic address through an anonymous sender.
@@ -196,7 +197,7 @@ pub fn tls(client: Client) {
     let (router, certs) = tls_router(false);
     let args = client.tls_args(&certs, false);
     let args: Vec<(&str, &str)> = args.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    exchange(&router, client, client, &[("count", "500"), ("size", "2000")], &args);
+    within(&router, client, &[&[("count", "500"), ("size", "2000")], &args[..]].concat());
     // A client that does not know the authority does not talk.
     let other = Certs::new(router.dir(), "other");
     let args = client.tls_args(&other, false);
@@ -208,7 +209,7 @@ pub fn tls_external(client: Client) {
     let (router, certs) = tls_router(true);
     let args = client.tls_args(&certs, true);
     let args: Vec<(&str, &str)> = args.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    exchange(&router, client, client, &[("count", "500")], &args);
+    within(&router, client, &[&[("count", "500")], &args[..]].concat());
     // Without a certificate, or with one that the router's authority did not issue, there is no service.
     refused(&router, client, &client.tls_args(&certs, false));
     let mut other = Certs::new(router.dir(), "other");

@@ -4,7 +4,7 @@
 use conformance::client::{Client, Running};
 use conformance::ports::free_port;
 use conformance::router::{Config, Router};
-use serde_json::Value;
+use conformance::suite::{exchange, number};
 
 /// A - B - C: both ends connect to the middle.
 struct Line {
@@ -36,27 +36,6 @@ fn middle(port: u16) -> Router {
 
 fn start(client: Client, what: &str, router: &Router, args: &[(&str, &str)]) -> Running {
     client.start(router.dir(), what, router.port, args)
-}
-
-fn number(value: &Value, key: &str) -> u64 {
-    value[key].as_u64().unwrap_or_else(|| panic!("no {key} in {value}"))
-}
-
-fn exchange(from: (Client, &Router), to: (Client, &Router), args: &[(&str, &str)]) {
-    let args = [&[("address", "exchange")], args].concat();
-    let count: u64 = args.iter().find(|(key, _)| *key == "count").unwrap().1.parse().unwrap();
-    let receiving = start(to.0, "recv", to.1, &args).ready();
-    let sent = start(from.0, "send", from.1, &args).result();
-    let received = receiving.result();
-    assert_eq!(number(&received, "received"), count);
-    assert_eq!(received["ordered"], true, "{received}");
-    assert_eq!(number(&sent, "sent"), count);
-    if !args.iter().any(|(key, _)| *key == "settled") {
-        assert_eq!(number(&sent, "accepted"), count, "{sent}");
-    }
-    if let Some((_, size)) = args.iter().find(|(key, _)| *key == "size") {
-        assert_eq!(number(&received, "bytes"), count * size.parse::<u64>().unwrap());
-    }
 }
 
 #[test]

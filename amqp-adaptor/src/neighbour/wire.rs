@@ -503,7 +503,7 @@ fn release(conns: &mut Conns, id: u32, transfer: &Transfer, known: bool) {
         neighbour.release_told = true;
         tracing::info!(
             target: "ROUTER_CORE",
-            "[C{}] Deliveries from router {} are released: this version does not forward them",
+            "[C{}] Deliveries from router {} are released: nothing takes them from its link",
             conn.details.id, neighbour.info.container
         );
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     Core,
     forward::{Arrival, header_priority, load},
-    routed::{Origin, Way},
+    routed::Way,
 };
 use crate::{
     ConnKey, LinkRef, OutletKey, Terminus, Treatment,
@@ -28,7 +28,7 @@ use crate::{
 const PRIORITIES: usize = 10;
 
 /// The priority of links that have to serve when others are missing, and of messages that say nothing (§3.2.1).
-const MEDIUM: u8 = 4;
+pub(super) const MEDIUM: u8 = 4;
 
 /// How much of a delivery for a neighbour is gathered before it gets a link of its own. What is smaller waits until it is complete, since
 /// deliveries on one link cannot be interleaved (§2.6.14).
@@ -234,11 +234,7 @@ impl Core {
         let a = self.addresses.get_mut(address)?;
         let far = a.far.as_mut()?;
         let routes = &self.routes;
-        let valid = |router| match way.origin() {
-            Origin::Here => true,
-            Origin::Router(origin) => routes.is_valid_origin(origin, router),
-            Origin::Unknown => false,
-        };
+        let valid = |router| way.origin().leads_to(router, routes);
         if a.treatment == Treatment::Closest {
             if a.candidates.len() > 0 {
                 return a.candidates.round_robin().map(Pick::from);
@@ -418,11 +414,7 @@ impl Core {
         let origin = arrival.way.origin();
         let mut hops: Vec<u32> = Vec::with_capacity(far.shares.len());
         for to in &far.to {
-            let valid = match origin {
-                Origin::Here => true,
-                Origin::Router(origin) => routes.is_valid_origin(origin, to.router),
-                Origin::Unknown => false,
-            };
+            let valid = origin.leads_to(to.router, &routes);
             if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
                 hops.push(share.hop);
             }

@@ -15,7 +15,7 @@ use crate::{
     delivery::CREDIT,
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
     inlet::{Inlet, Pending},
-    routing::RouterIndex,
+    routing::{RouterIndex, Routes},
 };
 
 /// Deliveries that a neighbour may begin ahead on each of its links, unless configured: what the reference gives.
@@ -41,6 +41,17 @@ pub(super) enum Origin {
     Router(RouterIndex),
     /// At one that is not in our table; there is no valid way on.
     Unknown,
+}
+
+impl Origin {
+    /// Whether what entered here may be forwarded toward a router.
+    pub(super) fn leads_to(self, router: RouterIndex, routes: &Routes) -> bool {
+        match self {
+            Self::Here => true,
+            Self::Router(origin) => routes.is_valid_origin(origin, router),
+            Self::Unknown => false,
+        }
+    }
 }
 
 impl Way<'_> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, Core, Presence};
+use super::{Address, Core, Presence, hops::MEDIUM};
 use crate::{
     AddressConfig, Treatment,
     address::Class,
@@ -24,7 +24,8 @@ impl Core {
             _ if dynamic || name == MANAGEMENT => (Treatment::Balanced, None),
             Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
             Class::Topological => (Treatment::Multicast, None),
-            Class::Hop => (Treatment::Closest, None),
+            // What waits there was sorted by priority already: the header is not read again.
+            Class::Hop => (Treatment::Closest, Some(MEDIUM)),
             _ => (Treatment::Balanced, None),
         }
     }
