@@ -1,8 +1,10 @@
 //! `compare`: the workloads of the project's goals over every path, interleaved, in one run.
 
 mod amqp;
+mod convergence;
 mod footprint;
 mod path;
+mod routers;
 mod tcp;
 
 use std::time::Duration;
@@ -18,7 +20,8 @@ use crate::table::Results;
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Only these workloads, separated by commas: tcp-bulk, tcp-requests, tcp-connections, tls-download, tls-connections,
-    /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint
+    /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint; through two linked routers:
+    /// r2-amqp-presettled, r2-amqp-unsettled, r2-amqp-latency, r2-amqp-10k, r2-amqp-multicast; convergence
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these paths, separated by commas: direct, haproxy, nginx, spanway, skrouterd
@@ -82,6 +85,12 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("amqp-10k", amqp::ten_kilobytes),
     ("amqp-multicast", amqp::multicast),
     ("footprint", footprint::run),
+    ("r2-amqp-presettled", amqp::presettled_r2),
+    ("r2-amqp-unsettled", amqp::unsettled_r2),
+    ("r2-amqp-latency", amqp::latency_r2),
+    ("r2-amqp-10k", amqp::ten_kilobytes_r2),
+    ("r2-amqp-multicast", amqp::multicast_r2),
+    ("convergence", convergence::run),
 ];
 
 /// Runs the comparison.

@@ -8,6 +8,7 @@ mod counts;
 mod load;
 mod micro;
 mod process;
+mod relay;
 mod stats;
 mod table;
 

@@ -6,6 +6,7 @@ mod engine;
 mod forward;
 mod harness;
 mod instructions;
+mod network;
 
 use std::time::Duration;
 

@@ -21,6 +21,16 @@ pub(crate) struct Figure {
     pub(crate) better: Better,
 }
 
+/// What one of our medians has to reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    /// So many times the median of another path.
+    TimesAtLeast(f64, &'static str),
+    TimesAtMost(f64, &'static str),
+}
+
 /// One sample of a workload on a path: a value per figure, NaN where the figure has no meaning.
 pub(crate) type Sample = Vec<f64>;
 
@@ -29,13 +39,48 @@ pub(crate) type Sample = Vec<f64>;
 pub(crate) struct Results {
     pub(crate) workload: String,
     pub(crate) figures: Vec<Figure>,
+    goals: &'static [(&'static str, Goal)],
     paths: Vec<String>,
     samples: BTreeMap<String, Vec<Sample>>,
 }
 
 impl Results {
     pub(crate) fn new(workload: &str, figures: &[Figure]) -> Self {
-        Self { workload: workload.to_owned(), figures: figures.to_vec(), paths: Vec::new(), samples: BTreeMap::new() }
+        Self {
+            workload: workload.to_owned(),
+            figures: figures.to_vec(),
+            goals: &[],
+            paths: Vec::new(),
+            samples: BTreeMap::new(),
+        }
+    }
+
+    /// Goals for Spanway, by the names of figures.
+    pub(crate) fn aim(&mut self, goals: &'static [(&'static str, Goal)]) {
+        self.goals = goals;
+    }
+
+    /// The goal of a figure: as a bound, and whether our median keeps it. `None` if there is none, or nothing to compare with.
+    fn goal(&self, at: usize) -> Option<(String, bool)> {
+        let figure = self.figures.get(at)?;
+        let goal = self.goals.iter().find(|(name, _)| *name == figure.name)?.1;
+        let ours = *self.medians("spanway").get(at)?;
+        let of = |path: &str| self.medians(path).get(at).copied().unwrap_or(f64::NAN);
+        let (bound, least) = match goal {
+            Goal::AtLeast(bound) => (bound, true),
+            Goal::AtMost(bound) => (bound, false),
+            Goal::TimesAtLeast(times, path) => (times * of(path), true),
+            Goal::TimesAtMost(times, path) => (times * of(path), false),
+        };
+        if bound.is_nan() || ours.is_nan() {
+            return None;
+        }
+        // As it is printed: a goal of 0 means none that shows.
+        let scale = 10_f64.powi(i32::try_from(figure.digits).unwrap_or(0));
+        let ours = (ours * scale).round() / scale;
+        let met = if least { ours >= bound } else { ours <= bound };
+        let sign = if least { ">=" } else { "<=" };
+        Some((format!("{sign} {}", number(bound, figure.digits)), met))
     }
 
     pub(crate) fn add(&mut self, path: &str, sample: Sample) {
@@ -86,6 +131,14 @@ impl Results {
                     .collect(),
             );
         }
+        let goals: Vec<Option<(String, bool)>> = (0..self.figures.len()).map(|at| self.goal(at)).collect();
+        if goals.iter().any(Option::is_some) {
+            let cell = |goal: &Option<(String, bool)>| match goal {
+                Some((bound, met)) => format!("{bound} {}", if *met { "met" } else { "missed" }),
+                None => "-".to_owned(),
+            };
+            rows.push(std::iter::once("  goal".to_owned()).chain(goals.iter().map(cell)).collect());
+        }
         print_aligned(&rows);
         println!();
     }
@@ -101,7 +154,13 @@ impl Results {
                 (path.clone(), json!({ "median": medians, "samples": self.samples.get(path) }))
             })
             .collect();
-        json!({ "workload": self.workload, "paths": paths })
+        let goals: serde_json::Map<String, Value> = (0..self.figures.len())
+            .filter_map(|at| {
+                let (bound, met) = self.goal(at)?;
+                Some((self.figures.get(at)?.name.to_owned(), json!({ "bound": bound, "met": met })))
+            })
+            .collect();
+        json!({ "workload": self.workload, "paths": paths, "goals": goals })
     }
 }
 

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::compare::Run;
-use crate::compare::path::{NAMES, router_command, router_program};
-use crate::process::{Process, free_port, output};
-use crate::table::{Better, Figure, Results};
+use crate::compare::routers::{Network, start_all};
+use crate::process::{free_port, output};
+use crate::table::{Better, Figure, Goal, Results};
 
 const THROUGHPUT: &[Figure] = &[
     Figure { name: "received/s", digits: 0, better: Better::High },
@@ -28,6 +28,7 @@ const LATENCY: &[Figure] = &[
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     title: &'static str,
+    network: Network,
     senders: u32,
     /// Receivers per sender's address.
     receivers: u32,
@@ -35,42 +36,8 @@ struct Shape {
     presettled: bool,
     /// Messages per second of each sender; 0 is as fast as credit allows.
     rate: u32,
-}
-
-/// A router that AMQP clients can connect to.
-#[derive(Debug)]
-pub(crate) struct Router {
-    pub(crate) name: &'static str,
-    pub(crate) port: u16,
-    pub(crate) process: Process,
-}
-
-/// Starts every wanted router with one AMQP listener; addresses below `mc` are multicast.
-pub(crate) fn routers(run: &Run<'_>) -> Result<Vec<Router>> {
-    let mut routers = Vec::new();
-    for name in NAMES {
-        let Some(program) = router_program(run, name).filter(|_| run.wants(name)) else { continue };
-        routers.push(router(run, name, &program)?);
-    }
-    Ok(routers)
-}
-
-/// Starts one router with one AMQP listener.
-pub(crate) fn router(run: &Run<'_>, name: &'static str, program: &std::path::Path) -> Result<Router> {
-    let port = free_port()?;
-    let file = run.scratch.path().join(format!("{name}-{port}.conf"));
-    std::fs::write(
-        &file,
-        format!(
-            "router {{\n  mode: standalone\n  id: BENCH\n}}\n\
-             listener {{\n  host: 127.0.0.1\n  port: {port}\n  saslMechanisms: ANONYMOUS\n  authenticatePeer: no\n  idleTimeoutSeconds: 120\n}}\n\
-             address {{\n  prefix: mc\n  distribution: multicast\n}}\n"
-        ),
-    )?;
-    let command = router_command(name, program, &file);
-    let mut process = Process::start(&format!("{name}-{port}"), command, run.scratch.path())?;
-    process.wait_port(port)?;
-    Ok(Router { name, port, process })
+    /// Goals, by figure.
+    goals: &'static [(&'static str, Goal)],
 }
 
 /// A receiving load process; killed when dropped before its report was read.
@@ -103,16 +70,17 @@ fn load(run: &Run<'_>, role: &str, port: u16, shape: &Shape, direct: bool) -> Re
     Ok(command)
 }
 
-fn one(run: &Run<'_>, port: u16, shape: &Shape, direct: bool) -> Result<(Value, Value)> {
+/// Sends to one port and receives from the other.
+fn one(run: &Run<'_>, (to, from): (u16, u16), shape: &Shape, direct: bool) -> Result<(Value, Value)> {
     let mut receiver =
-        Receiver(load(run, "recv", port, shape, direct)?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+        Receiver(load(run, "recv", from, shape, direct)?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let stdout = receiver.0.stdout.take().context("the receiver has no output")?;
     let mut lines = BufReader::new(stdout).lines();
     match lines.next() {
         Some(Ok(line)) if line == "ready" => {}
         other => bail!("the receiver did not get ready: {other:?}"),
     }
-    let sent = output(load(run, "send", port, shape, direct)?, run.limit())?;
+    let sent = output(load(run, "send", to, shape, direct)?, run.limit())?;
     let received = lines.next().ok_or_else(|| anyhow!("the receiver printed no report"))??;
     Ok((serde_json::from_str(&sent)?, serde_json::from_str(&received)?))
 }
@@ -123,20 +91,23 @@ fn field(report: &Value, name: &str) -> f64 {
 
 fn over_routers(run: &Run<'_>, shape: &Shape) -> Result<Results> {
     let figures = if shape.rate > 0 { LATENCY } else { THROUGHPUT };
-    let mut results = Results::new(shape.title, figures);
-    let routers = routers(run)?;
+    let title = format!("{}{}", shape.network.prefix(), shape.title);
+    let mut results = Results::new(&title, figures);
+    results.aim(shape.goals);
+    let all = start_all(run, shape.network)?;
     for round in 0..run.runs {
         if run.wants("direct") && shape.receivers == 1 {
-            run.progress(&format!("   {}, run {} of {}, direct", shape.title, round + 1, run.runs));
-            let (sent, received) = one(run, free_port()?, shape, true)?;
+            run.progress(&format!("   {title}, run {} of {}, direct", round + 1, run.runs));
+            let port = free_port()?;
+            let (sent, received) = one(run, (port, port), shape, true)?;
             results.add("direct", sample(shape, &sent, &received, None));
         }
-        for router in &routers {
-            run.progress(&format!("   {}, run {} of {}, {}", shape.title, round + 1, run.runs, router.name));
-            let cpu = router.process.cpu_seconds();
-            let (sent, received) = one(run, router.port, shape, false)?;
-            let cpu = router.process.cpu_seconds() - cpu;
-            results.add(router.name, sample(shape, &sent, &received, Some((cpu, router.process.rss_bytes()))));
+        for routers in &all {
+            run.progress(&format!("   {title}, run {} of {}, {}", round + 1, run.runs, routers.name));
+            let cpu = routers.cpu_seconds();
+            let (sent, received) = one(run, (routers.send, routers.receive), shape, false)?;
+            let cpu = routers.cpu_seconds() - cpu;
+            results.add(routers.name, sample(shape, &sent, &received, Some((cpu, routers.rss_bytes()))));
         }
     }
     Ok(results)
@@ -157,32 +128,99 @@ fn sample(shape: &Shape, sent: &Value, received: &Value, router: Option<(f64, u6
     ]
 }
 
-const PAIR: Shape = Shape { title: "", senders: 1, receivers: 1, size: 100, presettled: false, rate: 0 };
+const PAIR: Shape = Shape {
+    title: "",
+    network: Network::One,
+    senders: 1,
+    receivers: 1,
+    size: 100,
+    presettled: false,
+    rate: 0,
+    goals: &[],
+};
+
+const RATE: &str = "received/s";
+const CPU: &str = "CPU us each";
+const LOST: &str = "lost %";
+const P50: &str = "p50 us";
 
 /// 100-byte presettled messages, one pair.
 pub(crate) fn presettled(run: &Run<'_>) -> Result<Vec<Results>> {
-    Ok(vec![over_routers(run, &Shape { title: "amqp presettled, 1 pair", presettled: true, ..PAIR })?])
+    let shape = Shape { title: "amqp presettled, 1 pair", presettled: true, ..PAIR };
+    let goals = &[(RATE, Goal::AtLeast(2.0e6)), (CPU, Goal::AtMost(0.3)), (LOST, Goal::AtMost(0.0))];
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
+}
+
+/// The same through two routers.
+pub(crate) fn presettled_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    let shape = Shape { title: "amqp presettled, 1 pair", network: Network::Two, presettled: true, ..PAIR };
+    let goals = &[(RATE, Goal::AtLeast(1.4e6)), (CPU, Goal::AtMost(0.6)), (LOST, Goal::AtMost(0.0))];
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
 }
 
 /// 100-byte unsettled messages, one pair and four.
 pub(crate) fn unsettled(run: &Run<'_>) -> Result<Vec<Results>> {
+    one_and_four(
+        run,
+        Network::One,
+        &[(RATE, Goal::AtLeast(1.6e6)), (CPU, Goal::AtMost(0.5)), (LOST, Goal::AtMost(0.0))],
+    )
+}
+
+/// The same through two routers.
+pub(crate) fn unsettled_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    one_and_four(
+        run,
+        Network::Two,
+        &[(RATE, Goal::AtLeast(1.2e6)), (CPU, Goal::AtMost(1.0)), (LOST, Goal::AtMost(0.0))],
+    )
+}
+
+fn one_and_four(run: &Run<'_>, network: Network, goals: &'static [(&'static str, Goal)]) -> Result<Vec<Results>> {
+    let pair = Shape { network, goals, ..PAIR };
     Ok(vec![
-        over_routers(run, &Shape { title: "amqp unsettled, 1 pair", ..PAIR })?,
-        over_routers(run, &Shape { title: "amqp unsettled, 4 pairs", senders: 4, ..PAIR })?,
+        over_routers(run, &Shape { title: "amqp unsettled, 1 pair", ..pair })?,
+        over_routers(run, &Shape { title: "amqp unsettled, 4 pairs", senders: 4, ..pair })?,
     ])
 }
 
 /// 1,000 unsettled messages per second.
 pub(crate) fn latency(run: &Run<'_>) -> Result<Vec<Results>> {
-    Ok(vec![over_routers(run, &Shape { title: "amqp at 1,000/s unsettled", rate: 1000, ..PAIR })?])
+    let goals = &[(P50, Goal::TimesAtMost(0.5, "skrouterd")), (CPU, Goal::AtMost(40.0))];
+    Ok(vec![over_routers(run, &Shape { title: "amqp at 1,000/s unsettled", rate: 1000, goals, ..PAIR })?])
+}
+
+/// The same through two routers.
+pub(crate) fn latency_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    let goals = &[(P50, Goal::TimesAtMost(0.5, "skrouterd")), (CPU, Goal::AtMost(80.0))];
+    let shape = Shape { title: "amqp at 1,000/s unsettled", network: Network::Two, rate: 1000, ..PAIR };
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
 }
 
 /// 10 kB unsettled messages.
 pub(crate) fn ten_kilobytes(run: &Run<'_>) -> Result<Vec<Results>> {
-    Ok(vec![over_routers(run, &Shape { title: "amqp 10 kB unsettled", size: 10_000, ..PAIR })?])
+    let goals = &[(RATE, Goal::TimesAtLeast(2.5, "skrouterd")), (CPU, Goal::AtMost(7.0))];
+    Ok(vec![over_routers(run, &Shape { title: "amqp 10 kB unsettled", size: 10_000, goals, ..PAIR })?])
+}
+
+/// The same through two routers.
+pub(crate) fn ten_kilobytes_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    let goals = &[(RATE, Goal::TimesAtLeast(2.5, "skrouterd")), (CPU, Goal::AtMost(14.0))];
+    let shape = Shape { title: "amqp 10 kB unsettled", network: Network::Two, size: 10_000, ..PAIR };
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
 }
 
 /// Unsettled multicast to ten consumers; figures are per copy.
 pub(crate) fn multicast(run: &Run<'_>) -> Result<Vec<Results>> {
-    Ok(vec![over_routers(run, &Shape { title: "amqp multicast to 10, copies", receivers: 10, ..PAIR })?])
+    Ok(vec![multicast_over(run, Network::One)?])
+}
+
+/// The same through two routers.
+pub(crate) fn multicast_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    Ok(vec![multicast_over(run, Network::Two)?])
+}
+
+fn multicast_over(run: &Run<'_>, network: Network) -> Result<Results> {
+    let goals = &[(RATE, Goal::TimesAtLeast(4.0, "skrouterd")), (CPU, Goal::AtMost(0.5))];
+    over_routers(run, &Shape { title: "amqp multicast to 10, copies", network, receivers: 10, goals, ..PAIR })
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::compare::Run;
-use crate::compare::amqp::router;
 use crate::compare::path::{NAMES, router_program, tcp_paths};
+use crate::compare::routers::{Network, start};
 use crate::load::IdleClients;
 use crate::process::free_port;
 use crate::table::{Better, Figure, Results};
@@ -55,22 +55,22 @@ fn routers(run: &Run<'_>) -> Result<Results> {
         run.progress(&format!("   {AMQP_CONNECTIONS} idle AMQP connections, {name}"));
         let mut starts = Vec::new();
         for _ in 0..run.runs {
-            let start = Instant::now();
-            drop(router(run, name, &program)?);
-            starts.push(start.elapsed().as_secs_f64() * 1e3);
+            let began = Instant::now();
+            drop(start(run, name, &program, Network::One)?);
+            starts.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        let router = router(run, name, &program)?;
-        let idle = settled(|| router.process.rss_bytes());
-        let connects = burst(router.port, 400)?;
-        let base = settled(|| router.process.rss_bytes());
-        let clients = IdleClients::open(router.port, AMQP_CONNECTIONS)?;
-        let full = settled(|| router.process.rss_bytes());
-        let cpu = router.process.cpu_seconds();
+        let router = start(run, name, &program, Network::One)?;
+        let idle = settled(|| router.rss_bytes());
+        let connects = burst(router.send, 400)?;
+        let base = settled(|| router.rss_bytes());
+        let clients = IdleClients::open(router.send, AMQP_CONNECTIONS)?;
+        let full = settled(|| router.rss_bytes());
+        let cpu = router.cpu_seconds();
         let watched = Instant::now();
         std::thread::sleep(Duration::from_secs(run.seconds));
-        let cpu = (router.process.cpu_seconds() - cpu) * 100.0 / watched.elapsed().as_secs_f64();
+        let cpu = (router.cpu_seconds() - cpu) * 100.0 / watched.elapsed().as_secs_f64();
         drop(clients);
-        let after = settled(|| router.process.rss_bytes());
+        let after = settled(|| router.rss_bytes());
         let grown = full.saturating_sub(base) as f64;
         results.add(
             name,

@@ -28,7 +28,7 @@ pub(super) fn benches() -> Vec<Bench> {
 
 /// Takes everything at once.
 #[derive(Debug, Default)]
-struct Null {
+pub(super) struct Null {
     next: u32,
     /// What the receivers have to settle.
     tokens: Vec<u64>,

@@ -4,22 +4,30 @@ use std::time::Instant;
 
 use amqp_proto::connection::{Connection, End, Event, LinkId, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error, Role};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use router_core::{
-    ConnInfo, Core, Egress, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest, Terminus,
-    Transfer, WorkerId, WorkerMsg,
+    ConnInfo, Core, Egress, HopLink, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest,
+    Terminus, Transfer, WorkerId, WorkerMsg,
 };
 
 use crate::micro::core::new_core;
 use crate::micro::engine::{Pair, message, take_output};
-use crate::micro::harness::{Bench, Operation, blocks};
+use crate::micro::harness::{Bench, Clock, Operation, blocks};
+use crate::micro::network;
 
 pub(super) fn benches() -> Vec<Bench> {
+    use Timed::{First, FirstBack, Last, LastBack};
     vec![
-        Bench { name: "forward presettled 100 B", make: || forward(true, false) },
-        Bench { name: "forward unsettled 100 B", make: || forward(false, false) },
-        Bench { name: "forward outcomes back, per delivery", make: || forward(false, true) },
+        Bench { name: "forward presettled 100 B", make: || forward(1, true, First) },
+        Bench { name: "forward unsettled 100 B", make: || forward(1, false, First) },
+        Bench { name: "forward outcomes back, per delivery", make: || forward(1, false, FirstBack) },
+        Bench { name: "to a neighbour presettled 100 B", make: || forward(2, true, First) },
+        Bench { name: "to a neighbour unsettled 100 B", make: || forward(2, false, First) },
+        Bench { name: "to a neighbour outcomes back, per delivery", make: || forward(2, false, FirstBack) },
+        Bench { name: "from a neighbour presettled 100 B", make: || forward(2, true, Last) },
+        Bench { name: "from a neighbour unsettled 100 B", make: || forward(2, false, Last) },
+        Bench { name: "from a neighbour outcomes back, per delivery", make: || forward(2, false, LastBack) },
     ]
 }
 
@@ -150,55 +158,138 @@ impl Router {
     }
 }
 
-/// Times the way there, or the way of the outcomes back.
-fn forward(presettled: bool, back: bool) -> Result<Operation> {
-    // The links' tokens are the core's keys, which exist only after the links do.
-    let mut sender = Pair::new(Role::Sender, presettled, 0)?;
-    let mut receiver = Pair::new(Role::Receiver, presettled, 0)?;
-    let unused = || {
-        Connection::new(Default::default(), amqp_proto::connection::Side::Server(Default::default()), Instant::now())
-    };
-    let inbound = std::mem::replace(&mut sender.router, unused());
-    let outbound = std::mem::replace(&mut receiver.router, unused());
-    let mut router = Router { core: new_core(), engines: Engines([inbound, outbound]), now: sender.now };
-    let conn = router.core.connection_opened(&ConnInfo::default())?;
-    let link = LinkRef { conn: OUT, link: receiver.router_link.to_u32() };
-    let request = OutletRequest { source: Terminus::Address("bench") };
-    let outlet = router.core.attach_outlet(conn, link, &request, &mut router.engines)?.key;
-    router.engines.0[1].set_link_user(receiver.router_link, outlet.to_raw());
-    let conn = router.core.connection_opened(&ConnInfo::default())?;
-    let link = LinkRef { conn: IN, link: sender.router_link.to_u32() };
-    let request = InletRequest { target: Terminus::Address("bench") };
-    let inlet = router.core.attach_inlet(conn, link, &request, &mut router.engines)?.key;
-    router.engines.0[0].set_link_user(sender.router_link, inlet.to_raw());
-    let credit = router.engines.0[1].link_credit(receiver.router_link);
-    router.core.credit(outlet, credit, false, &mut router.engines);
-    router.core.end_batch(&mut router.engines);
-    let payload = message();
-    Ok(blocks(move |n, clock| {
-        let block = sender.client_sends(n, &payload, presettled)?;
-        if back {
-            router.process(IN, &block);
-        } else {
-            clock.time(|| router.process(IN, &block));
+/// Of the way through routers, what is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timed {
+    /// Deliveries through the first router.
+    First,
+    /// Deliveries through the last router.
+    Last,
+    /// Outcomes on their way back through the last router.
+    LastBack,
+    /// Outcomes on their way back through the first router.
+    FirstBack,
+}
+
+/// The routers between a sender and a receiver.
+struct Chain {
+    sender: Pair,
+    receiver: Pair,
+    routers: Vec<Router>,
+}
+
+/// An engine in the place of one that went to a router.
+fn unused() -> Connection {
+    Connection::new(Default::default(), amqp_proto::connection::Side::Server(Default::default()), Instant::now())
+}
+
+impl Chain {
+    /// One router.
+    fn one(presettled: bool) -> Result<Self> {
+        let mut sender = Pair::new(Role::Sender, presettled, 0)?;
+        let mut receiver = Pair::new(Role::Receiver, presettled, 0)?;
+        let engines = [take(&mut sender.router), take(&mut receiver.router)];
+        let mut router = Router { core: new_core(), engines: Engines(engines), now: sender.now };
+        router.consumer(receiver.router_link)?;
+        router.producer(sender.router_link)?;
+        router.core.end_batch(&mut router.engines);
+        Ok(Self { sender, receiver, routers: vec![router] })
+    }
+
+    /// Two routers that are linked. The consumer is at the second.
+    fn two(presettled: bool) -> Result<Self> {
+        let mut sender = Pair::new(Role::Sender, presettled, 0)?;
+        let mut hop = Pair::new(Role::Sender, presettled, 0)?;
+        let mut receiver = Pair::new(Role::Receiver, presettled, 0)?;
+        let (near, far) = network::two_routers()?;
+        let engines = [take(&mut sender.router), take(&mut hop.client)];
+        let mut first = Router { core: near, engines: Engines(engines), now: sender.now };
+        let link = LinkRef { conn: OUT, link: hop.client_link.to_u32() };
+        let conn = first.core.connection_opened(&ConnInfo::default())?;
+        let outlet = first.core.attach_hop(conn, link, network::SECOND, HopLink::Priority(4), &mut first.engines);
+        first.outlet(hop.client_link, outlet.context("no link to the neighbour")?);
+        first.producer(sender.router_link)?;
+        first.core.end_batch(&mut first.engines);
+        let engines = [take(&mut hop.router), take(&mut receiver.router)];
+        let mut last = Router { core: far, engines: Engines(engines), now: sender.now };
+        last.consumer(receiver.router_link)?;
+        let link = LinkRef { conn: IN, link: hop.router_link.to_u32() };
+        let conn = last.core.connection_opened(&ConnInfo::default())?;
+        let inlet = last.core.attach_router_inlet(conn, link).context("no link from the neighbour")?;
+        last.engines.0[0].set_link_user(hop.router_link, inlet.to_raw());
+        last.core.end_batch(&mut last.engines);
+        Ok(Self { sender, receiver, routers: vec![first, last] })
+    }
+
+    /// Sends `n` messages and takes their outcomes back.
+    fn block(&mut self, n: u64, payload: &Bytes, presettled: bool, timed: Timed, clock: &mut Clock) -> Result<()> {
+        let last = self.routers.len() - 1;
+        let mut block = self.sender.client_sends(n, payload, presettled)?;
+        for (at, router) in self.routers.iter_mut().enumerate() {
+            if (timed == Timed::First && at == 0) || (timed == Timed::Last && at == last) {
+                clock.time(|| router.process(IN, &block));
+            } else {
+                router.process(IN, &block);
+            }
+            block = take_output(&mut router.engines.0[1], &mut self.receiver.buffer);
         }
         // The receiver accepts all of it, and says so.
-        let block = take_output(&mut router.engines.0[1], &mut receiver.buffer);
-        let got = take_all(&mut receiver.client, &block, receiver.now);
+        let got = take_all(&mut self.receiver.client, &block, self.receiver.now);
         if got != n {
             bail!("{got} of {n} deliveries arrived");
         }
-        let block = take_output(&mut receiver.client, &mut receiver.buffer);
-        if back {
-            clock.time(|| router.process(OUT, &block));
-        } else {
-            router.process(OUT, &block);
+        let mut block = take_output(&mut self.receiver.client, &mut self.receiver.buffer);
+        for (at, router) in self.routers.iter_mut().enumerate().rev() {
+            if (timed == Timed::FirstBack && at == 0) || (timed == Timed::LastBack && at == last) {
+                clock.time(|| router.process(OUT, &block));
+            } else {
+                router.process(OUT, &block);
+            }
+            block = take_output(&mut router.engines.0[0], &mut self.sender.buffer);
         }
         // The sender hears of it, and has new credit.
-        let block = take_output(&mut router.engines.0[0], &mut sender.buffer);
-        take_all(&mut sender.client, &block, sender.now);
+        take_all(&mut self.sender.client, &block, self.sender.now);
         Ok(())
-    }))
+    }
+}
+
+impl Router {
+    /// The core knows a link on which we send; its credit was known before.
+    fn outlet(&mut self, link: LinkId, outlet: OutletKey) {
+        self.engines.0[1].set_link_user(link, outlet.to_raw());
+        let credit = self.engines.0[1].link_credit(link);
+        self.core.credit(outlet, credit, false, &mut self.engines);
+    }
+
+    fn consumer(&mut self, link: LinkId) -> Result<()> {
+        let conn = self.core.connection_opened(&ConnInfo::default())?;
+        let request = OutletRequest { source: Terminus::Address("bench") };
+        let at = LinkRef { conn: OUT, link: link.to_u32() };
+        let key = self.core.attach_outlet(conn, at, &request, &mut self.engines)?.key;
+        self.outlet(link, key);
+        Ok(())
+    }
+
+    fn producer(&mut self, link: LinkId) -> Result<()> {
+        let conn = self.core.connection_opened(&ConnInfo::default())?;
+        let request = InletRequest { target: Terminus::Address("bench") };
+        let at = LinkRef { conn: IN, link: link.to_u32() };
+        let key = self.core.attach_inlet(conn, at, &request, &mut self.engines)?.key;
+        self.engines.0[0].set_link_user(link, key.to_raw());
+        Ok(())
+    }
+}
+
+/// The links' tokens are the core's keys, which exist only after the links do: so engines are made first and given to a router then.
+fn take(engine: &mut Connection) -> Connection {
+    std::mem::replace(engine, unused())
+}
+
+/// Times a part of the way there, or of the outcomes' way back.
+fn forward(routers: usize, presettled: bool, timed: Timed) -> Result<Operation> {
+    let mut chain = if routers == 1 { Chain::one(presettled)? } else { Chain::two(presettled)? };
+    let payload = message();
+    Ok(blocks(move |n, clock| chain.block(n, &payload, presettled, timed, clock)))
 }
 
 /// A client's part: accepts deliveries, takes note of outcomes. Answers the number of deliveries.
