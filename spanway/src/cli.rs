@@ -101,6 +101,9 @@ pub(crate) enum Command {
     /// Without a file, the router is standalone, takes AMQP on 127.0.0.1:5672 and answers probes on 127.0.0.1:5680.
     /// Flags add to the file, or to these defaults: --listen and --admin replace the default of the same kind.
     ///
+    /// Two routers make a network when one runs with --accept-links and the other with --link. So that both can run on one machine, they
+    /// take the next free port where one of those defaults is taken.
+    ///
     /// SIGTERM and SIGINT drain: addresses are withdrawn, work in flight may finish, then the router ends.
     Run(RunArgs),
     /// Send messages to an address
@@ -124,6 +127,8 @@ pub(crate) enum Command {
         spanway run\n  \
         spanway run -c router.yaml\n  \
         spanway run --listen amqp://0.0.0.0:5672 --id A\n  \
+        spanway run --accept-links 127.0.0.1:55671\n  \
+        spanway run --link 127.0.0.1:55671\n  \
         spanway run --tcp-listener db=127.0.0.1:15432 --tcp-connector db=10.0.0.7:5432\n  \
         spanway run --listen amqps://0.0.0.0:5671 --cert tls.crt --key tls.key\n  \
         spanway run -c skrouterd.json --check\n\n\
@@ -138,7 +143,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
 
-    /// standalone, interior or edge
+    /// standalone, interior or edge [default: standalone, or interior with --link or --accept-links]
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<String>,
 
@@ -149,6 +154,16 @@ pub(crate) struct RunArgs {
     /// Take AMQP connections: amqp://HOST:PORT, or amqps://HOST:PORT with --cert and --key; repeatable
     #[arg(long, value_name = "URL", value_parser = Flag::listen)]
     pub(crate) listen: Vec<Flag>,
+
+    /// Take links of other routers, which makes this one a member of a network: HOST[:PORT], or amqps://HOST[:PORT] with --cert,
+    /// --key and --ca, over which they have to show a certificate; repeatable [default port: 55671]
+    #[arg(long, value_name = "HOST:PORT", value_parser = Flag::accept_links)]
+    pub(crate) accept_links: Vec<Flag>,
+
+    /// Link to another router, which makes this one a member of its network: HOST[:PORT], or amqps://HOST[:PORT] with --cert, --key
+    /// and --ca; repeatable [default port: 55671]
+    #[arg(long, value_name = "HOST:PORT", value_parser = Flag::link)]
+    pub(crate) link: Vec<Flag>,
 
     /// Take TCP connections for an address: ADDRESS=HOST:PORT; repeatable
     #[arg(long, value_name = "ADDRESS=HOST:PORT", value_parser = Flag::tcp_listener)]
@@ -162,7 +177,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::admin)]
     pub(crate) admin: Vec<Flag>,
 
-    /// The certificate chain (PEM) for amqps:// listeners
+    /// The certificate chain (PEM) for amqps:// listeners and links
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<String>,
 
@@ -170,7 +185,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<String>,
 
-    /// Certificates (PEM) of the authorities whose clients are trusted, for amqps:// listeners
+    /// Certificates (PEM) of the authorities whose clients are trusted by amqps:// listeners, and other routers by links
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) ca: Option<String>,
 

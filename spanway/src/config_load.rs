@@ -1,5 +1,7 @@
 //! From files and flags to a [`Configuration`].
 
+mod links;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
@@ -11,6 +13,9 @@ use crate::cli::RunArgs;
 
 /// The configuration without a file.
 const DEFAULT: &str = include_str!("default.yaml");
+
+/// How much of the machine's name a made-up id has.
+const MAX_HOST_NAME: usize = 32;
 
 /// Why there is no configuration. The fault of whoever wrote it.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,7 @@ pub(crate) enum LoadError {
     },
     /// Flags that do not go together.
     #[error("{0}")]
-    Flags(&'static str),
+    Flags(String),
 }
 
 impl LoadError {
@@ -51,7 +56,7 @@ impl LoadError {
                 format!("Python: Exception: Cannot load configuration file {file}: {reason}")
             }
             Self::Config { file, error, .. } => error.reference_text(file),
-            Self::Flags(text) => (*text).to_owned(),
+            Self::Flags(text) => text.clone(),
         }
     }
 
@@ -71,7 +76,8 @@ pub(crate) fn load(args: &RunArgs) -> Result<Configuration, LoadError> {
         Some(file) => read(file)?,
         None => defaults(args)?,
     };
-    for flag in flags(args)? {
+    let mode = links::mode(args, &sections)?;
+    for flag in flags(args)?.into_iter().chain(mode) {
         flag.merge_into(&mut sections);
     }
     build(name, sections)
@@ -99,6 +105,9 @@ fn defaults(args: &RunArgs) -> Result<Vec<Section>, LoadError> {
         "admin" => args.admin.is_empty(),
         _ => true,
     });
+    if links::wanted(args) {
+        links::avoid_taken_ports(&mut sections);
+    }
     Ok(sections)
 }
 
@@ -112,12 +121,19 @@ fn flags(args: &RunArgs) -> Result<Vec<Flag>, LoadError> {
     for (flag, attribute, value) in router {
         flags.extend(value.map(|value| Flag::router(flag, attribute, &value)));
     }
+    let links = || args.accept_links.iter().chain(&args.link);
     if args.cert.is_some() {
         flags.push(Flag::tls(args.cert.as_deref(), args.key.as_deref(), args.ca.as_deref()));
     } else if args.listen.iter().any(Flag::needs_tls) {
-        return Err(LoadError::Flags("--listen amqps://... needs --cert and --key"));
+        return Err(LoadError::Flags("--listen amqps://... needs --cert and --key".to_owned()));
     }
-    for group in [&args.listen, &args.tcp_listener, &args.tcp_connector, &args.admin] {
+    if args.ca.is_none() && links().any(Flag::needs_tls) {
+        return Err(LoadError::Flags(
+            "links over amqps:// need --cert, --key, and --ca with the authority that signed the certificates of the other routers"
+                .to_owned(),
+        ));
+    }
+    for group in [&args.listen, &args.accept_links, &args.link, &args.tcp_listener, &args.tcp_connector, &args.admin] {
         flags.extend(group.iter().cloned());
     }
     Ok(flags)
@@ -142,17 +158,26 @@ fn build(file: &str, sections: Vec<Section>) -> Result<Configuration, LoadError>
     Ok(configuration)
 }
 
-/// Makes up a name for a router that has none. Every process gets another, as two routers of one name break a network.
+/// Makes up a name for a router that has none. Every process gets another, as two routers of one name break a network. In a network people
+/// have to know them apart, so names there begin with the machine's.
 fn name_router(configuration: &mut Configuration) {
-    let kind = match configuration.router.mode {
-        Mode::Standalone => "Standalone",
-        Mode::Interior => "Interior",
-        Mode::Edge => "Edge",
-    };
     // A new `RandomState` is seeded by the system; an empty hash of it is a random number.
     let random = RandomState::new().build_hasher().finish();
-    let id = format!("{kind}_{:08x}", random & 0xffff_ffff);
+    let id = match (configuration.router.mode, host_name()) {
+        (Mode::Standalone, _) => format!("Standalone_{:08x}", random & 0xffff_ffff),
+        (Mode::Interior, None) => format!("Interior_{:08x}", random & 0xffff_ffff),
+        (Mode::Edge, None) => format!("Edge_{:08x}", random & 0xffff_ffff),
+        (_, Some(host)) => format!("{host}-{:06x}", random & 0xff_ffff),
+    };
     configuration.name_router(&id);
+}
+
+/// The first part of the machine's name, as far as it may be in an id.
+fn host_name() -> Option<String> {
+    let name = crate::management::host_name()?;
+    let part: String =
+        name.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).take(MAX_HOST_NAME).collect();
+    Some(part).filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

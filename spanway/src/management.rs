@@ -140,7 +140,8 @@ impl Agent {
     }
 }
 
-fn host_name() -> Option<String> {
+/// The name of the machine.
+pub(crate) fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }

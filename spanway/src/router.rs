@@ -2,6 +2,7 @@
 
 mod convert;
 pub(crate) mod entities;
+mod hints;
 mod network;
 mod scrape;
 pub(crate) mod worker;
@@ -114,31 +115,9 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
         std::process::id()
     );
     if let StartedAs::Run { default_configuration: true } = start.command {
-        hints(running, admin);
+        eprintln!("{}", hints::text(&start.configuration, running, admin));
     }
     start.ready.announce();
-}
-
-/// What to try next, for somebody who started a router without a file.
-fn hints(running: &Running, admin: &[std::net::SocketAddr]) {
-    let mut text = String::from("\nThe router is ready. In other terminals, try:\n\n");
-    if let Some(amqp) = running.listening().next().and_then(|(_, addresses)| addresses.first().copied()) {
-        let url = if amqp.port() == 5672 && amqp.ip().is_loopback() {
-            String::new()
-        } else {
-            format!(" --url amqp://{amqp}")
-        };
-        text.push_str(&format!(
-            "  spanway recv greetings{url}\n  spanway send greetings hello{url}\n  spanway stat addresses{url}\n"
-        ));
-    }
-    if let Some(admin) = admin.first() {
-        text.push_str(&format!("  curl http://{admin}/metrics\n"));
-    }
-    text.push_str(
-        "\nTo carry TCP, start it with --tcp-listener web=127.0.0.1:8080 --tcp-connector web=127.0.0.1:80.\nCtrl-C ends it.\n",
-    );
-    eprintln!("{text}");
 }
 
 /// Refuses new work, and lets what is in flight finish: up to the limit, or a second signal.

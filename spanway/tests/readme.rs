@@ -21,6 +21,10 @@ const COMMANDS: &[&str] = &[
     "spanway recv greetings",
     "spanway send greetings hello",
     "spanway send backups --file disk.img",
+    // `two_routers_make_a_network`
+    "spanway run --accept-links 127.0.0.1:55671",
+    "spanway run --link 127.0.0.1:55671",
+    "spanway stat nodes",
     // `a_tcp_service_is_reached`
     "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
     // `addresses_are_shown`
@@ -151,6 +155,30 @@ fn messages_and_files_arrive() {
     send(&["backups", "--file", &as_str(&sent)]);
     assert!(receiver.wait_with_output().unwrap().status.success());
     assert!(std::fs::read(&received).unwrap() == content, "the file arrives unchanged");
+}
+
+#[test]
+fn two_routers_make_a_network() {
+    let links = format!("127.0.0.1:{}", free_port());
+    let first = Router::start(&["--accept-links", &links]);
+    assert!(first.output.contains(&format!("spanway run --link {links}")), "{}", first.output);
+    let second = Router::start(&["--link", &links]);
+    assert_eq!(exchange(&second, &first), "hello");
+    assert_eq!(exchange(&first, &second), "hello");
+    let output = spanway().args(["stat", "nodes", "-o", "csv", "--url", &first.url]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.lines().count() == 3, "{text}");
+}
+
+/// What a receiver at one router is sent by a sender at another.
+fn exchange(to: &Router, from: &Router) -> String {
+    let mut receiver = spanway();
+    receiver.args(["recv", "greetings", "--count", "1", "--timeout", "60s", "--url", &to.url]);
+    let receiver = receiver.stdout(Stdio::piped()).spawn().unwrap();
+    let sent = spanway().args(["send", "greetings", "hello", "--timeout", "60s", "--url", &from.url]).status();
+    assert!(sent.unwrap().success());
+    let output = receiver.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 #[test]

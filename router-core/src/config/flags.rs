@@ -7,6 +7,10 @@ use crate::entity::{EntityKind, Shortened, Value, parse_port};
 /// The `sslProfile` that `--cert`, `--key` and `--ca` make.
 const COMMAND_LINE_PROFILE: &str = "command-line";
 
+/// Where routers take links of others when nobody says where.
+const LINK_PORT: &str = "55671";
+const LINK_PLACE: &str = "HOST:PORT, or amqps://HOST:PORT for TLS, such as 127.0.0.1:55671";
+
 /// Why a flag was refused. The user's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlagError {
@@ -48,22 +52,51 @@ impl Flag {
     /// The value has another form.
     pub fn listen(value: &str) -> Result<Self, FlagError> {
         const EXPECTED: &str = "amqp://HOST:PORT or amqps://HOST:PORT, such as amqp://127.0.0.1:5672";
-        let (tls, rest) = match value.split_once("://") {
-            Some(("amqp", rest)) => (false, rest),
-            Some(("amqps", rest)) => (true, rest),
-            Some(_) => {
-                return Err(FlagError::Form { expected: EXPECTED, found: value.to_owned() });
-            }
-            None => (false, value),
-        };
-        let default = if tls { "amqps" } else { "amqp" };
-        let (host, port) = host_port(rest.trim_end_matches('/'), Some(default), EXPECTED)?;
-        let mut attributes = vec![("host", host), ("port", port)];
+        let place = Place::parse(value, ["amqp", "amqps"], EXPECTED)?;
+        let tls = place.tls;
+        let mut attributes = place.attributes();
         if tls {
-            attributes.push(("sslProfile", COMMAND_LINE_PROFILE.to_owned()));
             attributes.push(("requireSsl", "yes".to_owned()));
         }
         Ok(Self::new(EntityKind::Listener, "--listen", value, attributes))
+    }
+
+    /// `--accept-links host:port`, for other routers of the network. Over TLS they have to show a certificate.
+    ///
+    /// # Errors
+    /// The value has another form.
+    pub fn accept_links(value: &str) -> Result<Self, FlagError> {
+        Self::accept("--accept-links", value, "inter-router", LINK_PORT)
+    }
+
+    /// `--link host:port`, to another router of the network.
+    ///
+    /// # Errors
+    /// The value has another form.
+    pub fn link(value: &str) -> Result<Self, FlagError> {
+        Self::connect("--link", value, "inter-router", LINK_PORT)
+    }
+
+    fn accept(flag: &str, value: &str, role: &str, port: &'static str) -> Result<Self, FlagError> {
+        let place = Place::parse(value, [port, port], LINK_PLACE)?;
+        let tls = place.tls;
+        let mut attributes = place.attributes();
+        attributes.push(("role", role.to_owned()));
+        if tls {
+            let mutual = [("requireSsl", "yes"), ("authenticatePeer", "yes"), ("saslMechanisms", "EXTERNAL")];
+            attributes.extend(mutual.map(|(name, value)| (name, value.to_owned())));
+        }
+        Ok(Self::new(EntityKind::Listener, flag, value, attributes))
+    }
+
+    fn connect(flag: &str, value: &str, role: &str, port: &'static str) -> Result<Self, FlagError> {
+        let place = Place::parse(value, [port, port], LINK_PLACE)?;
+        if place.host.is_empty() || parse_port(&place.port) == Some(0) {
+            return Err(FlagError::Form { expected: LINK_PLACE, found: Shortened(value).to_string() });
+        }
+        let mut attributes = place.attributes();
+        attributes.push(("role", role.to_owned()));
+        Ok(Self::new(EntityKind::Connector, flag, value, attributes))
     }
 
     /// `--tcp-listener address=host:port`.
@@ -147,6 +180,37 @@ impl Flag {
             attributes: attributes.collect(),
             position: position.clone(),
         }
+    }
+}
+
+/// `host:port`, behind `amqp://` or `amqps://` if at all.
+struct Place {
+    tls: bool,
+    host: String,
+    port: String,
+}
+
+impl Place {
+    /// `ports` are those that stand for none, without and with TLS.
+    fn parse(value: &str, ports: [&'static str; 2], expected: &'static str) -> Result<Self, FlagError> {
+        let (tls, rest) = match value.split_once("://") {
+            Some(("amqp", rest)) => (false, rest),
+            Some(("amqps", rest)) => (true, rest),
+            Some(_) => return Err(FlagError::Form { expected, found: value.to_owned() }),
+            None => (false, value),
+        };
+        let [plain, secure] = ports;
+        let default = if tls { secure } else { plain };
+        let (host, port) = host_port(rest.trim_end_matches('/'), Some(default), expected)?;
+        Ok(Self { tls, host, port })
+    }
+
+    fn attributes(self) -> Vec<(&'static str, String)> {
+        let mut attributes = vec![("host", self.host), ("port", self.port)];
+        if self.tls {
+            attributes.push(("sslProfile", COMMAND_LINE_PROFILE.to_owned()));
+        }
+        attributes
     }
 }
 

@@ -421,7 +421,30 @@ pub fn inactive_reason(entity: &Entity) -> Option<String> {
     }
 }
 
-/// What of an entity has no effect in this version, for the user; `is_set` says which attributes the user wrote.
+/// Links between routers that leave this machine without TLS.
+fn open_to_all(entity: &Entity) -> Option<String> {
+    let role: Role = entity.typed("role");
+    let links = matches!(entity.kind(), EntityKind::Listener | EntityKind::Connector)
+        && matches!(role, Role::InterRouter | Role::Edge | Role::InterEdge | Role::InterNetwork);
+    let host = entity.text("host").unwrap_or_default();
+    let address: Option<std::net::IpAddr> = host.parse().ok();
+    let here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    if !links || here || entity.text("sslProfile").is_some() {
+        return None;
+    }
+    let name = entity.name();
+    Some(if entity.kind() == EntityKind::Listener {
+        format!(
+            "listener `{name}` takes links of other routers without TLS: whoever reaches it can join the network and read what passes"
+        )
+    } else {
+        format!(
+            "connector `{name}` links to another router without TLS: whoever is in between can read and change what passes"
+        )
+    })
+}
+
+/// What of an entity has no effect in this version or is dangerous, for the user; `is_set` says which attributes the user wrote.
 pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
     let descriptor = entity.kind().descriptor();
     let mut warnings = Vec::new();
@@ -436,6 +459,9 @@ pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> 
             Stage::Create,
             format!("{} `{}` has no effect: {reason} in this version", descriptor.name, entity.name()),
         ));
+    }
+    if let Some(message) = open_to_all(entity) {
+        warnings.push(Problem::whole(Stage::Create, message));
     }
     for attribute in descriptor.attributes.iter().filter(|attribute| attribute.pending && is_set(attribute.name)) {
         let default = attribute.default.and_then(|default| attribute.ty.convert(default.into()).ok());

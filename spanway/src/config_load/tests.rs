@@ -104,3 +104,38 @@ fn bytes_that_are_no_text_are_refused() {
     let error = load_file(&path.to_string_lossy()).expect_err("not text");
     assert!(error.to_string().contains("it is not UTF-8"), "{error}");
 }
+
+#[test]
+fn links_make_an_interior_router() {
+    let c = load(&args(&["--link", "127.0.0.1:9"])).expect("a link");
+    assert_eq!((c.router.mode, c.connectors.len()), (Mode::Interior, 1));
+    let other = load(&args(&["--accept-links", "127.0.0.1:9"])).expect("links");
+    assert_ne!(c.router.id, other.router.id, "made-up names differ");
+    let (_dir, name) = file("a.yaml", "router: {id: A}\n");
+    assert_eq!(load(&args(&["-c", &name, "--link", "h"])).map(|c| c.router.mode).ok(), Some(Mode::Interior));
+}
+
+#[test]
+fn links_of_other_modes_are_refused() {
+    let error = load(&args(&["--link", "h", "--mode", "edge"])).expect_err("both modes");
+    assert_eq!(
+        error.to_string(),
+        "--link makes this an interior router, but --mode says `edge`: say `interior`, or nothing, there"
+    );
+    let (_dir, name) = file("a.yaml", "router: {id: A, mode: standalone}\n");
+    let error = load(&args(&["-c", &name, "--accept-links", "h"])).expect_err("both modes");
+    assert!(error.to_string().contains(&format!("{name} says `standalone`")), "{error}");
+    let error = load(&args(&["--link", "amqps://h", "--cert", "c", "--key", "k"])).expect_err("no authority");
+    assert!(error.to_string().contains("--ca"), "{error}");
+}
+
+#[test]
+fn ports_that_are_taken_are_left_to_others_in_a_network() {
+    // Whether or not something on this machine has the defaults, from here on something has them.
+    let _held = [5672, 5680].map(|port| std::net::TcpListener::bind(("127.0.0.1", port)));
+    let c = load(&args(&["--link", "127.0.0.1:9"])).expect("a link");
+    let admin = c.admins.first().map(|admin| admin.port.number()).expect("an admin port");
+    assert!(!ports(&c).contains(&5672) && admin != 5680, "{:?} {admin}", ports(&c));
+    let c = load(&args(&["--link", "127.0.0.1:9", "--listen", "127.0.0.1:5672"])).expect("a link");
+    assert_eq!(ports(&c), [5672], "what was asked for stays");
+}

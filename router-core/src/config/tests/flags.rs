@@ -1,7 +1,7 @@
 //! Flags.
 
 use crate::config::{Configuration, Flag, FlagError, Section, Syntax, parse};
-use crate::entity::{Entity, EntityKind, Mode};
+use crate::entity::{Entity, EntityKind, Mode, Role};
 
 fn build(file: &str, flags: &[Flag]) -> Configuration {
     let mut sections: Vec<Section> = parse("file", Syntax::Yaml, file).expect("a file");
@@ -42,6 +42,41 @@ fn other_forms_are_refused() {
     }
     let error = Flag::tcp_connector("db").expect_err("no target");
     assert_eq!(error.to_string(), "expected ADDRESS=HOST:PORT, such as database=127.0.0.1:5432, found `db`");
+}
+
+#[test]
+fn links_between_routers() {
+    let c = build(
+        "router: {mode: interior}",
+        &[
+            Flag::accept_links("amqps://0.0.0.0").expect("a flag"),
+            Flag::link("site-b:7").expect("a flag"),
+            Flag::tls(Some("c"), Some("k"), Some("a")),
+        ],
+    );
+    let listener = c.listeners.first().expect("a listener");
+    assert_eq!((listener.role, listener.port.number(), listener.authenticate_peer), (Role::InterRouter, 55671, true));
+    assert!(listener.require_ssl && listener.ssl_profile.is_some());
+    let connector = c.connectors.first().expect("a connector");
+    assert_eq!((connector.role, connector.host.as_str(), connector.port.number()), (Role::InterRouter, "site-b", 7));
+    for wrong in ["", ":5", "h:x", "h:0", "http://h:1"] {
+        assert!(Flag::link(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn links_without_tls_are_warned_about_unless_they_stay_on_the_machine() {
+    let warnings = |flag: Result<Flag, FlagError>| {
+        let c = build("router: {mode: interior}", &[flag.expect("a flag"), Flag::tls(Some("c"), Some("k"), Some("a"))]);
+        c.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for here in ["127.0.0.1:1", "[::1]:1", "localhost:1", "amqps://10.0.0.1:1"] {
+        assert_eq!((warnings(Flag::link(here)), warnings(Flag::accept_links(here))), (vec![], vec![]), "{here}");
+    }
+    let [there] = &warnings(Flag::accept_links(":1"))[..] else { panic!("one warning") };
+    assert!(there.contains("--accept-links :1") && there.contains("without TLS"), "{there}");
+    let [there] = &warnings(Flag::link("10.0.0.1"))[..] else { panic!("one warning") };
+    assert!(there.contains("--link 10.0.0.1") && there.contains("without TLS"), "{there}");
 }
 
 #[test]
