@@ -442,6 +442,17 @@ impl Inner {
         }
     }
 
+    /// Streams for a neighbour that wait here get no link.
+    pub(crate) fn no_stream(&self, neighbour: &str) {
+        {
+            let mut core = self.core.borrow_mut();
+            let mut conns = self.conns.borrow_mut();
+            core.no_stream(neighbour, &mut *conns);
+            core.end_batch(&mut *conns);
+        }
+        self.write_dirty();
+    }
+
     pub(crate) fn after_batch(&self) {
         let hook = self.after.borrow().as_ref().map(|hook| Rc::clone(&hook.0));
         if let Some(hook) = hook {

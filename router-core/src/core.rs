@@ -30,11 +30,13 @@ mod attach;
 mod finish;
 mod flow;
 mod forward;
+mod gather;
 mod hops;
 mod inspect;
 pub(crate) mod keys;
 mod multicast;
 mod peers;
+mod pool;
 mod routed;
 mod servers;
 mod settle;
@@ -71,6 +73,10 @@ pub struct CoreConfig {
     /// Memory for deliveries that wait though their sender has gone. Beyond it they are dropped when their sender goes. Default 32 MiB
     /// a worker.
     pub orphans: usize,
+    /// Memory for what waits and must not push its sender back, because that would hold up others: deliveries that came over links which
+    /// all addresses share, and those that are gathered for a neighbour. An address may have as much of it as is still free. Beyond that
+    /// they are released, presettled ones dropped. Default 64 MiB a worker.
+    pub pool: usize,
 }
 
 impl CoreConfig {
@@ -85,6 +91,7 @@ impl CoreConfig {
             multicast_queue: 250,
             multicast_lag: 1 << 20,
             orphans: 32 << 20,
+            pool: 64 << 20,
         }
     }
 }
@@ -167,6 +174,7 @@ pub struct Core {
     arena: Arena,
     /// Memory of deliveries whose inlet is gone.
     orphaned: usize,
+    pool: pool::Pool,
     stalls: stalls::Stalls,
     /// For lookup keys.
     name: String,
@@ -342,6 +350,7 @@ impl Core {
             spare: Vec::new(),
             arena: Arena::default(),
             orphaned: 0,
+            pool: pool::Pool::new(config.pool),
             stalls: stalls::Stalls::new(config.stall_limit, now),
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),

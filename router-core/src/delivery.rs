@@ -76,6 +76,10 @@ pub(crate) const LISTED: u16 = 1 << 9;
 pub(crate) const REPORT: u16 = 1 << 10;
 /// It counts among those that wait at its address.
 pub(crate) const WAITS: u16 = 1 << 12;
+/// Its content counts in the worker's pool, not against its sender's window.
+pub(crate) const POOLED: u16 = 1 << 13;
+/// Of a delivery that is gathered: to its end, because there is no link for streams.
+pub(crate) const WHOLE: u16 = 1 << 14;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u16 = 1 << 11;
 

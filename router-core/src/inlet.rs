@@ -20,6 +20,8 @@ pub(crate) struct Inlet {
     pub(crate) address: Option<Key>,
     /// Another router sends: deliveries begin with annotations.
     pub(crate) router: bool,
+    /// Deliveries of all addresses come here: none may hold up the others.
+    pub(crate) shared: bool,
     pub(crate) capacity: Capacity,
     /// Credit that the sender has.
     pub(crate) issued: u32,
@@ -60,6 +62,7 @@ impl Inlet {
             address_at: 0,
             address: None,
             router: false,
+            shared: false,
             capacity,
             issued: 0,
             open: 0,

@@ -67,7 +67,7 @@ impl NeighbourLinks for Forwarding {
                 }
             }
             Role::Receiver => {
-                if let Some(key) = core.attach_router_inlet(conn.key, link) {
+                if let Some(key) = core.attach_router_inlet(conn.key, link, kind) {
                     conn.inlets.insert(link.link, key);
                 }
             }

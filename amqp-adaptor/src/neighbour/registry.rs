@@ -1,5 +1,6 @@
 //! What all workers and the control thread share about neighbours.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amqp_proto::Error;
@@ -18,6 +19,8 @@ struct Shared {
     events: MailSender<NeighbourEvent>,
     workers: Vec<WorkerHandle>,
     groups: Mutex<Groups>,
+    /// Which of several connections for data gets the next link.
+    turn: AtomicUsize,
 }
 
 /// The connections that one connector made, as far as they go together.
@@ -34,7 +37,15 @@ impl Neighbours {
     #[must_use]
     pub fn new(workers: &[WorkerHandle]) -> (Self, MailReceiver<NeighbourEvent>) {
         let (events, inbox) = mailbox();
-        (Self(Arc::new(Shared { events, workers: workers.to_vec(), groups: Mutex::default() })), inbox)
+        (
+            Self(Arc::new(Shared {
+                events,
+                workers: workers.to_vec(),
+                groups: Mutex::default(),
+                turn: AtomicUsize::new(0),
+            })),
+            inbox,
+        )
     }
 
     /// The groups of connections that lead to a router, those that have control links only.
@@ -60,18 +71,39 @@ impl Neighbours {
         let data = || groups.iter().flat_map(|group| &group.data);
         let control = || groups.iter().map(|group| &group.control);
         let here = |conn: &&NeighbourConn| conn.worker == worker;
-        let conn =
-            data().find(here).or_else(|| data().next()).or_else(|| control().find(here)).or_else(|| control().next());
-        let Some(conn) = conn.copied() else { return };
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        let next = || data().nth(turn % data().count().max(1));
+        let conn = data().find(here).or_else(next).or_else(|| control().find(here)).or_else(|| control().next());
+        let Some(conn) = conn.copied() else { return self.no_stream(container, worker) };
+        let (neighbours, container) = (self.clone(), container.to_owned());
         self.on(conn, move |inner| {
             let opened = inner.conns.borrow_mut().open_stream_link(conn.slot);
             match opened {
                 Ok(_) => inner.write_dirty(),
                 Err(error) => {
                     tracing::debug!(target: "ROUTER_CORE", "[C{}] No link for a stream: {error}", conn.id);
+                    neighbours.no_stream(&container, worker);
                 }
             }
         });
+    }
+
+    /// Tells a worker that the streams that wait there get no link.
+    fn no_stream(&self, container: &str, worker: u16) {
+        let Some(worker) = self.0.workers.get(usize::from(worker)) else { return };
+        let container = container.to_owned();
+        let _ = worker.run(move || {
+            if let Some(inner) = Inner::current() {
+                inner.no_stream(&container);
+            }
+        });
+    }
+
+    /// The router refused a link for streams.
+    pub(crate) fn stream_refused(&self, container: &str) {
+        for worker in 0..self.0.workers.len() {
+            self.no_stream(container, u16::try_from(worker).unwrap_or(u16::MAX));
+        }
     }
 
     pub(crate) fn on(&self, conn: NeighbourConn, f: impl FnOnce(&Inner) + Send + 'static) {

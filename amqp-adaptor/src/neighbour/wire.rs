@@ -290,6 +290,14 @@ impl Inner {
                 self.tell(NeighbourEvent::ControlDown { conn: key, reason });
             }
         }
+        if purpose == LinkPurpose::Stream
+            && link.role() == Role::Sender
+            && by == Initiator::Peer
+            && let (Some(neighbours), Some(conn)) = (self.neighbours.get(), conns.get(id))
+            && let Some(neighbour) = &conn.neighbour
+        {
+            neighbours.stream_refused(&neighbour.info.container);
+        }
         if let Some(hook) = self.links_hook() {
             hook.detached(core, conns, LinkRef { conn: id, link: link.to_u32() }, purpose, link.role());
         }

@@ -118,6 +118,7 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            pooled: false,
             way: Way::Here,
             prefix: &[],
             origin: Key::NONE,

@@ -4,7 +4,7 @@ use super::Core;
 use crate::{
     WorkerId,
     core::slots::Key,
-    delivery::{Content, Freed, From, REPORT, To},
+    delivery::{Content, Freed, From, POOLED, REPORT, To},
     egress::{Egress, Payload},
     worker_batch::{Msg, WorkerMsg},
 };
@@ -25,14 +25,18 @@ impl Core {
             return;
         }
         let added = content.push(payload, more, 1, &mut self.arena);
-        let from = delivery.from;
-        self.charge(from, added, eg);
+        self.charge(d, added, eg);
     }
 
-    /// Memory is kept for a delivery.
-    pub(super) fn charge(&mut self, from: From, bytes: usize, eg: &mut impl Egress) {
+    /// Memory is kept for a delivery, or a copy of it.
+    pub(super) fn charge(&mut self, d: Key, bytes: usize, eg: &mut impl Egress) {
+        let Some(delivery) = self.root(d).and_then(|root| self.deliveries.get(root)) else { return };
         self.counters.bytes_held += bytes as u64;
-        if let From::Inlet { inlet, .. } = from {
+        if let From::Inlet { inlet, .. } = delivery.from {
+            if delivery.has(POOLED) {
+                let address = delivery.address;
+                return self.pool_in(address, bytes);
+            }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
                     inlet.held += bytes;
@@ -44,12 +48,17 @@ impl Core {
     }
 
     /// Memory was given back.
-    pub(super) fn discharge(&mut self, from: From, bytes: usize, eg: &mut impl Egress) {
+    pub(super) fn discharge(&mut self, d: Key, bytes: usize, eg: &mut impl Egress) {
         if bytes == 0 {
             return;
         }
+        let Some(delivery) = self.root(d).and_then(|root| self.deliveries.get(root)) else { return };
         self.counters.bytes_held = self.counters.bytes_held.saturating_sub(bytes as u64);
-        if let From::Inlet { inlet, .. } = from {
+        if let From::Inlet { inlet, .. } = delivery.from {
+            if delivery.has(POOLED) {
+                let address = delivery.address;
+                return self.pool_out(address, bytes);
+            }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
                     inlet.held = inlet.held.saturating_sub(bytes);
@@ -67,7 +76,7 @@ impl Core {
         }
         let Some(delivery) = self.deliveries.get(d) else { return };
         let (from, report) = (delivery.from, delivery.has(REPORT));
-        self.discharge(from, freed.charge, eg);
+        self.discharge(d, freed.charge, eg);
         if report {
             self.report(from, freed.bytes, eg);
         }

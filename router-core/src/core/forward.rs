@@ -5,8 +5,8 @@ use crate::{
     InKey, InletKey, Treatment,
     core::slots::{Key, Slots},
     delivery::{
-        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, Onward, PRESETTLED, REPORT, SECOND,
-        SENT, STARTED, To, WAITS,
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
+        SECOND, SENT, STARTED, To, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
@@ -23,6 +23,8 @@ pub(super) struct Arrival<'a> {
     /// Its origin on another worker counts bytes.
     pub(super) report: bool,
     pub(super) seq: u64,
+    /// What has to be kept of it counts in the pool.
+    pub(super) pooled: bool,
     /// How it came here, for annotations.
     pub(super) way: Way<'a>,
     /// The annotations to be sent in front of it, once it is on its way to a neighbour; and then the address that it goes to.
@@ -44,6 +46,9 @@ impl Arrival<'_> {
         }
         if matches!(self.from, From::Inlet { .. }) {
             flags |= CREDIT;
+        }
+        if self.pooled {
+            flags |= POOLED;
         }
         Delivery::new(self.from, address, flags, self.message_format, self.seq, end)
     }
@@ -121,6 +126,7 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            pooled: way.pooled(),
             way,
             prefix: &[],
             origin: Key::NONE,
@@ -170,6 +176,9 @@ impl Core {
             self.on_sender_state(d, None, true, eg);
         }
         self.arrive(d, payload, t.end, eg);
+        if self.pool.used > 0 {
+            self.bound(d, eg);
+        }
         if router && t.end != End::More {
             self.routed_arrived(key, Some(d));
         }
@@ -429,8 +438,9 @@ impl Core {
         end: End,
         eg: &mut impl Egress,
     ) -> Option<Key> {
-        // What is only elsewhere, and not to be had from here, is not worth waiting for.
-        let Some(a) = self.addresses.get(address).filter(|a| a.open && a.candidates.len() > 0) else {
+        // What is only elsewhere, and not to be had from here, is not worth waiting for; nor may one address fill the pool.
+        let room = !arrival.pooled || !self.is_over(address);
+        let Some(a) = self.addresses.get(address).filter(|a| room && a.open && a.candidates.len() > 0) else {
             if !d.is_none() {
                 self.leave_onward(d);
                 self.deliveries.remove(d);

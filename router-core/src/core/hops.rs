@@ -18,7 +18,7 @@ use crate::{
     address::Class,
     annotations::Annotations,
     core::slots::Key,
-    delivery::{NIL, Onward, To},
+    delivery::{NIL, Onward, POOLED, To, WHOLE},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     routing::{AddressBook, AddressKey, RouterId, RouterIndex, Routes},
@@ -32,7 +32,7 @@ pub(super) const MEDIUM: u8 = 4;
 
 /// How much of a delivery for a neighbour is gathered before it gets a link of its own. What is smaller waits until it is complete, since
 /// deliveries on one link cannot be interleaved (§2.6.14).
-const GATHER: usize = 64 * 1024;
+pub(super) const GATHER: usize = 64 * 1024;
 
 /// What a link to a neighbour is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub(super) struct Hop {
     id: RouterId,
     /// As in traces.
     name: Box<str>,
-    by_priority: [Key; PRIORITIES],
-    stream: Key,
+    pub(super) by_priority: [Key; PRIORITIES],
+    pub(super) stream: Key,
 }
 
 /// Where else an address has destinations.
@@ -286,6 +286,7 @@ impl Core {
                 if let Some(delivery) = self.deliveries.get_mut(d) {
                     delivery.to = To::Gathering;
                     delivery.priority = priority;
+                    delivery.set(POOLED);
                 }
                 self.gather(d, payload, end, eg);
                 Some(d)
@@ -325,8 +326,8 @@ impl Core {
         if let Some(share) = self.share(origin, hop) {
             share.outstanding += 1;
         }
+        self.move_to(d, links);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
-        delivery.address = links;
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
             (onward.origin, onward.hop) = (origin, hop);
         }
@@ -336,6 +337,7 @@ impl Core {
             self.demand(links, eg);
         } else {
             delivery.to = To::Gathering;
+            self.pool(d, eg);
             self.gather(d, &Payload::empty(), End::More, eg);
         }
     }
@@ -344,22 +346,61 @@ impl Core {
     pub(super) fn gather(&mut self, d: Key, payload: &Payload<'_>, end: End, eg: &mut impl Egress) {
         self.store(d, payload, eg);
         let Some(delivery) = self.deliveries.get(d) else { return };
-        let (address, priority) = (delivery.address, delivery.priority);
+        let (address, priority, whole) = (delivery.address, delivery.priority, delivery.has(WHOLE));
         let hop = self.onwards.at(delivery.onward).map_or(NIL, |(_, onward)| onward.hop);
         if end == End::Complete {
+            if !self.is_shared(d) {
+                // From here on its sender may wait for it.
+                self.unpool(d, eg);
+            }
             self.enqueue(d, address, priority);
             self.pump(address, eg);
             if self.addresses.get(address).is_some_and(|a| a.waiting.len() > 0) {
                 self.demand(address, eg);
             }
-        } else if delivery.content.as_ref().is_some_and(|content| content.charge() > GATHER) {
+        } else if !whole && delivery.content.as_ref().is_some_and(|content| content.charge() > GATHER) {
             let Some(stream) = self.hops.get(hop as usize).map(|hop| hop.stream) else { return };
-            if let Some(delivery) = self.deliveries.get_mut(d) {
-                delivery.address = stream;
-            }
+            self.unpool(d, eg);
+            self.move_to(d, stream);
             self.enqueue(d, stream, priority);
             self.pump(stream, eg);
             self.want_stream(hop, eg);
+        }
+    }
+
+    /// Toward a neighbour there is no link for the streams that wait for one, and none will come for them: they are gathered to their ends.
+    pub fn no_stream(&mut self, neighbour: &str, eg: &mut impl Egress) {
+        let Some(hop) = self.hops.iter().position(|hop| *hop.id == *neighbour) else { return };
+        let Some(stream) = self.hops.get(hop).map(|hop| hop.stream) else { return };
+        while let Some(d) = self.front_waiting(stream) {
+            self.leave_waiting(d);
+            let priority = self.deliveries.get(d).map_or(MEDIUM, |d| d.priority);
+            let Some(links) = self.links_to(hop as u32, priority) else {
+                self.dropped(d, eg);
+                continue;
+            };
+            if self.copy_is_whole(d, links, eg) {
+                continue;
+            }
+            self.move_to(d, links);
+            self.pool(d, eg);
+            let Some(delivery) = self.deliveries.get_mut(d) else { continue };
+            delivery.to = To::Gathering;
+            delivery.set(WHOLE);
+            let end = delivery.ended;
+            self.gather(d, &Payload::empty(), end, eg);
+            self.bound(d, eg);
+        }
+    }
+
+    /// The delivery waits elsewhere from now on.
+    fn move_to(&mut self, d: Key, address: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let from = std::mem::replace(&mut delivery.address, address);
+        if delivery.has(POOLED) {
+            let kept = delivery.content.as_ref().map_or(0, |content| content.charge());
+            self.pool_out(from, kept);
+            self.pool_in(address, kept);
         }
     }
 
@@ -391,7 +432,7 @@ impl Core {
     }
 
     /// Asks for one more link for streams if some wait.
-    fn want_stream(&mut self, hop: u32, eg: &mut impl Egress) {
+    pub(super) fn want_stream(&mut self, hop: u32, eg: &mut impl Egress) {
         let Some(hop) = self.hops.get(hop as usize) else { return };
         let (stream, id) = (hop.stream, hop.id.clone());
         if self.addresses.get(stream).is_some_and(|a| a.waiting.len() > 0) {
@@ -434,7 +475,9 @@ impl Core {
                 Candidate::Remote(_) => None,
             });
             let peer = a.peers.first().map(|peer| (peer.worker, peer.address));
-            if let Some(o) = local {
+            if local.is_some() && end == End::More {
+                readers += u32::from(self.gather_copy(p, links, &onward, payload, eg));
+            } else if let Some(o) = local {
                 readers += u32::from(self.copy_to(p, o, links, &onward, payload, end, eg));
             } else if let Some((worker, target)) = peer {
                 self.copy_to_worker(p, worker, target, links, &onward, payload, end, eg);

@@ -56,7 +56,13 @@ impl Core {
             let candidate = self.addresses.get(address).and_then(|a| a.candidates.get(at));
             if let Some(Candidate::Local(o)) = candidate {
                 made += 1;
-                lag += u32::from(self.copy_to(p, o, address, arrival, payload, end, eg));
+                let whole = most > 1 || end != End::More;
+                let reads = if whole {
+                    self.copy_to(p, o, address, arrival, payload, end, eg)
+                } else {
+                    self.gather_copy(p, address, arrival, payload, eg)
+                };
+                lag += u32::from(reads);
             }
         }
         if from_here && self.addresses.get(address).is_some_and(|a| a.far.is_some()) {
@@ -154,7 +160,7 @@ impl Core {
     }
 
     /// A record for a copy.
-    fn child(&mut self, p: Key, address: Key, arrival: &Arrival<'_>, end: End) -> Key {
+    pub(super) fn child(&mut self, p: Key, address: Key, arrival: &Arrival<'_>, end: End) -> Key {
         let flags = if arrival.settled { PRESETTLED | HEAD_SETTLED } else { 0 };
         let mut child =
             Delivery::new(From::Copy { parent: p }, address, flags, arrival.message_format, arrival.seq, end);
@@ -172,7 +178,7 @@ impl Core {
     }
 
     /// A full queue loses its oldest presettled copy, but not the one at its head.
-    fn bound_queue(&mut self, o: Key, making: Key, eg: &mut impl Egress) {
+    pub(super) fn bound_queue(&mut self, o: Key, making: Key, eg: &mut impl Egress) {
         let Some(outlet) = self.outlets.get_mut(o) else { return };
         if outlet.queued as usize <= self.multicast_queue {
             return;
@@ -227,7 +233,7 @@ impl Core {
             end,
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
-        self.charge(arrival.from, payload.len(), eg);
+        self.charge(p, payload.len(), eg);
     }
 
     /// Keeps a part for those copies that could not take all of it.
@@ -250,7 +256,7 @@ impl Core {
         let content = parent.content.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         content.start_at(number);
         let added = content.push(payload, more, readers, &mut self.arena);
-        self.charge(from, added, eg);
+        self.charge(p, added, eg);
     }
 
     /// The copies of a part were made, or served.
@@ -286,14 +292,13 @@ impl Core {
         let charge = parent.content.as_ref().map_or(0, |c| c.charge());
         match parent.from {
             From::Inlet { inlet, id } => {
-                let from = parent.from;
                 let credit = parent.has(CREDIT);
                 parent.flags &= !CREDIT;
-                parent.from = From::Inlet { inlet: Key::NONE, id };
-                if charge > 0 {
-                    self.discharge(from, charge, eg);
-                    self.charge(From::Inlet { inlet: Key::NONE, id }, charge, eg);
+                self.discharge(p, charge, eg);
+                if let Some(parent) = self.deliveries.get_mut(p) {
+                    parent.from = From::Inlet { inlet: Key::NONE, id };
                 }
+                self.charge(p, charge, eg);
                 if credit {
                     self.give_back(inlet);
                 }
@@ -358,11 +363,12 @@ impl Core {
                     }
                 }
                 To::Outlet { .. } if child.chunk != u64::MAX => lag += u32::from(!payload.is_empty()),
-                To::Queued { .. } => lag += u32::from(!payload.is_empty()),
+                To::Queued { .. } | To::Gathering | To::Waiting => lag += u32::from(!payload.is_empty()),
                 _ => {}
             }
         }
         self.keep_for(p, payload, lag, eg);
+        self.advance_copies(p, &children, end, eg);
         if ahead && end == End::More {
             self.leave_slow_behind(p, &children, eg);
         }
@@ -384,7 +390,7 @@ impl Core {
     }
 
     /// One reader gets no more of the content.
-    fn abort_copy(&mut self, c: Key, eg: &mut impl Egress) {
+    pub(super) fn abort_copy(&mut self, c: Key, eg: &mut impl Egress) {
         let Some(child) = self.deliveries.get_mut(c) else { return };
         let From::Copy { parent } = child.from else { return };
         self.counters.dropped_presettled += u64::from(child.has(PRESETTLED));
@@ -398,7 +404,7 @@ impl Core {
         }
     }
 
-    fn leave_content(&mut self, p: Key, chunk: u64, eg: &mut impl Egress) {
+    pub(super) fn leave_content(&mut self, p: Key, chunk: u64, eg: &mut impl Egress) {
         let Some(content) = self.deliveries.get_mut(p).and_then(|p| p.content.as_mut()) else { return };
         let freed = content.leave(chunk);
         self.freed(p, freed, eg);
@@ -499,6 +505,7 @@ impl Core {
         let arrived = self.deliveries.get(p).is_none_or(|p| p.ended == End::Complete);
         match (to, worker) {
             (To::Queued { outlet }, _) => self.leave_queue(c, outlet),
+            (To::Waiting, _) => self.leave_waiting(c),
             (_, Some(worker)) => {
                 if !arrived {
                     // It must not wait for the rest there.

@@ -36,7 +36,7 @@ impl Core {
     }
 
     /// Uses up one credit of another worker's outlet. Answers the worker and its key of the outlet.
-    fn use_loan(&mut self, remote: Key, counted: bool, eg: &mut impl Egress) -> Option<(u16, u64)> {
+    pub(super) fn use_loan(&mut self, remote: Key, counted: bool, eg: &mut impl Egress) -> Option<(u16, u64)> {
         let r = self.remotes.get_mut(remote)?;
         r.lent = r.lent.saturating_sub(1);
         r.outstanding += u32::from(counted);
@@ -92,7 +92,7 @@ impl Core {
         }
         if !small {
             delivery.posted = payload.len();
-            self.charge(arrival.from, payload.len(), eg);
+            self.charge(d, payload.len(), eg);
         }
         self.retire(d, eg);
         self.deliveries.contains(d).then_some(d)
@@ -100,13 +100,16 @@ impl Core {
 
     /// Sends a delivery that waits to another worker's outlet.
     pub(super) fn lend_out_waiting(&mut self, remote: Key, d: Key, eg: &mut impl Egress) {
+        if let Some(From::Copy { parent }) = self.deliveries.get(d).map(|d| d.from) {
+            return self.lend_out_copy(remote, d, parent, eg);
+        }
         self.leave_waiting(d);
         let prefix = self.take_prefix(d);
         let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return self.dropped(d, eg) };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Worker { worker, remote };
         let mut content = delivery.content.take();
-        let (from, ended) = (delivery.from, delivery.ended);
+        let ended = delivery.ended;
         let mut chunk = content.as_ref().and_then(|c| c.front());
         let mut first = Some(Deliver {
             mine: d.to_raw(),
@@ -124,7 +127,7 @@ impl Core {
             let end = if last { ended } else { End::More };
             let block = chunk.take().map(|(chunk, _)| chunk).unwrap_or_default();
             let payload = Payload::new(&block);
-            self.charge(from, block.len(), eg);
+            self.charge(d, block.len(), eg);
             if let Some(delivery) = self.deliveries.get_mut(d) {
                 delivery.posted += block.len();
             }
@@ -137,7 +140,7 @@ impl Core {
             eg.post(WorkerId(worker), msg);
             if let Some(content) = &mut content {
                 let freed = content.consume(usize::MAX);
-                self.discharge(from, freed.charge, eg);
+                self.discharge(d, freed.charge, eg);
             }
             if last {
                 break;
@@ -157,38 +160,24 @@ impl Core {
 
     /// More of a delivery that is at another worker.
     pub(super) fn post_more(&mut self, d: Key, worker: u16, payload: &Payload<'_>, end: End, eg: &mut impl Egress) {
-        let from = self.origin(d);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.posted += payload.len();
         if end == End::Complete {
             delivery.flags |= SENT;
         }
         eg.post(WorkerId(worker), WorkerMsg::with(Msg::More { mine: d.to_raw(), end }, *payload));
-        if let Some(from) = from {
-            self.charge(from, payload.len(), eg);
-        }
+        self.charge(d, payload.len(), eg);
         if !matches!(self.deliveries.get(d).map(|d| d.from), Some(From::Copy { .. })) {
             self.retire(d, eg);
         }
     }
 
-    /// Where the delivery, or the one it is a copy of, came from.
-    fn origin(&self, d: Key) -> Option<From> {
-        match self.deliveries.get(d)?.from {
-            From::Copy { parent } => self.deliveries.get(parent).map(|parent| parent.from),
-            from => Some(from),
-        }
-    }
-
     /// Another worker passed on, or dropped, bytes of ours.
     pub(super) fn consumed(&mut self, d: Key, bytes: usize, eg: &mut impl Egress) {
-        let from = self.origin(d);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let bytes = bytes.min(delivery.posted);
         delivery.posted -= bytes;
-        if let Some(from) = from {
-            self.discharge(from, bytes, eg);
-        }
+        self.discharge(d, bytes, eg);
     }
 
     /// Another worker is done with a delivery of ours.

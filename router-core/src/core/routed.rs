@@ -6,7 +6,7 @@ use amqp_proto::{
 };
 use bytes::Bytes;
 
-use super::Core;
+use super::{Core, HopLink};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
     annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, STREAMING, parse},
@@ -29,7 +29,7 @@ pub(super) enum Way<'a> {
     /// From a client, on a link to the address.
     Targeted(Key),
     /// From another router.
-    Routed { annotations: &'a Annotations<'a>, origin: Origin },
+    Routed { annotations: &'a Annotations<'a>, origin: Origin, pooled: bool },
 }
 
 /// Where a delivery entered the network.
@@ -62,6 +62,11 @@ impl Way<'_> {
         }
     }
 
+    /// It came over a link that all addresses share.
+    pub(super) const fn pooled(&self) -> bool {
+        matches!(self, Self::Routed { pooled: true, .. })
+    }
+
     /// It says that it has to be forwarded while it arrives.
     pub(super) const fn streams(&self) -> bool {
         match self {
@@ -89,12 +94,12 @@ enum Beginning<'a> {
 impl Core {
     /// A neighbour attached a link on which it sends deliveries of all addresses. Credit comes with the next
     /// [`end_batch`](Core::end_batch). `None` if the connection is gone.
-    pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef) -> Option<InletKey> {
+    pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef, kind: HopLink) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
         let capacity = Capacity::new(Some(owner.link_capacity.unwrap_or(CAPACITY)));
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
-        let key = self.inlets.insert(Inlet { router: true, ..inlet });
+        let key = self.inlets.insert(Inlet { router: true, shared: kind != HopLink::Stream, ..inlet });
         owner.inlets.push(key);
         self.start_granting(key);
         Some(InletKey(key))
@@ -187,7 +192,8 @@ impl Core {
                 }
             }
         };
-        self.admit(key, to, t, payload, Way::Routed { annotations, origin }, eg)
+        let pooled = self.inlets.get(key).is_some_and(|inlet| inlet.shared);
+        self.admit(key, to, t, payload, Way::Routed { annotations, origin, pooled }, eg)
     }
 
     fn refuse_routed(&mut self, key: Key, t: &Transfer, state: &DeliveryState, eg: &mut impl Egress) -> Option<InKey> {

@@ -8,6 +8,7 @@ mod lifecycle;
 mod multicast;
 mod network;
 mod operations;
+mod pool;
 mod settlement;
 mod streaming;
 mod workers;

@@ -8,7 +8,7 @@ use crate::{
     core::slots::Key,
     delivery::{Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, PRESETTLED, SECOND, SENT, To},
     distribution::Candidate,
-    egress::{Egress, End, Payload, SendHead},
+    egress::{DeliveryState, Egress, End, Payload, SendHead},
     worker_batch::{Bounced, Deliver, DeliverTo, Msg, Place, Posted, WorkerMsg},
 };
 
@@ -285,6 +285,7 @@ impl Core {
             message_format: deliver.message_format,
             report: deliver.report,
             seq: deliver.seq,
+            pooled: false,
             way: Way::Here,
             prefix,
             origin: Key::NONE,
@@ -429,6 +430,10 @@ impl Core {
     fn comes_back(&mut self, worker: u16, d: Key, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let To::Worker { remote, .. } = delivery.to else { return };
+        if let From::Copy { .. } = delivery.from {
+            // It has no content of its own to which what was there could be put back.
+            return self.tell_sender(d, Some(&DeliveryState::Released), eg);
+        }
         delivery.to = To::Returning { worker };
         if let Some(remote) = self.remotes.get_mut(remote) {
             remote.outstanding = remote.outstanding.saturating_sub(1);
@@ -449,16 +454,17 @@ impl Core {
             Key::from_raw(yours)
         };
         let back = |d: &&Delivery| yours == 0 || matches!(d.to, To::Worker { .. } | To::Returning { .. });
-        if self.deliveries.get(d).filter(back).is_none() {
-            return;
+        let Some(delivery) = self.deliveries.get(d).filter(back) else { return };
+        if let From::Copy { .. } = delivery.from {
+            return self.tell_sender(d, Some(&DeliveryState::Released), eg);
         }
         self.remote_done(d, eg);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags &= !SENT;
-        let (from, address) = (delivery.from, delivery.address);
+        let address = delivery.address;
         let kept = delivery.content.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         let added = kept.prepend(content);
-        self.charge(from, added, eg);
+        self.charge(d, added, eg);
         let priority = self.addresses.get(address).filter(|a| a.open).map(|a| a.priority.unwrap_or(4));
         let Some(priority) = priority else { return self.dropped(d, eg) };
         self.keep_prefix(d, prefix.as_deref().unwrap_or_default());

@@ -13,19 +13,21 @@ type Queue = VecDeque<(u64, Key)>;
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     queues: Option<Box<[Queue; PRIORITIES]>>,
-    len: usize,
+    len: u32,
+    /// Memory of the worker's pool that is used for the address, in bytes.
+    pub(crate) pooled: u32,
 }
 
 impl Waiting {
     /// Number of deliveries.
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Adds one behind those of its priority that came before it.
     pub(crate) fn insert(&mut self, priority: u8, seq: u64, key: Key, live: impl Fn(Key) -> bool) {
         self.len += 1;
-        let len = self.len;
+        let len = self.len as usize;
         let queue = &mut self.queues.get_or_insert_default()[usize::from(priority).min(PRIORITIES - 1)];
         if queue.len() > 64 && queue.len() > 2 * len {
             queue.retain(|(_, key)| live(*key));

@@ -17,6 +17,11 @@ impl Core {
         assert!(left.is_empty(), "deliveries are left: {left:#?}");
         assert_eq!(self.counters.bytes_held, 0, "bytes are held");
         assert_eq!(self.orphaned, 0, "orphans are counted");
+        assert_eq!(
+            (self.pool.used, self.addresses.iter().map(|(_, a)| a.waiting.pooled).sum::<u32>()),
+            (0, 0),
+            "the pool is used"
+        );
         assert_eq!(self.inlets.len() + self.outlets.len() + self.remotes.len(), 0);
         assert_eq!(self.onwards.len() + self.targets.len(), 0);
         let stays = |a: &&crate::core::Address| !a.is_hop() && a.far.is_none();

@@ -13,7 +13,7 @@ const LINE: &[(&str, &str, u32)] = &[("A", "B", 1), ("A", "C", 2), ("C", "D", 1)
 
 const NORMAL: HopLink = HopLink::Priority(4);
 
-fn book(entries: &[(&str, &str)]) -> AddressBook {
+pub(super) fn book(entries: &[(&str, &str)]) -> AddressBook {
     let mut book = AddressBook::new();
     for (router, key) in entries {
         let entry = AddressEntry { key: (*key).into(), hint: None, in_links: 0, mesh: None };
@@ -23,7 +23,7 @@ fn book(entries: &[(&str, &str)]) -> AddressBook {
 }
 
 /// What is known from now on: which router has destinations for which address.
-fn know(w: &mut World, entries: &[(&str, &str)]) {
+pub(super) fn know(w: &mut World, entries: &[(&str, &str)]) {
     let routes = Routes::of_links("A", LINE);
     for worker in 0..w.cores.len() {
         w.cores[worker].set_routes(routes.clone(), book(entries), None, &mut w.sides[worker]);
@@ -31,7 +31,7 @@ fn know(w: &mut World, entries: &[(&str, &str)]) {
     }
 }
 
-fn from_b(to: Option<&str>, flags: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn from_b(to: Option<&str>, flags: u32, body: &[u8]) -> Vec<u8> {
     let mut message = Vec::new();
     let annotations = Annotations { flags, to_override: to, ingress: Some("0/B"), ..Annotations::default() };
     annotations.compose(Some("0/B"), &mut message);
@@ -41,14 +41,14 @@ fn from_b(to: Option<&str>, flags: u32, body: &[u8]) -> Vec<u8> {
 
 /// Override, ingress, trace and body of what a neighbour got.
 #[derive(Debug, PartialEq, Eq)]
-struct Got {
+pub(super) struct Got {
     to: Option<String>,
     ingress: Option<String>,
     trace: Vec<String>,
     body: Vec<u8>,
 }
 
-fn got(w: &World, r: Receiver) -> Vec<Got> {
+pub(super) fn got(w: &World, r: Receiver) -> Vec<Got> {
     let read = |bytes: Vec<u8>| match parse(&bytes).unwrap() {
         Parsed::Found(annotations, size) => Got {
             to: annotations.to_override.map(str::to_owned),
@@ -61,7 +61,7 @@ fn got(w: &World, r: Receiver) -> Vec<Got> {
     w.bodies(r).into_iter().map(read).collect()
 }
 
-fn sent_here(to: &str, body: &[u8]) -> Got {
+pub(super) fn sent_here(to: &str, body: &[u8]) -> Got {
     Got { to: Some(to.into()), ingress: Some("0/A".into()), trace: vec!["0/A".into()], body: body.to_vec() }
 }
 
@@ -334,7 +334,7 @@ fn streams_of_other_routers_go_on_at_once_each_on_a_link_of_its_own() {
     let c = w.hop(0, "C", HopLink::Stream, 100);
     let _ = w.hop(0, "C", NORMAL, 100);
     know(&mut w, &[("C", "Msvc")]);
-    let (s, t) = (w.router_sender(0), w.router_sender(0));
+    let (s, t) = (w.router_link(0, HopLink::Stream), w.router_link(0, HopLink::Stream));
     let message = |body: &[u8]| from_b(Some("svc"), STREAMING, body);
     let (one, two) = (message(b"one and more"), message(b"two and more"));
     let beginning = message(b"").len() + 3;
@@ -421,4 +421,87 @@ fn others_are_told_of_destinations_here() {
     w.detach_receiver(r);
     assert_eq!(told(&mut w), [presence(false)]);
     assert!(w.cores[1].poll_presence().is_none());
+}
+
+#[test]
+fn a_multicast_delivery_begins_on_a_shared_link_when_it_is_complete() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let b = w.hop(there, "B", NORMAL, 100);
+        know(&mut w, &[("B", "Mmulti/x"), ("B", "Msvc")]);
+        let (s, t) = (w.sender(0, "multi/x"), w.sender(0, "svc"));
+        let r = w.receiver(0, "multi/x", 100);
+        for settled in [false, true] {
+            let id = w.begin(s, &[7; 30_000], settled, false, 10_000);
+            w.part(s, 10_000);
+            assert_eq!(w.outlet(b).received.iter().filter(|d| d.end == End::More).count(), 0);
+            let before = w.count(b);
+            w.send(t, b"meanwhile", true);
+            assert_eq!(w.count(b), before + 1);
+            w.send_rest(s);
+            assert_eq!(got(&w, b).last(), Some(&sent_here("multi/x", &[7; 30_000])));
+            w.accept_all(b);
+            w.accept_all(r);
+            assert_eq!(w.told(s, id), (!settled).then_some(DeliveryState::Accepted));
+        }
+        w.begin(s, &[7; 30_000], false, false, 10_000);
+        w.abort(s);
+        assert_eq!(w.count(b), 4);
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn a_long_multicast_delivery_goes_to_neighbours_on_links_for_streams() {
+    // The link may be on the worker of the other links, or on a third.
+    for (workers, there, stream_at) in [(1, 0, 0), (2, 1, 1), (2, 0, 1), (3, 1, 2)] {
+        let mut w = World::new(workers);
+        let b = w.hop(there, "B", NORMAL, 100);
+        know(&mut w, &[("B", "Mmulti/x")]);
+        let s = w.sender(0, "multi/x");
+        let r = w.receiver(0, "multi/x", 100);
+        let long = vec![8; 300_000];
+        for settled in [false, true] {
+            let id = w.begin(s, &long, settled, false, 50_000);
+            w.part(s, 50_000);
+            assert_eq!(w.sides[there].streams_wanted.len(), 1);
+            let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
+            assert_eq!(w.outlet(stream).received.len(), 1, "it goes on while it arrives");
+            w.part(s, 50_000);
+            w.send_rest(s);
+            assert_eq!(got(&w, stream), [sent_here("multi/x", &long)]);
+            w.accept_all(stream);
+            w.accept_all(r);
+            assert_eq!(w.told(s, id), (!settled).then_some(DeliveryState::Accepted));
+            w.detach_receiver(stream);
+            w.sides[there].streams_wanted.clear();
+        }
+        // Lost while it is under way, aborted, and waiting in vain.
+        w.begin(s, &long, false, false, 200_000);
+        w.part(s, 10_000);
+        let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
+        w.detach_receiver(stream);
+        w.send_rest(s);
+        w.begin(s, &long, false, false, 200_000);
+        w.part(s, 10_000);
+        let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
+        w.abort(s);
+        assert_eq!(w.outlet(stream).received.last().unwrap().end, End::Aborted);
+        w.detach_receiver(stream);
+        w.begin(s, &long, false, false, 90_000);
+        w.part(s, 10_000);
+        w.no_stream(there, "B");
+        w.part(s, 100_000);
+        w.part(s, 90_000);
+        w.send_rest(s);
+        w.accept_all(r);
+        assert_eq!(w.count(b), 0, "more than is gathered");
+        w.begin(s, &[9; 200_000], false, false, 90_000);
+        w.part(s, 10_000);
+        w.no_stream(there, "B");
+        w.send_rest(s);
+        assert_eq!(got(&w, b), [sent_here("multi/x", &[9; 200_000])]);
+        w.assert_empty();
+    }
 }

@@ -405,13 +405,24 @@ impl World {
 
     /// A link on which a neighbour sends.
     pub(super) fn router_sender(&mut self, w: usize) -> Sender {
+        self.router_link(w, crate::HopLink::Priority(4))
+    }
+
+    pub(super) fn router_link(&mut self, w: usize, kind: crate::HopLink) -> Sender {
         let conn = self.conn(w);
         let link = self.link();
-        let key = self.cores[w].attach_router_inlet(conn, link).unwrap();
+        let key = self.cores[w].attach_router_inlet(conn, link, kind).unwrap();
         self.sides[w].inlets.insert(link, Inlet::new(w, key));
         self.senders.push((w, link));
         self.end_batch(w);
         self.senders.len() - 1
+    }
+
+    /// No link for streams to a neighbour is to be had.
+    pub(super) fn no_stream(&mut self, w: usize, neighbour: &str) {
+        self.sides[w].streams_wanted.clear();
+        self.cores[w].no_stream(neighbour, &mut self.sides[w]);
+        self.end_batch(w);
     }
 
     /// A sender with a connection of its own.
