@@ -3,6 +3,7 @@
 mod amqp;
 mod convergence;
 mod footprint;
+mod networks;
 mod path;
 mod routers;
 mod tcp;
@@ -21,7 +22,9 @@ use crate::table::Results;
 pub(crate) struct Options {
     /// Only these workloads, separated by commas: tcp-bulk, tcp-requests, tcp-connections, tls-download, tls-connections,
     /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint; through two linked routers:
-    /// r2-amqp-presettled, r2-amqp-unsettled, r2-amqp-latency, r2-amqp-10k, r2-amqp-multicast; convergence
+    /// r2-amqp-presettled, r2-amqp-unsettled, r2-amqp-latency, r2-amqp-10k, r2-amqp-multicast, r2-tcp-bulk, r2-tls-bulk,
+    /// r2-tcp-delayed, r2-tcp-requests, r2-tcp-connections, r2-footprint; through edge, interior, edge: eie-amqp-presettled,
+    /// eie-amqp-unsettled, eie-amqp-latency, eie-tcp-bulk, eie-tcp-requests, eie-tcp-connections; and convergence
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these paths, separated by commas: direct, haproxy, nginx, spanway, skrouterd
@@ -90,6 +93,18 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("r2-amqp-latency", amqp::latency_r2),
     ("r2-amqp-10k", amqp::ten_kilobytes_r2),
     ("r2-amqp-multicast", amqp::multicast_r2),
+    ("r2-tcp-bulk", networks::bulk_r2),
+    ("r2-tls-bulk", networks::bulk_tls),
+    ("r2-tcp-delayed", networks::delayed),
+    ("r2-tcp-requests", networks::requests_r2),
+    ("r2-tcp-connections", networks::connections_r2),
+    ("r2-footprint", footprint::run_r2),
+    ("eie-amqp-presettled", amqp::presettled_eie),
+    ("eie-amqp-unsettled", amqp::unsettled_eie),
+    ("eie-amqp-latency", amqp::latency_eie),
+    ("eie-tcp-bulk", networks::bulk_eie),
+    ("eie-tcp-requests", networks::requests_eie),
+    ("eie-tcp-connections", networks::connections_eie),
     ("convergence", convergence::run),
 ];
 

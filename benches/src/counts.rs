@@ -22,7 +22,7 @@ use report::Row;
 #[derive(Args, Debug)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Options {
-    /// Only these, separated by commas: presettled, unsettled, 10k, tcp-bulk, tcp-requests
+    /// Only these, separated by commas: presettled, unsettled, 10k, r2-presettled, r2-unsettled, tcp-bulk, tcp-requests
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Workers of the router, separated by commas. With 2, sender and receiver are on different workers
@@ -88,6 +88,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("presettled", amqp::presettled),
     ("unsettled", amqp::unsettled),
     ("10k", amqp::ten_kilobytes),
+    ("r2-presettled", amqp::presettled_r2),
+    ("r2-unsettled", amqp::unsettled_r2),
     ("tcp-bulk", tcp::bulk),
     ("tcp-requests", tcp::requests),
 ];

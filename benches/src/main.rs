@@ -11,6 +11,7 @@ mod process;
 mod relay;
 mod stats;
 mod table;
+mod tables;
 
 use std::alloc::System;
 use std::process::ExitCode;

@@ -6,7 +6,6 @@ mod engine;
 mod forward;
 mod harness;
 mod instructions;
-mod network;
 
 use std::time::Duration;
 

@@ -29,6 +29,8 @@ pub(crate) enum Goal {
     /// So many times the median of another path.
     TimesAtLeast(f64, &'static str),
     TimesAtMost(f64, &'static str),
+    /// What comes on top of `direct`: so many times what another path adds to it.
+    AddedAtMost(f64, &'static str),
 }
 
 /// One sample of a workload on a path: a value per figure, NaN where the figure has no meaning.
@@ -60,6 +62,17 @@ impl Results {
         self.goals = goals;
     }
 
+    /// The same samples under another name, with other goals.
+    pub(crate) fn again(&self, workload: &str, goals: &'static [(&'static str, Goal)]) -> Self {
+        Self {
+            workload: workload.to_owned(),
+            figures: self.figures.clone(),
+            goals,
+            paths: self.paths.clone(),
+            samples: self.samples.clone(),
+        }
+    }
+
     /// The goal of a figure: as a bound, and whether our median keeps it. `None` if there is none, or nothing to compare with.
     fn goal(&self, at: usize) -> Option<(String, bool)> {
         let figure = self.figures.get(at)?;
@@ -71,6 +84,7 @@ impl Results {
             Goal::AtMost(bound) => (bound, false),
             Goal::TimesAtLeast(times, path) => (times * of(path), true),
             Goal::TimesAtMost(times, path) => (times * of(path), false),
+            Goal::AddedAtMost(times, path) => (of("direct") + times * (of(path) - of("direct")), false),
         };
         if bound.is_nan() || ours.is_nan() {
             return None;

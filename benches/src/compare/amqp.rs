@@ -158,6 +158,13 @@ pub(crate) fn presettled_r2(run: &Run<'_>) -> Result<Vec<Results>> {
     Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
 }
 
+/// The same through edge, interior, edge.
+pub(crate) fn presettled_eie(run: &Run<'_>) -> Result<Vec<Results>> {
+    let shape = Shape { title: "amqp presettled, 1 pair", network: Network::Edges, presettled: true, ..PAIR };
+    let goals = &[(RATE, Goal::AtLeast(1.0e6)), (CPU, Goal::AtMost(0.9)), (LOST, Goal::AtMost(0.0))];
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
+}
+
 /// 100-byte unsettled messages, one pair and four.
 pub(crate) fn unsettled(run: &Run<'_>) -> Result<Vec<Results>> {
     one_and_four(
@@ -174,6 +181,12 @@ pub(crate) fn unsettled_r2(run: &Run<'_>) -> Result<Vec<Results>> {
         Network::Two,
         &[(RATE, Goal::AtLeast(1.2e6)), (CPU, Goal::AtMost(1.0)), (LOST, Goal::AtMost(0.0))],
     )
+}
+
+/// The same through edge, interior, edge.
+pub(crate) fn unsettled_eie(run: &Run<'_>) -> Result<Vec<Results>> {
+    const GOALS: &[(&str, Goal)] = &[(RATE, Goal::AtLeast(0.9e6)), (CPU, Goal::AtMost(1.5)), (LOST, Goal::AtMost(0.0))];
+    one_and_four(run, Network::Edges, GOALS)
 }
 
 fn one_and_four(run: &Run<'_>, network: Network, goals: &'static [(&'static str, Goal)]) -> Result<Vec<Results>> {
@@ -194,6 +207,13 @@ pub(crate) fn latency(run: &Run<'_>) -> Result<Vec<Results>> {
 pub(crate) fn latency_r2(run: &Run<'_>) -> Result<Vec<Results>> {
     let goals = &[(P50, Goal::TimesAtMost(0.5, "skrouterd")), (CPU, Goal::AtMost(80.0))];
     let shape = Shape { title: "amqp at 1,000/s unsettled", network: Network::Two, rate: 1000, ..PAIR };
+    Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
+}
+
+/// The same through edge, interior, edge.
+pub(crate) fn latency_eie(run: &Run<'_>) -> Result<Vec<Results>> {
+    let goals = &[(P50, Goal::TimesAtMost(0.5, "skrouterd")), (CPU, Goal::AtMost(120.0))];
+    let shape = Shape { title: "amqp at 1,000/s unsettled", network: Network::Edges, rate: 1000, ..PAIR };
     Ok(vec![over_routers(run, &Shape { goals, ..shape })?])
 }
 

@@ -183,8 +183,10 @@ impl Ring {
             ("D", d, to_d, to_a, 10),
         ] {
             let mut config = Config::new("interior", id);
-            config.amqp(own).accept_routers(accepts).connect_router(to, cost);
-            processes.push(config.start(run, name, program, own)?);
+            config.amqp(own).listener("inter-router", accepts, None).connector("inter-router", to, cost, None);
+            let mut process = config.start(run, name, program)?;
+            process.wait_port(own)?;
+            processes.push(process);
         }
         Ok(Self { near, far, send: a, receive: c, _processes: processes })
     }

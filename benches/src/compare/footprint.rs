@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::compare::Run;
-use crate::compare::path::{NAMES, router_program, tcp_paths};
-use crate::compare::routers::{Network, start};
+use crate::compare::path::{NAMES, network_paths, router_program, tcp_paths};
+use crate::compare::routers::{Link, Network, start};
 use crate::load::IdleClients;
 use crate::process::free_port;
-use crate::table::{Better, Figure, Results};
+use crate::table::{Better, Figure, Goal, Results};
 
 const ROUTER: &[Figure] = &[
     Figure { name: "start ms", digits: 1, better: Better::Low },
@@ -45,7 +45,12 @@ fn settled(mut read: impl FnMut() -> u64) -> u64 {
 
 /// Both tables.
 pub(crate) fn run(run: &Run<'_>) -> Result<Vec<Results>> {
-    Ok(vec![routers(run)?, proxied(run)?])
+    Ok(vec![routers(run)?, proxied(run, Network::One)?])
+}
+
+/// Idle TCP connections through two routers; memory is that of both.
+pub(crate) fn run_r2(run: &Run<'_>) -> Result<Vec<Results>> {
+    Ok(vec![proxied(run, Network::Two)?])
 }
 
 fn routers(run: &Run<'_>) -> Result<Results> {
@@ -96,17 +101,25 @@ fn burst(port: u16, count: usize) -> Result<Duration> {
     Ok(elapsed)
 }
 
-fn proxied(run: &Run<'_>) -> Result<Results> {
-    let mut results = Results::new(&format!("{TCP_CONNECTIONS} idle proxied TCP connections"), TCP);
+fn proxied(run: &Run<'_>, network: Network) -> Result<Results> {
+    let title = format!("{}{TCP_CONNECTIONS} idle proxied TCP connections", network.prefix());
+    let mut results = Results::new(&title, TCP);
+    results.aim(match network {
+        Network::One => &[("kB/TCP conn", Goal::AtMost(8.0))],
+        _ => &[("kB/TCP conn", Goal::AtMost(16.0))],
+    });
     let server_port = free_port()?;
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, server_port))?;
     server.set_nonblocking(true)?;
     // All paths are started at once but used one after the other: idle ones hold nothing.
-    for path in tcp_paths(run, server_port, None)? {
-        let Some(process) = &path.process else { continue };
+    let paths = match network {
+        Network::One => tcp_paths(run, server_port, None)?,
+        _ => network_paths(run, (network, Link::Plain), server_port)?,
+    };
+    for path in paths.iter().filter(|path| !path.is_direct()) {
         run.progress(&format!("   {TCP_CONNECTIONS} idle TCP connections, {}", path.name));
         drop(accept_all(&server, 0)?);
-        let base = settled(|| process.rss_bytes());
+        let base = settled(|| path.rss_bytes());
         let mut clients = Vec::with_capacity(TCP_CONNECTIONS);
         let mut servers = Vec::with_capacity(TCP_CONNECTIONS);
         let limit = descriptors(TCP_CONNECTIONS);
@@ -125,11 +138,11 @@ fn proxied(run: &Run<'_>) -> Result<Results> {
             std::io::Write::write_all(client, b"x")?;
             std::io::Write::write_all(server, b"y")?;
         }
-        let full = settled(|| process.rss_bytes());
+        let full = settled(|| path.rss_bytes());
         let count = clients.len() as f64;
         drop(clients);
         drop(servers);
-        let after = settled(|| process.rss_bytes());
+        let after = settled(|| path.rss_bytes());
         let grown = full.saturating_sub(base) as f64;
         results.add(path.name, vec![grown / 1e3 / count, full.saturating_sub(after) as f64 * 100.0 / grown]);
     }

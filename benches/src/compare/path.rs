@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::compare::Run;
+use crate::compare::routers::{self, Link, Network, Routers};
 use crate::process::{self, Process, free_port};
 
 /// Every path there is, in the order of the tables.
@@ -82,20 +83,69 @@ impl Certificate {
     }
 }
 
-/// A running path for TCP: the port that clients use, and the program to account for (none when direct).
+/// A running path for TCP: the port that clients use, and the programs to account for (none when direct).
 #[derive(Debug)]
 pub(crate) struct TcpPath {
     pub(crate) name: &'static str,
     pub(crate) port: u16,
-    pub(crate) process: Option<Process>,
+    pub(crate) between: Between,
+}
+
+/// The programs of a path.
+#[derive(Debug)]
+pub(crate) enum Between {
+    Nothing,
+    Proxy(Process),
+    Routers(Routers),
+}
+
+impl TcpPath {
+    /// Whether there is a program to account for.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self.between, Between::Nothing)
+    }
+
+    /// CPU seconds of what is in between.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        match &self.between {
+            Between::Nothing => 0.0,
+            Between::Proxy(process) => process.cpu_seconds(),
+            Between::Routers(routers) => routers.cpu_seconds(),
+        }
+    }
+
+    /// Resident bytes of what is in between.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        match &self.between {
+            Between::Nothing => 0,
+            Between::Proxy(process) => process.rss_bytes(),
+            Between::Routers(routers) => routers.rss_bytes(),
+        }
+    }
 }
 
 /// Starts every wanted path from a client port of its own to `server`.
 pub(crate) fn tcp_paths(run: &Run<'_>, server: u16, tls: Option<&Certificate>) -> Result<Vec<TcpPath>> {
+    paths_over(run, NAMES, (Network::One, Link::Plain), server, tls)
+}
+
+/// The same through networks of routers. One haproxy is there to be compared with.
+pub(crate) fn network_paths(run: &Run<'_>, network: (Network, Link<'_>), server: u16) -> Result<Vec<TcpPath>> {
+    let names: Vec<&'static str> = NAMES.iter().copied().filter(|name| *name != "nginx").collect();
+    paths_over(run, &names, network, server, None)
+}
+
+fn paths_over(
+    run: &Run<'_>,
+    names: &[&'static str],
+    network: (Network, Link<'_>),
+    server: u16,
+    tls: Option<&Certificate>,
+) -> Result<Vec<TcpPath>> {
     let mut paths = Vec::new();
-    for name in NAMES {
+    for name in names {
         if run.wants(name)
-            && let Some(path) = start_tcp(run, name, server, tls).with_context(|| format!("start {name}"))?
+            && let Some(path) = start_tcp(run, name, network, server, tls).with_context(|| format!("start {name}"))?
         {
             paths.push(path);
         }
@@ -103,14 +153,24 @@ pub(crate) fn tcp_paths(run: &Run<'_>, server: u16, tls: Option<&Certificate>) -
     Ok(paths)
 }
 
-fn start_tcp(run: &Run<'_>, name: &'static str, server: u16, tls: Option<&Certificate>) -> Result<Option<TcpPath>> {
+fn start_tcp(
+    run: &Run<'_>,
+    name: &'static str,
+    network: (Network, Link<'_>),
+    server: u16,
+    tls: Option<&Certificate>,
+) -> Result<Option<TcpPath>> {
+    if let Some(program) = router_program(run, name) {
+        let routers = routers::start_tcp(run, name, &program, network, server, tls)?;
+        return Ok(Some(TcpPath { name, port: routers.send, between: Between::Routers(routers) }));
+    }
     let port = free_port()?;
     let dir = run.scratch.path();
     let file = dir.join(format!("{name}-{port}.conf"));
     let command = match name {
         "direct" => {
             // Without TLS the server itself; with TLS there is no direct way to a server that speaks none.
-            return Ok(tls.is_none().then_some(TcpPath { name, port: server, process: None }));
+            return Ok(tls.is_none().then_some(TcpPath { name, port: server, between: Between::Nothing }));
         }
         "haproxy" => {
             let Some(program) = &run.tools.haproxy else { return Ok(None) };
@@ -154,30 +214,11 @@ fn start_tcp(run: &Run<'_>, name: &'static str, server: u16, tls: Option<&Certif
             command.arg("-c").arg(&file).arg("-p").arg(dir);
             command
         }
-        _ => {
-            let Some(program) = router_program(run, name) else { return Ok(None) };
-            let profile = tls.map_or_else(String::new, |t| {
-                format!(
-                    "sslProfile {{\n  name: tls\n  certFile: {}\n  privateKeyFile: {}\n}}\n",
-                    t.cert.display(),
-                    t.key.display()
-                )
-            });
-            let ssl = if tls.is_some() { "  sslProfile: tls\n" } else { "" };
-            std::fs::write(
-                &file,
-                format!(
-                    "router {{\n  mode: standalone\n  id: BENCH\n}}\n{profile}\
-                     tcpListener {{\n  host: 127.0.0.1\n  port: {port}\n  address: svc\n{ssl}  observer: none\n}}\n\
-                     tcpConnector {{\n  host: 127.0.0.1\n  port: {server}\n  address: svc\n}}\n"
-                ),
-            )?;
-            router_command(name, &program, &file)
-        }
+        _ => return Ok(None),
     };
     let mut process = Process::start(&format!("{name}-{port}"), command, dir)?;
     process.wait_port(port)?;
-    Ok(Some(TcpPath { name, port, process: Some(process) }))
+    Ok(Some(TcpPath { name, port, between: Between::Proxy(process) }))
 }
 
 /// The program of a path that is a router.

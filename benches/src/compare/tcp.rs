@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::compare::Run;
 use crate::compare::path::{Certificate, TcpPath, tcp_paths};
 use crate::process::{Process, free_port, output};
-use crate::table::{Better, Figure, Results};
+use crate::table::{Better, Figure, Goal, Results};
 
 const BULK: &[Figure] = &[
     Figure { name: "Gb/s", digits: 2, better: Better::High },
@@ -27,50 +27,77 @@ const REQUESTS: &[Figure] = &[
 
 /// CPU seconds and resident bytes of a path; zeros when there is nothing in between.
 fn usage(path: &TcpPath) -> (f64, u64) {
-    path.process.as_ref().map_or((0.0, 0), |p| (p.cpu_seconds(), p.rss_bytes()))
+    (path.cpu_seconds(), path.rss_bytes())
 }
 
 fn megabytes(bytes: u64) -> f64 {
     if bytes == 0 { f64::NAN } else { bytes as f64 / 1e6 }
 }
 
+/// A server of iperf3 and its port. `None` if it is not installed.
+pub(super) fn bulk_server(run: &Run<'_>) -> Result<Option<(Process, u16)>> {
+    let Some(iperf3) = &run.tools.iperf3 else { return Ok(None) };
+    let port = free_port()?;
+    let mut command = Command::new(iperf3);
+    command.args(["-s", "-B", "127.0.0.1", "-p", &port.to_string()]);
+    let mut server = Process::start(&format!("iperf3-{port}"), command, run.scratch.path())?;
+    server.wait_port(port)?;
+    Ok(Some((server, port)))
+}
+
 /// iperf3 with 1 and with 8 streams.
 pub(crate) fn bulk(run: &Run<'_>) -> Result<Vec<Results>> {
-    let Some(iperf3) = &run.tools.iperf3 else { return Ok(Vec::new()) };
-    let server_port = free_port()?;
-    let mut command = Command::new(iperf3);
-    command.args(["-s", "-B", "127.0.0.1", "-p", &server_port.to_string()]);
-    let mut server = Process::start("iperf3-server", command, run.scratch.path())?;
-    server.wait_port(server_port)?;
-    let paths = tcp_paths(run, server_port, None)?;
-    let mut all = Vec::new();
-    for streams in [1_u32, 8] {
-        let mut results = Results::new(&format!("tcp bulk, {streams} stream(s)"), BULK);
-        for round in 0..run.runs {
-            for path in &paths {
-                run.progress(&format!("   {streams} stream(s), run {} of {}, {}", round + 1, run.runs, path.name));
-                let (cpu, _) = usage(path);
-                let mut command = Command::new(iperf3);
-                command.args(["-c", "127.0.0.1", "-J", "-p", &path.port.to_string()]);
-                command.args(["-t", &run.seconds.to_string(), "-P", &streams.to_string()]);
-                let report: Value = serde_json::from_str(&output(command, run.limit())?)?;
-                let bytes = report
-                    .pointer("/end/sum_received/bytes")
-                    .and_then(Value::as_f64)
-                    .ok_or_else(|| anyhow!("iperf3 reported no bytes"))?;
-                let seconds = report.pointer("/end/sum_received/seconds").and_then(Value::as_f64).unwrap_or(1.0);
-                let (cpu_after, rss) = usage(path);
-                let cpu = if path.process.is_some() { (cpu_after - cpu) / (bytes / 1e9) } else { f64::NAN };
-                results.add(path.name, vec![bytes * 8.0 / seconds / 1e9, cpu, megabytes(rss)]);
-            }
+    let Some((_server, port)) = bulk_server(run)? else { return Ok(Vec::new()) };
+    let paths = tcp_paths(run, port, None)?;
+    bulk_over(run, &paths, "tcp bulk", [&[], &[]])
+}
+
+pub(super) fn bulk_over(
+    run: &Run<'_>,
+    paths: &[TcpPath],
+    title: &str,
+    goals: [&'static [(&'static str, Goal)]; 2],
+) -> Result<Vec<Results>> {
+    [(1, goals[0]), (8, goals[1])]
+        .into_iter()
+        .map(|(streams, goals)| iperf3_over(run, paths, &format!("{title}, {streams} stream(s)"), streams, goals))
+        .collect()
+}
+
+/// iperf3 over each path in turn.
+pub(super) fn iperf3_over(
+    run: &Run<'_>,
+    paths: &[TcpPath],
+    title: &str,
+    streams: u32,
+    goals: &'static [(&'static str, Goal)],
+) -> Result<Results> {
+    let iperf3 = run.tools.iperf3.as_ref().context("iperf3 is not installed")?;
+    let mut results = Results::new(title, BULK);
+    results.aim(goals);
+    for round in 0..run.runs {
+        for path in paths {
+            run.progress(&format!("   {title}, run {} of {}, {}", round + 1, run.runs, path.name));
+            let (cpu, _) = usage(path);
+            let mut command = Command::new(iperf3);
+            command.args(["-c", "127.0.0.1", "-J", "-p", &path.port.to_string()]);
+            command.args(["-t", &run.seconds.to_string(), "-P", &streams.to_string()]);
+            let report: Value = serde_json::from_str(&output(command, run.limit())?)?;
+            let bytes = report
+                .pointer("/end/sum_received/bytes")
+                .and_then(Value::as_f64)
+                .ok_or_else(|| anyhow!("iperf3 reported no bytes"))?;
+            let seconds = report.pointer("/end/sum_received/seconds").and_then(Value::as_f64).unwrap_or(1.0);
+            let (cpu_after, rss) = usage(path);
+            let cpu = if path.is_direct() { f64::NAN } else { (cpu_after - cpu) / (bytes / 1e9) };
+            results.add(path.name, vec![bytes * 8.0 / seconds / 1e9, cpu, megabytes(rss)]);
         }
-        all.push(results);
     }
-    Ok(all)
+    Ok(results)
 }
 
 /// nginx as the server: a tiny file and a large sparse one.
-fn web_server(run: &Run<'_>) -> Result<Option<(Process, u16)>> {
+pub(super) fn web_server(run: &Run<'_>) -> Result<Option<(Process, u16)>> {
     let Some(nginx) = &run.tools.nginx else { return Ok(None) };
     let port = free_port()?;
     let dir = run.scratch.path();
@@ -145,22 +172,23 @@ fn micros(text: &str) -> f64 {
     }
 }
 
-fn wrk_over(
+pub(super) fn wrk_over(
     run: &Run<'_>,
     title: &str,
     paths: &[TcpPath],
     scheme: &str,
-    connections: u32,
-    close: bool,
+    (connections, close): (u32, bool),
+    goals: &'static [(&'static str, Goal)],
 ) -> Result<Results> {
     let mut results = Results::new(title, REQUESTS);
+    results.aim(goals);
     for round in 0..run.runs {
         for path in paths {
             run.progress(&format!("   {title}, run {} of {}, {}", round + 1, run.runs, path.name));
             let (cpu, _) = usage(path);
             let measured = wrk(run, &format!("{scheme}://127.0.0.1:{}/tiny", path.port), connections, close)?;
             let (cpu_after, rss) = usage(path);
-            let cpu = if path.process.is_some() { (cpu_after - cpu) * 1e6 / measured.total } else { f64::NAN };
+            let cpu = if !path.is_direct() { (cpu_after - cpu) * 1e6 / measured.total } else { f64::NAN };
             results.add(path.name, vec![measured.per_second, measured.p50, measured.p99, cpu, megabytes(rss)]);
         }
     }
@@ -175,8 +203,8 @@ pub(crate) fn requests(run: &Run<'_>) -> Result<Vec<Results>> {
     }
     let paths = tcp_paths(run, port, None)?;
     Ok(vec![
-        wrk_over(run, "tcp requests, c=1", &paths, "http", 1, false)?,
-        wrk_over(run, "tcp requests, c=64", &paths, "http", 64, false)?,
+        wrk_over(run, "tcp requests, c=1", &paths, "http", (1, false), &[])?,
+        wrk_over(run, "tcp requests, c=64", &paths, "http", (64, false), &[])?,
     ])
 }
 
@@ -187,7 +215,7 @@ pub(crate) fn connections(run: &Run<'_>) -> Result<Vec<Results>> {
         return Ok(Vec::new());
     }
     let paths = tcp_paths(run, port, None)?;
-    Ok(vec![wrk_over(run, "tcp new connections, c=16", &paths, "http", 16, true)?])
+    Ok(vec![wrk_over(run, "tcp new connections, c=16", &paths, "http", (16, true), &[])?])
 }
 
 /// The same through a TLS listener.
@@ -198,7 +226,7 @@ pub(crate) fn tls_connections(run: &Run<'_>) -> Result<Vec<Results>> {
     }
     let certificate = Certificate::make(run.scratch.path())?;
     let paths = tcp_paths(run, port, Some(&certificate))?;
-    Ok(vec![wrk_over(run, "tls new connections, c=16", &paths, "https", 16, true)?])
+    Ok(vec![wrk_over(run, "tls new connections, c=16", &paths, "https", (16, true), &[])?])
 }
 
 /// One large download through a TLS listener.
@@ -223,7 +251,7 @@ pub(crate) fn tls_download(run: &Run<'_>) -> Result<Vec<Results>> {
             let mut numbers = text.split_whitespace().filter_map(|n| n.parse::<f64>().ok());
             let (bytes, seconds) = (numbers.next().context("curl printed no size")?, numbers.next().unwrap_or(1.0));
             let (cpu_after, rss) = usage(path);
-            let cpu = if path.process.is_some() { (cpu_after - cpu) / (bytes / 1e9) } else { f64::NAN };
+            let cpu = if !path.is_direct() { (cpu_after - cpu) / (bytes / 1e9) } else { f64::NAN };
             results.add(path.name, vec![bytes * 8.0 / seconds / 1e9, cpu, megabytes(rss)]);
         }
     }

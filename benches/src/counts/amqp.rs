@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use amqp_adaptor::ConnectionRole;
 use anyhow::{Context, Result, bail};
 
 use crate::counts::Run;
@@ -72,12 +73,12 @@ impl Drop for Load {
 
 fn one(run: &Run, shape: &Shape) -> Result<Row> {
     let router = Router::start(run.workers)?;
-    let port = router.listen_amqp()?;
+    let port = router.listen_amqp(ConnectionRole::Normal)?;
     let mut receiver = Load::start("recv", port, shape, run)?;
     receiver.wait_ready()?;
     router.place_next_on_second();
     let mut sender = Load::start("send", port, shape, run)?;
-    let costs = measure(&router, run, |s: &Snapshot| s.core.deliveries_out as f64)?;
+    let costs = measure(router.workers(), run, |s: &Snapshot| s.core.deliveries_out as f64)?;
     if !sender.is_running()? || !receiver.is_running()? {
         bail!("a load process ended early");
     }
@@ -93,6 +94,31 @@ fn one(run: &Run, shape: &Shape) -> Result<Row> {
     let placed = if run.workers > 1 { "two workers" } else { "one worker" };
     let allowed = Allowed { allocs: 8.0, locks: 4.0 };
     Ok(Row { title: format!("{}, {placed}", shape.title), unit: "transfer", costs, allowed })
+}
+
+/// Through two linked routers in this process: what is counted is what both do.
+fn linked(run: &Run, shape: &Shape) -> Result<Row> {
+    let [first, second] = Router::two(run.workers)?;
+    let mut receiver = Load::start("recv", second.listen_amqp(ConnectionRole::Normal)?, shape, run)?;
+    receiver.wait_ready()?;
+    let mut sender = Load::start("send", first.listen_amqp(ConnectionRole::Normal)?, shape, run)?;
+    let workers = [first.workers(), second.workers()].concat();
+    // Each delivery leaves two routers.
+    let costs = measure(&workers, run, |s: &Snapshot| s.core.deliveries_out as f64 / 2.0)?;
+    if !sender.is_running()? || !receiver.is_running()? {
+        bail!("a load process ended early");
+    }
+    let placed = if run.workers > 1 { "two workers each" } else { "one worker each" };
+    let allowed = Allowed { allocs: 8.0, locks: 4.0 };
+    Ok(Row { title: format!("r2: {}, {placed}", shape.title), unit: "transfer", costs, allowed })
+}
+
+pub(super) fn presettled_r2(run: &Run) -> Result<Row> {
+    linked(run, &Shape { title: "amqp 100 B presettled", size: 100, presettled: true })
+}
+
+pub(super) fn unsettled_r2(run: &Run) -> Result<Row> {
+    linked(run, &Shape { title: "amqp 100 B unsettled", size: 100, presettled: false })
 }
 
 pub(super) fn presettled(run: &Run) -> Result<Row> {

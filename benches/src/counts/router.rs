@@ -5,12 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_adaptor::{AmqpAdaptor, Mail, Placement, RouterIdentity};
+use amqp_adaptor::{
+    AmqpAdaptor, AmqpConnector, ConnectionRole, DataConnections, Mail, Neighbours, Placement, RouterIdentity,
+};
 use anyhow::{Context, Result, bail};
+use router_core::routing::{AddressBook, Routes};
 use router_core::{Core, CoreConfig, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
 use tcp_adaptor::{ConnectorConfig, Directory, Group, OperStatus, TcpAdaptor};
 use transport::socket::Family;
 use transport::{MailReceiver, MailSender, WorkerHandle, Workers, mailbox};
+
+use crate::tables::{FIRST, SECOND, book, routes};
 
 thread_local! {
     static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
@@ -34,19 +39,81 @@ pub(super) fn current() -> Option<Rc<Worker>> {
 pub(super) struct Router {
     workers: Workers,
     placement: Arc<Placement>,
+    neighbours: Neighbours,
+    connector: Option<AmqpConnector>,
 }
 
 impl Router {
     pub(super) fn start(count: u16) -> Result<Self> {
+        Self::named("COUNTS", count)
+    }
+
+    /// A router with this id.
+    pub(super) fn named(id: &'static str, count: u16) -> Result<Self> {
         let workers = Workers::start(usize::from(count)).context("start the workers")?;
         let placement = Arc::new(Placement::new(workers.len()));
         let group = Group::new(workers.handles());
+        // Nobody works on what is told about neighbours: there is one, and tables are made by hand.
+        let (neighbours, _) = Neighbours::new(workers.handles());
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox()).unzip();
         for ((index, handle), inbox) in (0..count).zip(workers.handles()).zip(inboxes) {
             let (placement, group, mail) = (Arc::clone(&placement), group.clone(), senders.clone());
-            handle.call_blocking(move || install(index, count, placement, &group, mail, inbox))?;
+            let neighbours = neighbours.clone();
+            handle.call_blocking(move || install(id, index, count, placement, &group, neighbours, mail, inbox))?;
         }
-        Ok(Self { workers, placement })
+        Ok(Self { workers, placement, neighbours, connector: None })
+    }
+
+    /// Two routers that are linked and know their ways to each other: [`FIRST`], and [`SECOND`] with its consumer of `bench`.
+    pub(super) fn two(count: u16) -> Result<[Self; 2]> {
+        let (mut first, second) = (Self::named(FIRST, count)?, Self::named(SECOND, count)?);
+        let port = second.listen_amqp(ConnectionRole::InterRouter)?;
+        let config = amqp_adaptor::ConnectorConfig {
+            name: "to the second".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            family: Family::V4,
+            role: ConnectionRole::InterRouter,
+            cost: 1,
+            tls: None,
+            ordinal: None,
+            certified: false,
+            proxy: None,
+            sasl_mechanisms: Vec::new(),
+            credentials: None,
+            max_frame_size: 16_384,
+            max_sessions: 32_768,
+            idle_timeout: None,
+            handshake_timeout: None,
+            link_capacity: None,
+            data_connections: DataConnections::Auto,
+            open_properties: Vec::new(),
+        };
+        first.connector = Some(AmqpConnector::start(config, first.workers(), 7));
+        let limit = Instant::now() + Duration::from_secs(10);
+        while first.neighbours.groups_to(SECOND).is_empty() || second.neighbours.groups_to(FIRST).is_empty() {
+            if Instant::now() > limit {
+                bail!("two routers were not linked within 10 s");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let [near, far] = routes()?;
+        first.set_routes(&near, &book())?;
+        second.set_routes(&far, &AddressBook::new())?;
+        Ok([first, second])
+    }
+
+    fn set_routes(&self, routes: &Arc<Routes>, book: &AddressBook) -> Result<()> {
+        for handle in self.workers() {
+            let (routes, book) = (Arc::clone(routes), book.clone());
+            handle.call_blocking(move || {
+                let worker = current().context("the worker is not set up")?;
+                worker.amqp.with_core(|core, eg| core.set_routes(routes, book, None, eg));
+                worker.amqp.flush();
+                anyhow::Ok(())
+            })??;
+        }
+        Ok(())
     }
 
     pub(super) fn workers(&self) -> &[WorkerHandle] {
@@ -54,7 +121,7 @@ impl Router {
     }
 
     /// Opens a listener for AMQP and answers its port.
-    pub(super) fn listen_amqp(&self) -> Result<u16> {
+    pub(super) fn listen_amqp(&self, role: ConnectionRole) -> Result<u16> {
         let config = amqp_adaptor::ListenerConfig {
             name: "amqp".to_owned(),
             host: "127.0.0.1".to_owned(),
@@ -69,7 +136,7 @@ impl Router {
             idle_timeout: None,
             handshake_timeout: None,
             link_capacity: None,
-            role: amqp_adaptor::ConnectionRole::Normal,
+            role,
             cost: 1,
             open_properties: Vec::new(),
         };
@@ -126,6 +193,9 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
+        if let Some(connector) = &self.connector {
+            connector.stop();
+        }
         for handle in self.workers.handles() {
             // A worker that is gone has dropped its parts.
             let _ = handle.call_blocking(|| drop(WORKER.take()));
@@ -133,20 +203,24 @@ impl Drop for Router {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of the worker")]
 fn install(
+    id: &str,
     index: u16,
     workers: u16,
     placement: Arc<Placement>,
     group: &Group,
+    neighbours: Neighbours,
     mail: Vec<MailSender<Mail>>,
     inbox: MailReceiver<Mail>,
 ) {
     // Only names of dynamic addresses depend on it, and there are none.
     let seed = [7; 32];
-    let id = WorkerId(index);
-    let core = Rc::new(RefCell::new(Core::new(CoreConfig::new("COUNTS"), id, workers, seed, Instant::now())));
-    let identity = RouterIdentity { id: "COUNTS".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    let amqp = AmqpAdaptor::new(core, id, identity, placement, mail, inbox);
+    let worker = WorkerId(index);
+    let core = Rc::new(RefCell::new(Core::new(CoreConfig::new(id), worker, workers, seed, Instant::now())));
+    let identity = RouterIdentity { id: id.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let amqp = AmqpAdaptor::new(core, worker, identity, placement, mail, inbox);
+    amqp.join(neighbours);
     let servers = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
     let tcp = TcpAdaptor::new(servers, group, usize::from(index), u64::from(index));
     let weak = Rc::downgrade(&tcp);

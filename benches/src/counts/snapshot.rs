@@ -10,7 +10,7 @@ use transport::metrics::IoCounters;
 use crate::HEAP;
 use crate::counts::Run;
 use crate::counts::report::Costs;
-use crate::counts::router::{Router, current};
+use crate::counts::router::current;
 use crate::counts::syscalls;
 
 /// The sums of all workers, and the heap's.
@@ -101,21 +101,21 @@ fn of_this_worker() -> Option<(Counters, IoCounters, u64, u64)> {
 }
 
 /// Lets the traffic that flows warm up, then counts for a while. `units` says how many units of work were done by then.
-pub(super) fn measure(router: &Router, run: &Run, units: impl Fn(&Snapshot) -> f64) -> Result<Costs> {
+pub(super) fn measure(workers: &[WorkerHandle], run: &Run, units: impl Fn(&Snapshot) -> f64) -> Result<Costs> {
     let start = Instant::now();
-    while units(&Snapshot::after(router.workers())?) == 0.0 {
+    while units(&Snapshot::after(workers)?) == 0.0 {
         if start.elapsed() > Duration::from_secs(10) {
             bail!("no traffic within 10 s");
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     std::thread::sleep(run.warm_up);
-    let before = Snapshot::before(router.workers())?;
+    let before = Snapshot::before(workers)?;
     let done_before = units(&before);
     let begun = Instant::now();
     std::thread::sleep(run.window);
     let seconds = begun.elapsed().as_secs_f64();
-    let after = Snapshot::after(router.workers())?;
+    let after = Snapshot::after(workers)?;
     let mut costs = after.since(&before);
     costs.seconds = seconds;
     costs.units = units(&after) - done_before;

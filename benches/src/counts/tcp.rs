@@ -76,7 +76,7 @@ pub(super) fn bulk(run: &Run) -> Result<Row> {
         Ok(())
     };
     let peers = start(&router, source, sink)?;
-    let costs = measure(&router, run, |s: &Snapshot| s.bytes_written() as f64 / 1e6)?;
+    let costs = measure(router.workers(), run, |s: &Snapshot| s.bytes_written() as f64 / 1e6)?;
     drop(peers);
     Ok(Row { title: title("tcp bulk", run), unit: "MB", costs, allowed: ALLOWED })
 }
@@ -102,7 +102,7 @@ pub(super) fn requests(run: &Run) -> Result<Row> {
         }
     };
     let peers = start(&router, client, server)?;
-    let costs = measure(&router, run, |_| DONE.load(Ordering::Relaxed) as f64)?;
+    let costs = measure(router.workers(), run, |_| DONE.load(Ordering::Relaxed) as f64)?;
     drop(peers);
     Ok(Row { title: title("tcp requests", run), unit: "request", costs, allowed: ALLOWED })
 }

@@ -6,15 +6,16 @@ use amqp_proto::connection::{Connection, End, Event, LinkId, Payload, SendHead, 
 use amqp_proto::{DeliveryState, Error, Role};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use router_core::routing::AddressBook;
 use router_core::{
-    ConnInfo, Core, Egress, HopLink, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey, OutletRequest,
-    Terminus, Transfer, WorkerId, WorkerMsg,
+    ConnInfo, Core, CoreConfig, Egress, HopLink, InKey, InletKey, InletRequest, LinkRef, OutKey, OutletKey,
+    OutletRequest, Terminus, Transfer, WorkerId, WorkerMsg,
 };
 
-use crate::micro::core::new_core;
+use crate::micro::core::{Null, new_core};
 use crate::micro::engine::{Pair, message, take_output};
 use crate::micro::harness::{Bench, Clock, Operation, blocks};
-use crate::micro::network;
+use crate::tables::{FIRST, SECOND, book, routes};
 
 pub(super) fn benches() -> Vec<Bench> {
     use Timed::{First, FirstBack, Last, LastBack};
@@ -201,12 +202,12 @@ impl Chain {
         let mut sender = Pair::new(Role::Sender, presettled, 0)?;
         let mut hop = Pair::new(Role::Sender, presettled, 0)?;
         let mut receiver = Pair::new(Role::Receiver, presettled, 0)?;
-        let (near, far) = network::two_routers()?;
+        let (near, far) = two_cores()?;
         let engines = [take(&mut sender.router), take(&mut hop.client)];
         let mut first = Router { core: near, engines: Engines(engines), now: sender.now };
         let link = LinkRef { conn: OUT, link: hop.client_link.to_u32() };
         let conn = first.core.connection_opened(&ConnInfo::default())?;
-        let outlet = first.core.attach_hop(conn, link, network::SECOND, HopLink::Priority(4), &mut first.engines);
+        let outlet = first.core.attach_hop(conn, link, SECOND, HopLink::Priority(4), &mut first.engines);
         first.outlet(hop.client_link, outlet.context("no link to the neighbour")?);
         first.producer(sender.router_link)?;
         first.core.end_batch(&mut first.engines);
@@ -252,6 +253,17 @@ impl Chain {
         take_all(&mut self.sender.client, &block, self.sender.now);
         Ok(())
     }
+}
+
+/// The cores of two routers that know of each other.
+fn two_cores() -> Result<(Core, Core)> {
+    let core = |id, routes, book| {
+        let mut core = Core::new(CoreConfig::new(id), WorkerId(0), 1, [7; 32], Instant::now());
+        core.set_routes(routes, book, None, &mut Null::default());
+        core
+    };
+    let [near, far] = routes()?;
+    Ok((core(FIRST, near, book()), core(SECOND, far, AddressBook::new())))
 }
 
 impl Router {

@@ -5,31 +5,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use router_core::routing::{AddressBook, AddressEntry, Event, LinkId, Output, Routes, Routing, RoutingConfig};
-use router_core::{Core, CoreConfig, WorkerId};
 
-use crate::micro::core::Null;
-
-const FIRST: &str = "FIRST";
+/// The router at which messages come in.
+pub(crate) const FIRST: &str = "FIRST";
 /// The router that has a consumer of `bench`.
-pub(super) const SECOND: &str = "SECOND";
+pub(crate) const SECOND: &str = "SECOND";
 
-/// Their cores, which know of each other.
-pub(super) fn two_routers() -> Result<(Core, Core)> {
-    let [near, far] = tables()?;
+/// What the first knows of destinations elsewhere.
+pub(crate) fn book() -> AddressBook {
     let mut book = AddressBook::new();
     let entry = AddressEntry { key: "Mbench".into(), hint: None, in_links: 0, mesh: None };
     book.apply(&Event::Addresses { router: SECOND.into(), added: [entry].into(), removed: [].into() });
-    Ok((core(FIRST, near, book), core(SECOND, far, AddressBook::new())))
-}
-
-fn core(id: &str, routes: Arc<Routes>, book: AddressBook) -> Core {
-    let mut core = Core::new(CoreConfig::new(id), WorkerId(0), 1, [7; 32], Instant::now());
-    core.set_routes(routes, book, None, &mut Null::default());
-    core
+    book
 }
 
 /// Lets the protocol run until each has a way to the other.
-fn tables() -> Result<[Arc<Routes>; 2]> {
+pub(crate) fn routes() -> Result<[Arc<Routes>; 2]> {
     const LINK: LinkId = LinkId(1);
     let mut now = Instant::now();
     let mut routers = [FIRST, SECOND].map(|id| Routing::new(RoutingConfig::new(id, 1), now));
