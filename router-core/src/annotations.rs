@@ -3,6 +3,7 @@
 //! [`parse`] borrows from the message and [`Annotations::compose`] writes into a buffer of the caller's, so that a hop allocates nothing.
 //! A router never changes what it received: it skips the section and writes a new one in front of the rest.
 
+mod known;
 mod trace;
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ use amqp_proto::message::ROUTER_ANNOTATIONS;
 use amqp_proto::{DecodeError, Reader};
 use bytes::BufMut;
 
+pub(crate) use known::KnownSections;
 pub use trace::{Trace, TraceIter};
 
 /// [`Annotations::flags`]: the delivery never ends, or not soon, and is forwarded while it still arrives.
@@ -163,6 +165,14 @@ fn section_size(message: &[u8]) -> Result<Option<usize>, AnnotationsError> {
             return Err(AnnotationsError::Entry { entry: "section", source });
         }
     })
+}
+
+/// The section at the beginning of a message, if all of it is there.
+fn section_of(message: &[u8]) -> Option<&[u8]> {
+    if message.get(..PREFIX_LEN) != Some(&prefix()) {
+        return None;
+    }
+    message.get(..section_size(message).ok()??)
 }
 
 fn entry<T>(entry: &'static str, read: Result<T, DecodeError>) -> Result<T, AnnotationsError> {

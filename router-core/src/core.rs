@@ -12,6 +12,7 @@ use std::{
 use crate::{
     ConnKey, Counters, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
     address::{AddressConfig, AddressTable, Class, NameGenerator, Syntax},
+    annotations::KnownSections,
     delivery::{Arena, Content, Delivery, Onward, Waiting},
     distribution::Candidates,
     egress::{DeliveryState, Egress},
@@ -188,8 +189,9 @@ pub struct Core {
     presence: VecDeque<Presence>,
     /// Targets of inlets that their address does not tell: those of other routers.
     targets: BTreeMap<Key, Box<str>>,
-    /// For annotations.
-    scratch: Vec<u8>,
+    composed: hops::Composed,
+    /// Annotations that neighbours sent, and where they led.
+    known: KnownSections<routed::Resolved>,
 }
 
 /// A connection.
@@ -360,7 +362,8 @@ impl Core {
             book: AddressBook::new(),
             presence: VecDeque::new(),
             targets: BTreeMap::new(),
-            scratch: Vec::new(),
+            composed: hops::Composed::default(),
+            known: KnownSections::default(),
         }
     }
 

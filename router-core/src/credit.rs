@@ -6,21 +6,40 @@ const START: u32 = 250;
 /// What it grows to. 4,000 messages of 100 bytes are 400 kB on the way: enough for 1 Gb/s over 3 ms (2026-11, computed).
 const CAP: u32 = 4000;
 
+/// For how many rounds more credit is not tried again, at most, when it was in vain. A round is as many deliveries as the credit; one in
+/// which they wait costs half as much again (November 2026: without this half of all deliveries waited when the router was faster than
+/// its receiver).
+const PATIENCE: u8 = 63;
+
 /// How many deliveries of one sender may be on the way.
 ///
 /// When nobody set it, it starts at 250 and doubles as long as deliveries pass straight through; when they have to wait, more credit
-/// would only make a longer queue, and it halves.
+/// would only make a longer queue, and it halves. It stays there for longer each time that the double was too much. Between routers, the
+/// sender is a neighbour, whose own senders feel it in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity {
     current: u32,
+    passed: u32,
     exact: bool,
     waited: bool,
-    passed: u32,
+    /// It has just doubled.
+    tried: bool,
+    /// Rounds until it doubles again, and how many it will be the next time.
+    rest: u8,
+    patience: u8,
 }
 
 impl Capacity {
     pub(crate) fn new(set: Option<u32>) -> Self {
-        Self { current: set.unwrap_or(START).max(1), exact: set.is_some(), waited: false, passed: 0 }
+        Self {
+            current: set.unwrap_or(START).max(1),
+            passed: 0,
+            exact: set.is_some(),
+            waited: false,
+            tried: false,
+            rest: 0,
+            patience: 0,
+        }
     }
 
     pub(crate) const fn get(&self) -> u32 {
@@ -43,9 +62,25 @@ impl Capacity {
         if self.exact || self.passed < self.current {
             return;
         }
-        self.current = if self.waited { (self.current / 2).max(START) } else { (self.current * 2).min(CAP) };
-        self.waited = false;
         self.passed = 0;
+        let tried = std::mem::take(&mut self.tried);
+        if std::mem::take(&mut self.waited) {
+            self.current = (self.current / 2).max(START);
+            if tried {
+                self.patience = (self.patience * 2 + 1).min(PATIENCE);
+            }
+            self.rest = self.patience;
+            return;
+        }
+        if tried {
+            self.patience = 0;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+        } else if self.current < CAP {
+            self.current = (self.current * 2).min(CAP);
+            self.tried = true;
+        }
     }
 }
 
@@ -67,6 +102,32 @@ mod tests {
         (0..4000).for_each(|_| capacity.passed());
         capacity.adapt();
         assert_eq!(capacity.get(), 2000);
+    }
+
+    /// Rounds of deliveries, of which those above `limit` wait. Answers in how many rounds some did.
+    fn waits(capacity: &mut Capacity, rounds: u32, limit: u32) -> u32 {
+        let mut waits = 0;
+        for _ in 0..rounds {
+            if capacity.get() > limit {
+                capacity.waited();
+                waits += 1;
+            }
+            (0..capacity.get()).for_each(|_| capacity.passed());
+            capacity.adapt();
+        }
+        waits
+    }
+
+    #[test]
+    fn what_was_too_much_is_tried_less_and_less_often() {
+        let mut capacity = Capacity::new(None);
+        assert!(waits(&mut capacity, 1000, 1000) <= 22);
+        assert!((1..=2).contains(&waits(&mut capacity, 100, 1000)), "it is tried again, though");
+        assert_eq!(waits(&mut capacity, 70, 4000), 0);
+        assert_eq!(capacity.get(), 4000);
+        // What was enough once is taken for good at first.
+        waits(&mut capacity, 4, 1000);
+        assert!(capacity.get() >= 500);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Forwards deliveries to and from neighbours: their links are inlets and outlets of the core.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use amqp_proto::Role;
 use amqp_proto::connection::{Disposed, Disposition, LinkId, Payload};
@@ -14,25 +13,59 @@ use crate::egress::Conns;
 #[derive(Debug, Default)]
 pub(crate) struct Forwarding {
     /// By the connection's number on this worker.
-    conns: RefCell<HashMap<u32, Connected>>,
+    conns: RefCell<Vec<Option<Connected>>>,
 }
 
 #[derive(Debug)]
 struct Connected {
     key: ConnKey,
     id: String,
-    /// By the link's number on the connection.
-    outlets: HashMap<u32, OutletKey>,
-    inlets: HashMap<u32, InletKey>,
+    outlets: ByLink<OutletKey>,
+    inlets: ByLink<InletKey>,
+}
+
+/// Keys of links, by the index of the link on its connection, since every frame looks here.
+#[derive(Debug)]
+struct ByLink<K>(Vec<Option<(u32, K)>>);
+
+impl<K> Default for ByLink<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Copy> ByLink<K> {
+    fn get(&self, link: u32) -> Option<K> {
+        let (known, key) = (*self.0.get(LinkId::from_u32(link).index())?)?;
+        (known == link).then_some(key)
+    }
+
+    fn insert(&mut self, link: u32, key: K) {
+        let at = LinkId::from_u32(link).index();
+        if self.0.len() <= at {
+            self.0.resize(at + 1, None);
+        }
+        if let Some(place) = self.0.get_mut(at) {
+            *place = Some((link, key));
+        }
+    }
+
+    fn remove(&mut self, link: u32) -> Option<K> {
+        let key = self.get(link)?;
+        if let Some(place) = self.0.get_mut(LinkId::from_u32(link).index()) {
+            *place = None;
+        }
+        Some(key)
+    }
 }
 
 impl Forwarding {
     fn outlet(&self, link: LinkRef) -> Option<OutletKey> {
-        self.conns.borrow().get(&link.conn)?.outlets.get(&link.link).copied()
+        self.conns.borrow().get(link.conn as usize)?.as_ref()?.outlets.get(link.link)
     }
 
     fn inlet(&self, link: LinkRef) -> Option<InletKey> {
-        self.conns.borrow().get(&link.conn)?.inlets.get(&link.link).copied()
+        self.conns.borrow().get(link.conn as usize)?.as_ref()?.inlets.get(link.link)
     }
 }
 
@@ -48,8 +81,16 @@ impl NeighbourLinks for Forwarding {
         let asked = ConnInfo { container: info.container.clone(), ..ConnInfo::default() };
         // Policies are about clients; a neighbour was authenticated by its listener or connector.
         let Ok(key) = core.connection_opened(&asked) else { return };
-        let connected = Connected { key, id: info.container.clone(), outlets: HashMap::new(), inlets: HashMap::new() };
-        self.conns.borrow_mut().insert(info.conn.slot, connected);
+        let (outlets, inlets) = (ByLink::default(), ByLink::default());
+        let connected = Connected { key, id: info.container.clone(), outlets, inlets };
+        let mut conns = self.conns.borrow_mut();
+        let slot = info.conn.slot as usize;
+        if conns.len() <= slot {
+            conns.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = conns.get_mut(slot) {
+            *place = Some(connected);
+        }
     }
 
     fn attached(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, purpose: LinkPurpose, role: Role) {
@@ -59,7 +100,7 @@ impl NeighbourLinks for Forwarding {
             LinkPurpose::Stream => HopLink::Stream,
         };
         let mut all = self.conns.borrow_mut();
-        let Some(conn) = all.get_mut(&link.conn) else { return };
+        let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
         match role {
             Role::Sender => {
                 if let Some(key) = core.attach_hop(conn.key, link, &conn.id, kind, conns) {
@@ -81,7 +122,7 @@ impl NeighbourLinks for Forwarding {
     }
 
     fn writable(&self, core: &mut Core, conns: &mut Conns, conn: u32) {
-        let key = self.conns.borrow().get(&conn).map(|conn| conn.key);
+        let key = self.conns.borrow().get(conn as usize).and_then(|conn| Some(conn.as_ref()?.key));
         if let Some(key) = key {
             core.writable(key, conns);
         }
@@ -89,10 +130,10 @@ impl NeighbourLinks for Forwarding {
 
     fn detached(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, _: LinkPurpose, role: Role) {
         let mut all = self.conns.borrow_mut();
-        let Some(conn) = all.get_mut(&link.conn) else { return };
+        let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
         let (outlet, inlet) = match role {
-            Role::Sender => (conn.outlets.remove(&link.link), None),
-            Role::Receiver => (None, conn.inlets.remove(&link.link)),
+            Role::Sender => (conn.outlets.remove(link.link), None),
+            Role::Receiver => (None, conn.inlets.remove(link.link)),
         };
         drop(all);
         if let Some(key) = outlet {
@@ -132,7 +173,7 @@ impl NeighbourLinks for Forwarding {
     }
 
     fn closed(&self, core: &mut Core, conns: &mut Conns, conn: NeighbourConn) {
-        let gone = self.conns.borrow_mut().remove(&conn.slot);
+        let gone = self.conns.borrow_mut().get_mut(conn.slot as usize).and_then(Option::take);
         if let Some(gone) = gone {
             core.connection_closed(gone.key, conns);
         }

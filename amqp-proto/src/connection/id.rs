@@ -31,7 +31,8 @@ impl LinkId {
         if self.0 >> 31 == 1 { Role::Sender } else { Role::Receiver }
     }
 
-    pub(crate) fn index(self) -> usize {
+    /// Position of the link on its connection, which is used again when it is gone. Small: at most the links there are at a time.
+    pub fn index(self) -> usize {
         (self.0 & 0xf_ffff) as usize
     }
 

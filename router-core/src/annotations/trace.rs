@@ -33,6 +33,16 @@ impl<'a> Trace<'a> {
         Ok(Self { elements, len })
     }
 
+    /// What [`Trace::elements`] answered.
+    pub(super) const fn of_elements(elements: &'a [u8], len: u32) -> Self {
+        Self { elements, len }
+    }
+
+    /// As it is encoded.
+    pub(super) const fn elements(&self) -> (&'a [u8], u32) {
+        (self.elements, self.len)
+    }
+
     /// How many routers there are: the distance to where the message entered.
     pub const fn len(&self) -> u32 {
         self.len

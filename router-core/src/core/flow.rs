@@ -88,6 +88,11 @@ impl Core {
             if !inlet.granting {
                 continue;
             }
+            // A delivery that waits costs the core seven times one that passes (November 2026), so a link to one address is held back
+            // while any of its own wait. Each of those gives its credit back later, and then this is looked at again.
+            if inlet.waiting > 0 && inlet.address.is_some() && !inlet.draining {
+                continue;
+            }
             inlet.capacity.adapt();
             let capacity = inlet.capacity.get();
             let owed = capacity.saturating_sub(inlet.issued + inlet.open);

@@ -1,5 +1,7 @@
 //! Deliveries come in and go out: the path of every message.
 
+use amqp_proto::{codec::code, message::SectionKind};
+
 use super::{Core, Remote, Want, hops::Pick, routed::Way};
 use crate::{
     InKey, InletKey, Treatment,
@@ -209,19 +211,22 @@ impl Core {
         if a.waiting.len() > 0 {
             return self.wait(address, Key::NONE, arrival, payload, end, eg);
         }
-        // A presettled delivery that goes out at once needs no record.
+        // A presettled delivery that goes out at once needs no record, nor does one that another address takes over.
         let bare = arrival.settled && end == End::Complete;
-        let d = if bare { Key::NONE } else { self.record(arrival, address, end) };
-        let head = SendHead {
-            message_format: arrival.message_format,
-            settled: arrival.settled,
-            token: if arrival.settled { 0 } else { d.to_raw() },
-            prefix: arrival.prefix,
-        };
+        let mut d = Key::NONE;
         loop {
             match self.select(address, &arrival.way) {
                 Some(Pick::Local(o)) => {
+                    if !bare && d.is_none() {
+                        d = self.record(arrival, address, end);
+                    }
                     let Some(outlet) = self.outlets.get(o) else { break };
+                    let head = SendHead {
+                        message_format: arrival.message_format,
+                        settled: arrival.settled,
+                        token: if arrival.settled { 0 } else { d.to_raw() },
+                        prefix: arrival.prefix,
+                    };
                     let sent = eg.send(outlet.link, &head, payload, end);
                     if sent.started {
                         return self.started(o, d, address, arrival, payload, end, sent, eg);
@@ -533,6 +538,12 @@ pub(super) fn load(outlets: &Slots<Outlet>, remotes: &Slots<Remote>, candidate: 
 /// The priority in the header of a message, 4 if it has none or is not understood (§3.2.1).
 pub(super) fn header_priority(payload: &Payload<'_>) -> u8 {
     let bytes = payload.as_slice();
+    // The header comes first, so what begins with another section has none.
+    if let [0, code::SMALL_ULONG, section, ..] = bytes
+        && u64::from(*section) != SectionKind::Header.code()
+    {
+        return 4;
+    }
     let mut cursor = amqp_proto::message::HeadCursor::new(amqp_proto::message::MAX_HEAD);
     // Whether all of the head is here does not matter; the header comes first.
     let _ = cursor.advance(bytes, false);

@@ -73,6 +73,20 @@ pub(super) struct Hop {
     pub(super) stream: Key,
 }
 
+/// Annotations that were written last. All deliveries of a client's link get the same.
+#[derive(Debug)]
+pub(super) struct Composed {
+    pub(super) bytes: Vec<u8>,
+    /// The link; none if they are of a single delivery.
+    pub(super) inlet: Key,
+}
+
+impl Default for Composed {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), inlet: Key::NONE }
+    }
+}
+
 /// Where else an address has destinations.
 #[derive(Debug)]
 pub(super) struct Far {
@@ -269,9 +283,7 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
-        let mut prefix = std::mem::take(&mut self.scratch);
-        prefix.clear();
-        self.compose(&arrival.way, &mut prefix);
+        let prefix = self.composed(&arrival.way);
         // What is settled never counts as outstanding.
         let origin = if arrival.settled { Key::NONE } else { address };
         if let Some(share) = self.share(origin, hop) {
@@ -293,7 +305,7 @@ impl Core {
             }
             _ => self.route(links, &onward, payload, end, eg),
         };
-        self.scratch = prefix;
+        self.composed.bytes = prefix;
         d
     }
 
@@ -317,11 +329,9 @@ impl Core {
         } else {
             Way::Here
         };
-        let mut prefix = std::mem::take(&mut self.scratch);
-        prefix.clear();
-        self.compose(&way, &mut prefix);
+        let prefix = self.composed(&way);
         self.keep_prefix(d, &prefix);
-        self.scratch = prefix;
+        self.composed.bytes = prefix;
         let origin = if settled { Key::NONE } else { address };
         if let Some(share) = self.share(origin, hop) {
             share.outstanding += 1;
@@ -461,9 +471,7 @@ impl Core {
             }
         }
         let priority = self.priority_of(address, payload);
-        let mut prefix = std::mem::take(&mut self.scratch);
-        prefix.clear();
-        self.compose(&arrival.way, &mut prefix);
+        let prefix = self.composed(&arrival.way);
         let mut readers = 0;
         for hop in hops {
             let passed = self.hops.get(hop as usize).is_some_and(|hop| arrival.way.passed(&hop.name));
@@ -483,7 +491,7 @@ impl Core {
                 self.copy_to_worker(p, worker, target, links, &onward, payload, end, eg);
             }
         }
-        self.scratch = prefix;
+        self.composed.bytes = prefix;
         readers
     }
 
@@ -519,7 +527,22 @@ impl Core {
         }
     }
 
-    /// Writes the annotations that a delivery gets in front when it leaves for a neighbour.
+    /// The annotations that a delivery gets in front when it leaves for a neighbour. Their memory is to be given back.
+    fn composed(&mut self, way: &Way<'_>) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.composed.bytes);
+        let inlet = match way {
+            Way::Targeted(inlet) => *inlet,
+            _ => Key::NONE,
+        };
+        if inlet.is_none() || inlet != self.composed.inlet || bytes.is_empty() {
+            bytes.clear();
+            self.compose(way, &mut bytes);
+            self.composed.inlet = inlet;
+        }
+        bytes
+    }
+
+    /// Writes them.
     fn compose(&self, way: &Way<'_>, out: &mut Vec<u8>) {
         let me = Some(&*self.hop_name);
         let here = Annotations { ingress: me, ..Annotations::default() };

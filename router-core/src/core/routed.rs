@@ -18,9 +18,6 @@ use crate::{
     routing::{RouterIndex, Routes},
 };
 
-/// Deliveries that a neighbour may begin ahead on each of its links, unless configured: what the reference gives.
-const CAPACITY: u32 = 250;
-
 /// How a delivery came to this router.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way<'a> {
@@ -84,6 +81,14 @@ impl Way<'_> {
     }
 }
 
+/// What was made of annotations that say where a delivery goes, with a table of routes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resolved {
+    to: Key,
+    origin: Origin,
+    version: u64,
+}
+
 /// What the beginning of a delivery says.
 enum Beginning<'a> {
     Known { annotations: Annotations<'a>, size: usize, to: Key },
@@ -97,7 +102,7 @@ impl Core {
     pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef, kind: HopLink) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
-        let capacity = Capacity::new(Some(owner.link_capacity.unwrap_or(CAPACITY)));
+        let capacity = Capacity::new(owner.link_capacity);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
         let key = self.inlets.insert(Inlet { router: true, shared: kind != HopLink::Stream, ..inlet });
         owner.inlets.push(key);
@@ -114,9 +119,25 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         let message = payload.as_slice();
+        if let Some(known) = self.known.take(message) {
+            let Resolved { to, origin, version } = known.memo;
+            let current = version == self.routes.version() && self.addresses.contains(to);
+            if current && (message.len() > known.len() || t.end != End::More) {
+                let (annotations, rest) = (&known.annotations(), payload.skip(known.len()));
+                let answer = self.admit(key, to, t, &rest, self.routed(key, annotations, origin), eg);
+                self.known.put_back(known);
+                return answer;
+            }
+        }
         match self.beginning(message, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = payload.skip(size);
+                // Without an override each message says for itself where it goes.
+                if annotations.to_override.is_some() {
+                    let resolved =
+                        Resolved { to, origin: self.origin_of(&annotations), version: self.routes.version() };
+                    self.known.remember(message, &annotations, resolved);
+                }
                 self.admit_routed(key, to, &annotations, t, &rest, eg)
             }
             Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
@@ -181,19 +202,22 @@ impl Core {
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
-        let origin = match annotations.ingress {
-            None => Origin::Here,
-            Some(name) => {
-                let id = name.strip_prefix("0/").unwrap_or(name);
-                match self.routes.graph().index_of(id) {
-                    Some(index) if index == self.routes.me() => Origin::Unknown,
-                    Some(index) => Origin::Router(index),
-                    None => Origin::Unknown,
-                }
-            }
-        };
-        let pooled = self.inlets.get(key).is_some_and(|inlet| inlet.shared);
-        self.admit(key, to, t, payload, Way::Routed { annotations, origin, pooled }, eg)
+        let origin = self.origin_of(annotations);
+        self.admit(key, to, t, payload, self.routed(key, annotations, origin), eg)
+    }
+
+    fn routed<'a>(&self, inlet: Key, annotations: &'a Annotations<'a>, origin: Origin) -> Way<'a> {
+        let pooled = self.inlets.get(inlet).is_some_and(|inlet| inlet.shared);
+        Way::Routed { annotations, origin, pooled }
+    }
+
+    fn origin_of(&self, annotations: &Annotations<'_>) -> Origin {
+        let Some(name) = annotations.ingress else { return Origin::Here };
+        let id = name.strip_prefix("0/").unwrap_or(name);
+        match self.routes.graph().index_of(id) {
+            Some(index) if index != self.routes.me() => Origin::Router(index),
+            _ => Origin::Unknown,
+        }
     }
 
     fn refuse_routed(&mut self, key: Key, t: &Transfer, state: &DeliveryState, eg: &mut impl Egress) -> Option<InKey> {
