@@ -10,6 +10,7 @@ use bytes::Bytes;
 use router_core::ConnKey;
 use transport::Stream;
 
+use crate::auto_link::AutoLinks;
 use crate::config::{Identity, ListenerConfig};
 use crate::connector::Dial;
 use crate::neighbour::{ConnectionRole, Neighbour};
@@ -97,6 +98,8 @@ pub(crate) struct Details {
     pub(crate) opened: Instant,
     pub(crate) identity: Identity,
     pub(crate) container: String,
+    /// Set once the peer of a connection that may have some has opened.
+    pub(crate) auto_links: Option<Box<AutoLinks>>,
     #[expect(dead_code, reason = "counts the connection until it is dropped")]
     pub(crate) place: Place,
     /// When a closing connection is given up although the peer did not take everything, or did not end its direction.

@@ -8,7 +8,7 @@ use amqp_proto::connection::{Closed, End, Event, Initiator, SaslResponse, Transf
 use amqp_proto::sasl::SaslCode;
 use amqp_proto::{Error, Open, Role};
 use bytes::Bytes;
-use router_core::{ConnInfo, Core, InKey, InletKey, OutKey, OutletKey};
+use router_core::{ConnInfo, ConnKind, Core, InKey, InletKey, OutKey, OutletKey};
 use transport::block::with_read_block;
 use transport::{Read, StreamError};
 
@@ -16,6 +16,7 @@ use crate::attach::attach;
 use crate::config::Identity;
 use crate::conn::Origin;
 use crate::egress::Conns;
+use crate::neighbour::ConnectionRole;
 use crate::neighbour::open::Theirs;
 use crate::worker::Inner;
 
@@ -232,11 +233,14 @@ impl Inner {
                 let remaining = conns.get(id).map_or(0, |c| c.engine.link_credit(link));
                 core.inlet_drained(InletKey::from_raw(user), remaining, conns);
             }
+            Event::Attached(attached) if attached.answer => self.auto_link_attached(core, conns, id, &attached),
             Event::Attached(attached) => {
                 if let Some(key) = conns.get(id).and_then(|c| c.key) {
                     attach(core, conns, id, key, &attached);
                 }
             }
+            Event::Detached { link, user, error, .. }
+                if self.auto_link_detached(core, conns, id, (link, user), error.as_deref()) => {}
             Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
             Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
             Event::Sasl(response) => Self::on_sasl(conns, id, &response),
@@ -345,6 +349,10 @@ impl Inner {
             host: conn.details.peer.rsplit_once(':').map(|(host, _)| host.to_owned()),
             vhost: open.hostname.as_ref().map(|h| h.as_str().to_owned()),
             link_capacity: conn.origin.link_capacity(),
+            kind: match conn.origin.role() {
+                ConnectionRole::RouteContainer => ConnKind::Container,
+                _ => ConnKind::Client,
+            },
         };
         match core.connection_opened(&info) {
             Ok(key) => {
@@ -352,6 +360,9 @@ impl Inner {
                 conn.engine.open();
                 if let Origin::Connector(dial) = &conn.origin {
                     dial.opened_by(&Theirs::read(open), &conn.details.container, conn.details.id);
+                }
+                if conn.origin.role().has_auto_links() {
+                    self.attach_auto_links(conns, id);
                 }
             }
             Err(refusal) => {

@@ -77,6 +77,12 @@ impl Conns {
         self.slab.get_mut(id as usize)
     }
 
+    /// The numbers of all connections.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        // A worker has fewer connections than descriptors.
+        self.slab.iter().map(|(id, _)| u32::try_from(id).unwrap_or(u32::MAX)).collect()
+    }
+
     /// Puts a connection on the list of those to be written at the end of the batch, and gives it a buffer to write into.
     pub(crate) fn touch(&mut self, id: u32) {
         let Some(conn) = self.slab.get_mut(id as usize) else { return };

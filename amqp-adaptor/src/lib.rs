@@ -4,6 +4,7 @@
 //! into events, hands those to the worker's `Core`, and is the `Egress` through which the core answers.
 
 mod attach;
+mod auto_link;
 mod config;
 mod conn;
 mod connector;
@@ -16,6 +17,7 @@ mod neighbour;
 mod placement;
 mod worker;
 
+pub use auto_link::{AutoLinkConfig, AutoLinkState, AutoLinkStatus};
 pub use config::{Identity, ListenerConfig, RouterIdentity};
 pub use connector::{
     AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,

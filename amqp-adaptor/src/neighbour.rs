@@ -33,7 +33,7 @@ pub use streams::StreamLinkError;
 pub(crate) use control::{Inbox, Outbox};
 pub(crate) use groups::GroupKey;
 pub(crate) use links::{CAPACITY, LinkRefusal, Links, is_router_link};
-pub(crate) use wire::{discriminator, forbidden};
+pub(crate) use wire::{Names, discriminator, forbidden};
 
 /// A connection to a neighbour, wherever it is. Stale ones are harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ use amqp_proto::{Error, Str, condition};
 use router_core::{Core, WorkerBatch, WorkerId};
 use transport::{MailReceiver, MailSender, Stream};
 
+use crate::auto_link::AutoLinkConfig;
 use crate::config::{Identity, ListenerConfig, RouterIdentity};
 use crate::conn::{Conn, Details, Origin};
 use crate::connector::{Dial, client_sasl};
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     /// Set when the router is part of a network.
     pub(crate) neighbours: OnceCell<Neighbours>,
     links: RefCell<Option<Links>>,
+    pub(crate) auto_links: RefCell<Vec<Arc<AutoLinkConfig>>>,
 }
 
 /// Told about links to neighbours.
@@ -143,6 +145,7 @@ impl AmqpAdaptor {
             draining: Cell::new(false),
             neighbours: OnceCell::new(),
             links: RefCell::new(None),
+            auto_links: RefCell::default(),
         });
         CURRENT.with_borrow_mut(|current| *current = Rc::downgrade(&inner));
         transport::worker::spawn("mail", read_mail(Rc::downgrade(&inner), inbox));
@@ -211,7 +214,7 @@ impl AmqpAdaptor {
     /// Closes every connection with `amqp:connection:forced`, as the router ends, and takes no others. Those whose peers do not answer are cut after two seconds.
     pub fn close_all(&self) {
         self.0.draining.set(true);
-        let ids: Vec<u32> = self.0.conns.borrow().slab.iter().map(|(id, _)| index(id)).collect();
+        let ids = self.0.conns.borrow().ids();
         for id in ids {
             self.close(id, Error::new(condition::CONNECTION_FORCED, "the router is shutting down"));
         }
@@ -343,6 +346,7 @@ impl Inner {
                 opened: now,
                 identity: Identity::default(),
                 container: String::new(),
+                auto_links: None,
                 place,
                 end_by: None,
                 reason: None,
@@ -468,6 +472,7 @@ impl Inner {
                 conn.engine.poll_timeout().is_some_and(|at| at <= now)
                     || conn.details.end_by.is_some_and(|at| at <= now)
                     || conn.setup_by().is_some_and(|at| at <= now)
+                    || conn.details.auto_links.as_ref().is_some_and(|autos| autos.is_due(now))
             };
             conns.slab.iter().filter(|(_, conn)| due(conn)).map(|(id, _)| index(id)).collect()
         };
@@ -486,7 +491,7 @@ impl Inner {
                     conn.close(Error::new(condition::CONNECTION_FORCED, text), now + CLOSE_LIMIT);
                 }
                 let event = conn.engine.handle_timeout(now);
-                conns.touch(id);
+                Self::retry_auto_links(&mut conns, id, now);
                 if let Some(event) = event {
                     self.on_event(&mut core, &mut conns, id, event);
                 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    ConnKey, Counters, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
+    ConnKey, ConnKind, Counters, Crossed, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
     address::{AddressConfig, AddressTable, Class, NameGenerator, Syntax},
     annotations::KnownSections,
     delivery::{Arena, Content, Delivery, Onward, Waiting},
@@ -168,6 +168,10 @@ pub struct Core {
     /// The connection of the router itself.
     internal: Option<Key>,
     counters: Counters,
+    /// What links that are gone counted of deliveries of other kinds of peers than clients.
+    crossed: Crossed,
+    /// The same by address, as few addresses have that.
+    crossed_by_address: BTreeMap<Key, Crossed>,
     /// Empty contents, to be used again.
     #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
     spare: Vec<Box<Content>>,
@@ -200,6 +204,7 @@ struct Conn {
     /// The policy's number for it.
     group: u64,
     link_capacity: Option<u32>,
+    kind: ConnKind,
     inlets: Vec<Key>,
     outlets: Vec<Key>,
     /// Outlets whose last send was short.
@@ -349,6 +354,8 @@ impl Core {
             links: 0,
             internal: None,
             counters: Counters::default(),
+            crossed: Crossed::default(),
+            crossed_by_address: BTreeMap::new(),
             spare: Vec::new(),
             arena: Arena::default(),
             orphaned: 0,

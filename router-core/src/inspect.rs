@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Direction, Treatment, core::slots::Key, egress::DeliveryState, egress::LinkRef};
+use crate::{ConnKind, Direction, Treatment, core::slots::Key, egress::DeliveryState, egress::LinkRef};
 
 /// What a link has counted. Plain numbers of the worker that owns the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,40 @@ impl LinkCounters {
             Some(DeliveryState::Modified { .. }) => self.modified += 1,
             _ => {}
         }
+    }
+}
+
+/// Deliveries that came from and went to one kind of peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crossed {
+    /// From brokers and other containers.
+    pub from_containers: u64,
+    /// To them.
+    pub to_containers: u64,
+    /// From routers of other networks.
+    pub from_networks: u64,
+    /// To them.
+    pub to_networks: u64,
+}
+
+impl Crossed {
+    /// Deliveries of a link.
+    pub(crate) fn count(&mut self, kind: ConnKind, direction: Direction, deliveries: u64) {
+        match (kind, direction) {
+            (ConnKind::Client, _) => {}
+            (ConnKind::Container, Direction::In) => self.from_containers += deliveries,
+            (ConnKind::Container, Direction::Out) => self.to_containers += deliveries,
+            (ConnKind::Network, Direction::In) => self.from_networks += deliveries,
+            (ConnKind::Network, Direction::Out) => self.to_networks += deliveries,
+        }
+    }
+
+    /// Adds another worker's, or another address's.
+    pub fn add(&mut self, other: &Self) {
+        self.from_containers += other.from_containers;
+        self.to_containers += other.to_containers;
+        self.from_networks += other.from_networks;
+        self.to_networks += other.to_networks;
     }
 }
 
@@ -103,6 +137,8 @@ pub struct AddressStatus {
     pub to_container: u64,
     /// Deliveries that came from the router itself.
     pub from_container: u64,
+    /// Those that came from other kinds of peers than clients, or went to them; counted above, too.
+    pub crossed: Crossed,
     /// Deliveries that wait.
     pub waiting: u64,
 }
@@ -119,6 +155,7 @@ impl AddressStatus {
         self.deliveries_out += other.deliveries_out;
         self.to_container += other.to_container;
         self.from_container += other.from_container;
+        self.crossed.add(&other.crossed);
         self.waiting += other.waiting;
     }
 }

@@ -27,8 +27,8 @@ pub use crate::{
     counters::Counters,
     distribution::Treatment,
     egress::{Egress, LinkRef, Transfer},
-    inspect::{AddressStatus, LinkCounters, LinkHandle, LinkStatus},
-    policy::{AllowAll, ConnInfo, Direction, Policy, Refusal, Terminus},
+    inspect::{AddressStatus, Crossed, LinkCounters, LinkHandle, LinkStatus},
+    policy::{AllowAll, ConnInfo, ConnKind, Direction, Policy, Refusal, Terminus},
     server::{Reachability, ServerInfo, ServerPick},
     worker_batch::{WorkerBatch, WorkerId, WorkerMsg},
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use amqp_proto::condition;
 
-/// Who a connection is, as far as its adaptor knows. `Core` passes it on to the [`Policy`] and keeps `link_capacity`.
+/// Who a connection is, as far as its adaptor knows. `Core` passes it on to the [`Policy`] and keeps `link_capacity` and `kind`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnInfo {
     /// The peer's container id.
@@ -17,6 +17,20 @@ pub struct ConnInfo {
     pub vhost: Option<String>,
     /// Credit for each sender of this connection (`linkCapacity`), if somebody set it. Without it, capacity adapts.
     pub link_capacity: Option<u32>,
+    /// What it is.
+    pub kind: ConnKind,
+}
+
+/// What the peer of a connection is, as far as deliveries are counted apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnKind {
+    /// A client.
+    #[default]
+    Client,
+    /// A broker, or another container of addresses.
+    Container,
+    /// A router of another network.
+    Network,
 }
 
 /// Whether a link sends to us or receives from us, or which way a terminus faces.

@@ -53,6 +53,11 @@ impl ConnectionRole {
         !matches!(self, Self::Normal | Self::RouteContainer)
     }
 
+    /// Whether auto-links are made on it.
+    pub(crate) const fn has_auto_links(self) -> bool {
+        matches!(self, Self::RouteContainer)
+    }
+
     /// Whether a cost is told and read.
     pub(crate) const fn has_cost(self) -> bool {
         matches!(self, Self::InterRouter | Self::InterRouterData | Self::Edge)

@@ -6,7 +6,7 @@ import struct
 import sys
 import uuid
 
-from proton import (UNDESCRIBED, Array, Condition, Data, Described, Delivery, Message, SSLDomain,
+from proton import (UNDESCRIBED, Array, Condition, Data, Described, Delivery, Handler, Message, SSLDomain,
                     byte, char, decimal32, decimal64, decimal128, float32, int32, short, symbol, timestamp, ubyte,
                     uint, ulong, ushort)
 from proton.handlers import MessagingHandler
@@ -199,7 +199,7 @@ class Command(MessagingHandler):
 
 
 class Send(Command):
-    """Sends `count` messages to `address`; with `to=a,b` through an anonymous sender instead."""
+    """Sends `count` messages to `address`; with `to=a,b` through an anonymous sender instead. `label` is their `to` on other links."""
 
     def begin(self, event):
         self.to = ARGS["to"].split(",") if "to" in ARGS else None
@@ -213,6 +213,8 @@ class Send(Command):
             message = Message(body=body(self.sent))
             if self.to:
                 message.address = self.to[self.sent % len(self.to)]
+            elif "label" in ARGS:
+                message.address = ARGS["label"]
             self.sender.send(message)
             self.sent += 1
         if "settled" in ARGS and self.sent == COUNT:
@@ -589,8 +591,67 @@ class Manage(Command):
             self.request()
 
 
+class Broker(MessagingHandler):
+    """Keeps messages by address for who receives from it, until it is killed. Listens on `port`, or connects there with `connect=1`.
+    The first links to the address `refuse` are refused, `refusals` of them (1)."""
+
+    def __init__(self):
+        super().__init__(prefetch=100)
+        self.error = None
+        self.queues, self.consumers = {}, {}
+        self.refusals = int(ARGS.get("refusals", "1"))
+
+    def on_start(self, event):
+        event.container.container_id = ARGS.get("container", "broker")
+        place = "127.0.0.1:" + ARGS["port"]
+        if "connect" in ARGS:
+            self.connection = event.container.connect("amqp://" + place, reconnect=False)
+        else:
+            self.acceptor = event.container.listen(place)
+        say(ready=True)
+
+    def on_connection_opening(self, event):
+        event.connection.container = ARGS.get("container", "broker")
+
+    def on_link_opening(self, event):
+        link = event.link
+        address = link.remote_source.address if link.is_sender else link.remote_target.address
+        if address == ARGS.get("refuse") and self.refusals > 0:
+            self.refusals -= 1
+            link.condition = Condition("amqp:not-found", "no such queue")
+            event.reactor.schedule(0, Closer(link))
+            return
+        link.source.copy(link.remote_source)
+        link.target.copy(link.remote_target)
+        say(attached=address, sends=link.is_receiver)
+        if link.is_sender:
+            self.consumers.setdefault(address, []).append(link)
+
+    def on_message(self, event):
+        address = event.link.remote_target.address or event.message.address
+        self.queues.setdefault(address, []).append(event.message)
+        self.dispatch(address)
+
+    def on_sendable(self, event):
+        self.dispatch(event.link.remote_source.address)
+
+    def dispatch(self, address):
+        queue = self.queues.get(address, [])
+        for link in self.consumers.get(address, []):
+            while queue and link.credit:
+                link.send(queue.pop(0))
+
+
+class Closer(Handler):
+    def __init__(self, link):
+        self.link = link
+
+    def on_timer_task(self, event):
+        self.link.close()
+
+
 COMMANDS = {
-    "manage": Manage, "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
+    "broker": Broker, "manage": Manage, "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
     "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
     "stream-send": StreamSend, "stream-recv": StreamRecv,
 }

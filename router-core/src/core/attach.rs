@@ -32,6 +32,7 @@ impl Core {
         let conn = Conn {
             group,
             link_capacity: info.link_capacity,
+            kind: info.kind,
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),
@@ -179,6 +180,8 @@ impl Core {
             self.on_sender_state(second, None, true, eg);
         }
         let Some(inlet) = self.inlets.remove(key) else { return };
+        let kind = self.kind_of(inlet.conn);
+        self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
         self.targets.remove(&key);
         if let Some(conn) = self.conns.get_mut(inlet.conn) {
             conn.inlets.swap_remove(inlet.conn_at as usize);
@@ -194,7 +197,9 @@ impl Core {
             if let Some(moved) = address.inlets.get(inlet.address_at as usize).and_then(|k| self.inlets.get_mut(*k)) {
                 moved.address_at = inlet.address_at;
             }
-            if address.inlets.is_empty() {
+            let nobody = address.inlets.is_empty();
+            self.count_crossed(address_key, kind, Direction::In, inlet.counters.deliveries);
+            if nobody {
                 self.return_all(address_key, eg);
             }
             self.forget_address(address_key);
@@ -213,9 +218,12 @@ impl Core {
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
         let deliveries = outlet.counters.deliveries;
-        let internal = self.internal == Some(conn);
-        let mut listed = Vec::with_capacity(outlet.outstanding as usize);
-        let mut next = outlet.first;
+        let (first, outstanding) = (outlet.first, outlet.outstanding as usize);
+        let (internal, kind) = (self.internal == Some(conn), self.kind_of(conn));
+        self.crossed.count(kind, Direction::Out, deliveries);
+        self.count_crossed(address_key, kind, Direction::Out, deliveries);
+        let mut listed = Vec::with_capacity(outstanding);
+        let mut next = first;
         while let Some((d, delivery)) = self.deliveries.at(next) {
             listed.push(d);
             next = delivery.next;

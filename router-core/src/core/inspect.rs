@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Conn, Core};
 use crate::{
-    ConnKey, Direction,
+    ConnKey, ConnKind, Crossed, Direction, InletKey, OutletKey,
     address::Class,
     core::slots::Key,
     distribution::Candidate,
@@ -21,6 +21,7 @@ impl Core {
         let key = self.conns.insert(Conn {
             group: 0,
             link_capacity: None,
+            kind: ConnKind::Client,
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),
@@ -86,7 +87,8 @@ impl Core {
 
     /// The address with this lookup key as it is now; `None` if this worker does not know it.
     pub fn address_status(&self, key: &str) -> Option<AddressStatus> {
-        let a = self.addresses.get(*self.by_name.get(key)?)?;
+        let at = *self.by_name.get(key)?;
+        let a = self.addresses.get(at)?;
         let mut status = AddressStatus {
             key: Arc::clone(&a.name),
             treatment: a.treatment,
@@ -99,10 +101,12 @@ impl Core {
             to_container: a.past.to_container,
             from_container: a.past.from_container,
             waiting: a.waiting.len() as u64,
+            crossed: self.crossed_by_address.get(&at).copied().unwrap_or_default(),
             ..AddressStatus::default()
         };
         for inlet in a.inlets.iter().filter_map(|key| self.inlets.get(*key)) {
             status.deliveries_in += inlet.counters.deliveries;
+            status.crossed.count(self.kind_of(inlet.conn), Direction::In, inlet.counters.deliveries);
         }
         for candidate in a.candidates.iter() {
             let Candidate::Local(key) = candidate else { continue };
@@ -113,14 +117,51 @@ impl Core {
             } else {
                 status.outlets += 1;
                 status.deliveries_out += outlet.counters.deliveries;
+                status.crossed.count(self.kind_of(outlet.conn), Direction::Out, outlet.counters.deliveries);
             }
         }
         Some(status)
     }
 
+    pub(super) fn kind_of(&self, conn: Key) -> ConnKind {
+        self.conns.get(conn).map_or(ConnKind::Client, |conn| conn.kind)
+    }
+
+    /// An address remembers deliveries of a link that is gone, or that cannot tell its address.
+    pub(super) fn count_crossed(&mut self, address: Key, kind: ConnKind, direction: Direction, deliveries: u64) {
+        if kind != ConnKind::Client {
+            self.crossed_by_address.entry(address).or_default().count(kind, direction, deliveries);
+        }
+    }
+
+    /// Deliveries that came from other kinds of peers than clients, or went to them, since the start.
+    pub fn crossed(&self) -> Crossed {
+        let mut crossed = self.crossed;
+        for (_, conn) in self.conns.iter().filter(|(_, conn)| conn.kind != ConnKind::Client) {
+            for inlet in conn.inlets.iter().filter_map(|key| self.inlets.get(*key)) {
+                crossed.count(conn.kind, Direction::In, inlet.counters.deliveries);
+            }
+            for outlet in conn.outlets.iter().filter_map(|key| self.outlets.get(*key)) {
+                crossed.count(conn.kind, Direction::Out, outlet.counters.deliveries);
+            }
+        }
+        crossed
+    }
+
+    /// The number of a link on which deliveries come in, as in [`LinkHandle::id`].
+    pub fn inlet_id(&self, key: InletKey) -> Option<u64> {
+        self.inlets.get(key.0).map(|inlet| inlet.id)
+    }
+
+    /// The number of a link on which deliveries go out.
+    pub fn outlet_id(&self, key: OutletKey) -> Option<u64> {
+        self.outlets.get(key.0).map(|outlet| outlet.id)
+    }
+
     /// An anonymous sender begins a delivery for an address.
     pub(super) fn count_anonymous(&mut self, inlet: Key, address: Key) {
-        let internal = self.inlets.get(inlet).is_some_and(|inlet| self.is_internal(inlet.conn));
+        let Some(conn) = self.inlets.get(inlet).map(|inlet| inlet.conn) else { return };
+        let (internal, kind) = (self.is_internal(conn), self.kind_of(conn));
         if let Some(address) = self.addresses.get_mut(address) {
             if internal {
                 address.past.from_container += 1;
@@ -128,5 +169,6 @@ impl Core {
                 address.past.deliveries_in += 1;
             }
         }
+        self.count_crossed(address, kind, Direction::In, 1);
     }
 }

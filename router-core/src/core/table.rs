@@ -78,6 +78,7 @@ impl Core {
             || !a.watches.is_empty();
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
+            self.crossed_by_address.remove(&key);
         }
     }
 

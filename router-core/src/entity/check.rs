@@ -76,6 +76,7 @@ impl Entity {
             }
             EntityKind::ListenerAddress => self.check_range(&mut problems, "value", 1, i64::MAX),
             EntityKind::Address => self.check_address(&mut problems),
+            EntityKind::AutoLink => self.check_auto_link(&mut problems),
             EntityKind::SslProfile | EntityKind::ProxyProfile if self.name().is_empty() => {
                 problems.push(Problem::whole(
                     Stage::Load,
@@ -239,6 +240,20 @@ impl Entity {
             _ => {}
         }
         self.check_range(problems, "priority", 0, 9);
+    }
+
+    fn check_auto_link(&self, problems: &mut Vec<Problem>) {
+        let set = |name: &str| self.text(name).is_some_and(|text| !text.is_empty());
+        let message = match self.text("direction") {
+            Some("out") if !set("address") => {
+                "an autoLink of direction `out` needs `address`: the messages of which address are to be sent?"
+            }
+            Some("in") if !set("address") && !set("externalAddress") => {
+                "an autoLink needs `address` or `externalAddress`: what is to be received?"
+            }
+            _ => return,
+        };
+        problems.push(Problem::whole(Stage::Create, message));
     }
 
     fn check_protocols(&self, problems: &mut Vec<Problem>) {
@@ -454,13 +469,12 @@ pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> 
             format!("{} `{}` stays closed: {reason}", descriptor.name, entity.name()),
         ));
     }
-    if let Some(reason) = descriptor.pending {
-        warnings.push(Problem::whole(
-            Stage::Create,
-            format!("{} `{}` has no effect: {reason} in this version", descriptor.name, entity.name()),
-        ));
-    }
     if let Some(message) = open_to_all(entity) {
+        warnings.push(Problem::whole(Stage::Create, message));
+    }
+    let set = |name: &str| entity.text(name).is_some_and(|text| !text.is_empty());
+    if entity.kind() == EntityKind::AutoLink && !set("connection") && !set("containerId") {
+        let message = "an autoLink without `connection` and `containerId` is never attached: it is for no peer";
         warnings.push(Problem::whole(Stage::Create, message));
     }
     for attribute in descriptor.attributes.iter().filter(|attribute| attribute.pending && is_set(attribute.name)) {

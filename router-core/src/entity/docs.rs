@@ -56,9 +56,6 @@ fn facts(descriptor: &EntityDescriptor) -> String {
     if descriptor.ours {
         facts.push("Ours.".to_owned());
     }
-    if let Some(reason) = descriptor.pending {
-        facts.push(format!("No effect yet: {reason}."));
-    }
     let operations: Vec<_> = descriptor.operations.iter().map(|operation| operation.as_str()).collect();
     facts.push(format!("Operations: {}.", operations.join(", ")));
     facts.join(" ")

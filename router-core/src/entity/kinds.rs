@@ -373,17 +373,17 @@ entities! {
 
     /// A link that the router makes by itself, to or from a container.
     AutoLink AutoLinkEntity = "router.config.autoLink" | "autoLinks" alias "autoLink" {
-        options(identity = Identity::BareCounter, pending = Some("auto-links are not made"));
+        options(identity = Identity::BareCounter);
         operations(Read Create Delete);
-        /// The address of the link.
+        /// The address here. Without one, messages that come say themselves where they go.
         address "address": Option<String> [create];
         /// Whether the router receives or sends.
         direction "direction": Direction [create required];
-        /// The container to link to.
+        /// The container-id of the peer to link to, on connections of role `route-container`.
         container_id "containerId": Option<String> [create];
-        /// The listener or connector whose peer to link to.
+        /// The name of the listener or connector whose peer to link to, of role `route-container`.
         connection "connection": Option<String> [create];
-        /// The address as the container knows it.
+        /// The address as the container knows it, if it has another name there.
         external_address "externalAddress": Option<String> [create];
     }
     status {

@@ -48,7 +48,6 @@ macro_rules! operational {
                             plural: $name,
                             singleton: false,
                             ours: false,
-                            pending: None,
                             operations: &[$(Operation::$operation),*],
                             identity: Identity::BareCounter,
                             attributes: ATTRIBUTES,

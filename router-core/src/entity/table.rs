@@ -90,8 +90,6 @@ pub struct EntityDescriptor {
     pub singleton: bool,
     /// The reference does not have it.
     pub ours: bool,
-    /// It is taken but has no effect in this version, for this reason; having one makes a warning.
-    pub pending: Option<&'static str>,
     /// What management offers.
     pub operations: &'static [Operation],
     /// How identities are made.
@@ -237,7 +235,6 @@ macro_rules! entities {
                         plural: $plural,
                         singleton: false,
                         ours: false,
-                        pending: None,
                         operations: &[$($crate::entity::Operation::$operation),*],
                         identity: $crate::entity::Identity::Counter,
                         attributes: ATTRIBUTES,

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp_adaptor::{ConnectionRole, ConnectorConfig, Credentials, DataConnections, ProxyConfig};
+use amqp_adaptor::{AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, ProxyConfig};
 use anyhow::{Context as _, anyhow, bail};
 use router_core::entity::{
-    AddressEntity, ConnectorEntity, Distribution, ListenerAddressEntity, ListenerEntity, MultiAddressStrategy,
-    Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role, SocketAddressFamily,
-    SslProfileEntity, TcpConnectorEntity, TcpListenerEntity, Value,
+    AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
+    MultiAddressStrategy, Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role,
+    SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity, Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
@@ -57,6 +57,21 @@ pub(crate) fn address(entity: &AddressEntity) -> anyhow::Result<AddressConfig> {
     };
     config.priority = entity.priority.map(|p| u8::try_from(p.clamp(0, 9)).unwrap_or(9));
     Ok(config)
+}
+
+pub(crate) fn auto_link(entity: &AutoLinkEntity) -> AutoLinkConfig {
+    let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    AutoLinkConfig {
+        name: entity.name.clone(),
+        direction: match entity.direction {
+            Direction::In => router_core::Direction::In,
+            Direction::Out => router_core::Direction::Out,
+        },
+        address: set(&entity.address),
+        external_address: set(&entity.external_address),
+        container: set(&entity.container_id),
+        connection: set(&entity.connection),
+    }
 }
 
 pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Profile> {

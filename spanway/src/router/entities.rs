@@ -232,6 +232,14 @@ impl Running {
                 let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
                 state.connectors.insert(connector.name.clone(), AmqpConnector::start(config, workers, seed));
             }
+            AnyEntity::AutoLink(link) => {
+                let config = Arc::new(convert::auto_link(&link));
+                on_all(workers, move |worker| {
+                    worker.amqp.add_auto_link(&config);
+                    Ok(())
+                })
+                .await?;
+            }
             AnyEntity::TcpListener(listener) => {
                 let config = convert::tcp_listener(&listener, &self.lock().profiles)?;
                 on_tcp(workers, move |tcp| tcp.add_listener(config.clone())).await?;
@@ -281,6 +289,13 @@ impl Running {
                 if let Some(connector) = self.lock().connectors.remove(&connector.name) {
                     connector.stop();
                 }
+            }
+            AnyEntity::AutoLink(link) => {
+                on_all(workers, move |worker| {
+                    worker.amqp.remove_auto_link(&link.name);
+                    Ok(())
+                })
+                .await?;
             }
             AnyEntity::TcpListener(listener) => {
                 on_tcp(workers, move |tcp| tcp.remove_listener(&listener.name, drop_flows)).await?;

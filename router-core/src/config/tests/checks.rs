@@ -132,7 +132,7 @@ fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
     for expected in [
         "test.conf:1:17: vanId: has no effect in this version",
         "test.conf:2:26: maxConnections: has no effect in this version",
-        "autoLink `1` has no effect: auto-links are not made in this version",
+        "an autoLink without `connection` and `containerId` is never attached",
         "connector `connector/127.0.0.1:1` stays closed",
         "listener `listener/:1` stays closed: policyVhost",
     ] {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use amqp_adaptor::{AutoLinkState, AutoLinkStatus};
 use amqp_proto::Value;
 use router_core::Counters;
 use router_core::entity::{Entity, EntityKind, Type};
@@ -63,6 +64,7 @@ enum Status {
     Router,
     Tcp(HashMap<String, TcpStatus>),
     Policy(Box<Counters>),
+    AutoLinks(HashMap<String, AutoLinkStatus>),
 }
 
 #[derive(Default)]
@@ -100,6 +102,18 @@ impl Status {
                 }
                 Self::Policy(Box::new(counters))
             }
+            EntityKind::AutoLink => {
+                let mut best: HashMap<String, AutoLinkStatus> = HashMap::new();
+                let all = each(&agent.workers, |worker| worker.amqp.auto_link_statuses()).await;
+                for status in all.into_iter().flatten() {
+                    match best.get_mut(&status.name) {
+                        Some(known) if known.state >= status.state => {}
+                        Some(known) => *known = status,
+                        None => drop(best.insert(status.name.clone(), status)),
+                    }
+                }
+                Self::AutoLinks(best)
+            }
             _ => Self::Nothing,
         }
     }
@@ -127,6 +141,18 @@ impl Status {
                     row.set("operStatus", state);
                     row.set("connectionMsg", message);
                 }
+            }
+            Self::AutoLinks(all) => {
+                // Without a connection that it is for it is inactive.
+                let status = all.get(entity.name());
+                row.set("operStatus", status.map_or("inactive", |status| status.state.as_str()));
+                let error = status.and_then(|status| status.last_error.as_deref());
+                row.set("lastError", error.map_or(Value::Null, Value::from));
+                let link = status.and_then(|status| match status.state {
+                    AutoLinkState::Active { link } => Some(link.to_string()),
+                    _ => None,
+                });
+                row.set("linkRef", link.map_or(Value::Null, Value::from));
             }
             Self::Policy(counters) => {
                 let (denied, links) = (counters.connections_denied, counters.links_denied);

@@ -9,7 +9,7 @@ use amqp_proto::Value;
 use router_core::entity::OperationalKind;
 use router_core::management::EntityType;
 use router_core::routing::{AddressBook, Hint};
-use router_core::{AddressStatus, Counters, Direction, LinkHandle, Treatment};
+use router_core::{AddressStatus, Counters, Crossed, Direction, LinkHandle, Treatment};
 
 use super::{Row, ask, each};
 use crate::cli::VERSION;
@@ -186,10 +186,10 @@ fn address_row(status: &AddressStatus, book: &AddressBook) -> Row {
         .with("deliveriesTransit", count(0))
         .with("deliveriesToContainer", count(status.to_container))
         .with("deliveriesFromContainer", count(status.from_container))
-        .with("deliveriesIngressRouteContainer", count(0))
-        .with("deliveriesEgressRouteContainer", count(0))
-        .with("deliveriesIngressInterNetwork", count(0))
-        .with("deliveriesEgressInterNetwork", count(0))
+        .with("deliveriesIngressRouteContainer", count(status.crossed.from_containers))
+        .with("deliveriesEgressRouteContainer", count(status.crossed.to_containers))
+        .with("deliveriesIngressInterNetwork", count(status.crossed.from_networks))
+        .with("deliveriesEgressInterNetwork", count(status.crossed.to_networks))
         .with("transitOutstanding", Value::Null)
         .with("trackedDeliveries", count(0))
         .with("priority", Value::Long(status.priority.map_or(-1, i64::from)))
@@ -271,6 +271,10 @@ fn user(status: &ConnectionStatus) -> Value {
 /// The router's counters.
 pub(super) async fn metrics(agent: &Agent) -> Row {
     let mut core = Counters::default();
+    let mut crossed = Crossed::default();
+    for counts in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.crossed())).await {
+        crossed.add(&counts);
+    }
     let (mut amqp, mut tcp) = (0, 0);
     for counts in each(&agent.workers, |_| worker::counts()).await {
         core.add(&counts.core);
@@ -302,10 +306,10 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         .with("deliveriesIngress", count(core.deliveries_in))
         .with("deliveriesEgress", count(core.deliveries_out))
         .with("deliveriesTransit", count(0))
-        .with("deliveriesIngressRouteContainer", count(0))
-        .with("deliveriesEgressRouteContainer", count(0))
-        .with("deliveriesIngressInterNetwork", count(0))
-        .with("deliveriesEgressInterNetwork", count(0))
+        .with("deliveriesIngressRouteContainer", count(crossed.from_containers))
+        .with("deliveriesEgressRouteContainer", count(crossed.to_containers))
+        .with("deliveriesIngressInterNetwork", count(crossed.from_networks))
+        .with("deliveriesEgressInterNetwork", count(crossed.to_networks))
         .with("residentMemoryUsage", resident)
         .with("memoryUsage", size)
         .with("uptimeSeconds", count(Instant::now().saturating_duration_since(agent.started).as_secs()))
