@@ -68,13 +68,25 @@ impl Class {
 pub struct Syntax {
     router_id: Arc<str>,
     network_id: Option<Arc<str>>,
+    tenant: Option<Arc<str>>,
     edge: bool,
 }
 
 impl Syntax {
     /// For the router with this id; `edge`: foreign topological addresses lead to its uplink.
     pub const fn new(router_id: Arc<str>, network_id: Option<Arc<str>>, edge: bool) -> Self {
-        Self { router_id, network_id, edge }
+        Self { router_id, network_id, tenant: None, edge }
+    }
+
+    /// The same, with addresses made up for a tenant of the network.
+    #[must_use]
+    pub fn with_tenant(self, tenant: Option<Arc<str>>) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// Gives the network another name among networks, or none.
+    pub fn set_network_id(&mut self, network_id: Option<Arc<str>>) {
+        self.network_id = network_id;
     }
 
     /// Writes the lookup key (class letter and rest) of an address into `key`, replacing what it has. `None` if the address is empty.
@@ -145,11 +157,12 @@ impl Syntax {
     /// The address to hand out for a dynamic source.
     pub(crate) fn dynamic_source(&self, discriminator: &str) -> String {
         let me = &self.router_id;
+        let tenant = self.tenant.as_ref().map(|tenant| format!("{tenant}/")).unwrap_or_default();
         match (&self.network_id, self.edge) {
-            (None, false) => format!("amqp:/_topo/0/{me}/temp.{discriminator}"),
-            (None, true) => format!("amqp:/_edge/{me}/temp.{discriminator}"),
-            (Some(network), false) => format!("amqp:/_xtopo/{network}/0/{me}/temp.{discriminator}"),
-            (Some(network), true) => format!("amqp:/_xedge/{network}/{me}/temp.{discriminator}"),
+            (None, false) => format!("amqp:/_topo/0/{me}/{tenant}temp.{discriminator}"),
+            (None, true) => format!("amqp:/_edge/{me}/{tenant}temp.{discriminator}"),
+            (Some(network), false) => format!("amqp:/_xtopo/{network}/0/{me}/{tenant}temp.{discriminator}"),
+            (Some(network), true) => format!("amqp:/_xedge/{network}/{me}/{tenant}temp.{discriminator}"),
         }
     }
 

@@ -57,6 +57,10 @@ const DELIVERIES_KEPT: usize = 2 * 1024 * 1024;
 pub struct CoreConfig {
     /// The router's id.
     pub router_id: Arc<str>,
+    /// The name of its network among networks (`networkId`).
+    pub network_id: Option<Arc<str>>,
+    /// The tenant of the network that it belongs to (`tenantId`).
+    pub tenant_id: Option<Arc<str>>,
     /// Treatment of addresses that no configuration matches.
     pub default_distribution: Treatment,
     /// Configured addresses. Those with bad patterns are left out: check them first.
@@ -85,6 +89,8 @@ impl CoreConfig {
     pub fn new(router_id: impl Into<Arc<str>>) -> Self {
         Self {
             router_id: router_id.into(),
+            network_id: None,
+            tenant_id: None,
             default_distribution: Treatment::Balanced,
             addresses: Vec::new(),
             policy: None,
@@ -330,7 +336,7 @@ impl Core {
         Self {
             worker: worker.0,
             workers: workers.max(1),
-            syntax: Syntax::new(Arc::clone(&config.router_id), None, false),
+            syntax: Syntax::new(Arc::clone(&config.router_id), config.network_id, false).with_tenant(config.tenant_id),
             table,
             names: NameGenerator::new(&seed, worker.0),
             policy: config.policy,
@@ -372,6 +378,11 @@ impl Core {
             composed: hops::Composed::default(),
             known: KnownSections::default(),
         }
+    }
+
+    /// Gives the network another name among networks, or none. Do so in each worker.
+    pub fn set_network_id(&mut self, network_id: Option<Arc<str>>) {
+        self.syntax.set_network_id(network_id);
     }
 
     /// To be called after each batch of other calls, before connections are written: grants credit that was collected.

@@ -58,7 +58,10 @@ fn dynamic_addresses_come_back_as_their_own_keys() {
     assert_eq!(syntax.key(&Syntax::dynamic_target("abc"), &mut key), Some(Class::Mobile));
     let syntax = Syntax::new(Arc::from("A"), Some(Arc::from("N")), true);
     assert_eq!(syntax.key(&syntax.dynamic_source("abc"), &mut key), Some(Class::Local));
-    assert_eq!(key, "Ltemp.abc");
+    let syntax = Syntax::new(Arc::from("A"), Some(Arc::from("N")), false).with_tenant(Some(Arc::from("T")));
+    assert_eq!(syntax.dynamic_source("abc"), "amqp:/_xtopo/N/0/A/T/temp.abc");
+    assert_eq!(syntax.key(&syntax.dynamic_source("abc"), &mut key), Some(Class::Local));
+    assert_eq!(key, "LT/temp.abc");
 }
 
 #[test]

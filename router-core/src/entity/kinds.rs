@@ -18,7 +18,7 @@ entities! {
         /// The router's name in its network, unique there. Without one, a name is made up at start.
         id "id": Option<String> [create];
         /// Older name of the network's `tenantId`.
-        van_id "vanId": Option<String> [create pending];
+        van_id "vanId": Option<String> [create];
         /// Whether the router stands alone, is a full member of a network, or a leaf of one.
         mode "mode": Mode = "standalone" [create];
         /// Seconds between two hellos to a neighbour.
@@ -70,9 +70,9 @@ entities! {
         options(singleton = true, identity = Identity::Counter);
         operations(Read Update);
         /// The name of this network among linked networks.
-        network_id "networkId": Option<String> [create update pending];
-        /// A prefix that keeps the addresses of this tenant apart from those of others.
-        tenant_id "tenantId": Option<String> [create pending];
+        network_id "networkId": Option<String> [create update];
+        /// A prefix that keeps the addresses of this tenant's TCP services apart from those of others.
+        tenant_id "tenantId": Option<String> [create];
     }
     status {}
 

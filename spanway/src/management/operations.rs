@@ -1,7 +1,7 @@
 //! What a request asks for, and of whom: the agent itself, or an entity.
 
 use amqp_proto::Value;
-use router_core::entity::{EntityKind, LogEntity, Operation, OperationalKind, StoreError};
+use router_core::entity::{EntityKind, LogEntity, NetworkEntity, Operation, OperationalKind, StoreError};
 use router_core::management::{Base, EntityType, Selector, TypeInfo, types};
 
 use super::Agent;
@@ -11,7 +11,8 @@ use super::response::{Failure, Response};
 use super::rows;
 use super::values::{from_amqp, names};
 use crate::logging;
-use crate::router::entities::ChangeError;
+use crate::router::entities::{ChangeError, network_id};
+use crate::router::worker;
 
 /// The name and identity of the agent.
 const SELF: &str = "self";
@@ -167,7 +168,7 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
         EntityType::Operational(_) => return Err(not_offered(operation, &long_name)),
         EntityType::Configured(kind) => kind,
     };
-    if operation == "UPDATE" && matches!(kind, EntityKind::Log | EntityKind::TcpListener) {
+    if operation == "UPDATE" && matches!(kind, EntityKind::Log | EntityKind::TcpListener | EntityKind::Network) {
         return update(agent, request, kind, &row).await;
     }
     if operation != "DELETE" || !kind.descriptor().offers(Operation::Delete) {
@@ -188,6 +189,20 @@ async fn update(agent: &Agent, request: &Request, kind: EntityKind, row: &rows::
         EntityKind::Log => {
             let logs: Vec<LogEntity> = store.query(Some(EntityKind::Log)).map(LogEntity::from).collect();
             logging::configure(&agent.log.handle, &agent.log.args, &logs, Some(&agent.router.configured))
+        }
+        EntityKind::Network => {
+            let network = store.query(Some(EntityKind::Network)).map(NetworkEntity::from).next();
+            let id = network.as_ref().and_then(network_id);
+            for worker in &agent.workers {
+                let id = id.clone();
+                // A worker that is gone needs no name.
+                let _ = worker.run(move || {
+                    if let Some(worker) = worker::current() {
+                        worker.amqp.with_core(|core, _| core.set_network_id(id));
+                    }
+                });
+            }
+            Ok(())
         }
         // What can be changed of the others is only kept.
         _ => Ok(()),

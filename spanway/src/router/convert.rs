@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amqp_adaptor::{AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, ProxyConfig};
 use anyhow::{Context as _, anyhow, bail};
+use router_core::config::Configuration;
 use router_core::entity::{
     AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
     MultiAddressStrategy, Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role,
@@ -260,13 +261,38 @@ fn service_protocols() -> Vec<Vec<u8>> {
     vec![b"http/1.1".to_vec(), b"h2".to_vec()]
 }
 
+/// The tenant that TCP services belong to: their addresses begin with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tenant(Option<Arc<str>>);
+
+impl Tenant {
+    pub(crate) fn of(configuration: &Configuration) -> Self {
+        // Whoever sets both means the newer one.
+        let tenant = configuration.network.tenant_id.as_deref().or(configuration.router.van_id.as_deref());
+        Self(tenant.filter(|tenant| !tenant.is_empty()).map(Arc::from))
+    }
+
+    /// For addresses that are made up.
+    pub(crate) fn id(&self) -> Option<Arc<str>> {
+        self.0.clone()
+    }
+
+    fn address(&self, address: &str) -> String {
+        match &self.0 {
+            Some(tenant) if !address.is_empty() => format!("{tenant}/{address}"),
+            _ => address.to_owned(),
+        }
+    }
+}
+
 pub(crate) fn tcp_listener(
     entity: &TcpListenerEntity,
     profiles: &Profiles,
+    tenant: &Tenant,
 ) -> anyhow::Result<tcp_adaptor::ListenerConfig> {
     let mut config = tcp_adaptor::ListenerConfig::new(
         &entity.name,
-        entity.address.clone().unwrap_or_default(),
+        tenant.address(entity.address.as_deref().unwrap_or_default()),
         &entity.host,
         entity.port.number(),
     );
@@ -297,9 +323,11 @@ pub(crate) fn tcp_listener(
 pub(crate) fn tcp_connector(
     entity: &TcpConnectorEntity,
     profiles: &Profiles,
+    tenant: &Tenant,
 ) -> anyhow::Result<tcp_adaptor::ConnectorConfig> {
     let address =
-        entity.address.clone().with_context(|| format!("tcpConnector {}: address must be set", entity.name))?;
+        entity.address.as_deref().with_context(|| format!("tcpConnector {}: address must be set", entity.name))?;
+    let address = tenant.address(address);
     let mut config = tcp_adaptor::ConnectorConfig::new(&entity.name, address, &entity.host, entity.port.number());
     config.family = family(entity.socket_address_family);
     config.tls = match find_profile(profiles, entity.ssl_profile.as_deref())? {
@@ -322,12 +350,15 @@ pub(crate) fn tcp_connector(
     Ok(config)
 }
 
-pub(crate) fn listener_address(entity: &ListenerAddressEntity) -> anyhow::Result<tcp_adaptor::ListenerAddressConfig> {
+pub(crate) fn listener_address(
+    entity: &ListenerAddressEntity,
+    tenant: &Tenant,
+) -> anyhow::Result<tcp_adaptor::ListenerAddressConfig> {
     let value = u64::try_from(entity.value).ok().filter(|v| *v > 0);
     Ok(tcp_adaptor::ListenerAddressConfig {
         name: entity.name.clone(),
         listener: entity.listener.clone(),
-        address: entity.address.clone(),
+        address: tenant.address(&entity.address),
         value: value.with_context(|| format!("listenerAddress {}: value must be above 0", entity.name))?,
     })
 }

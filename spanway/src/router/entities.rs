@@ -11,12 +11,14 @@ use amqp_adaptor::{AmqpConnector, DataConnections, Neighbours, Placement, Router
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
-use router_core::entity::{AnyEntity, Change, Entity, EntityKind, EntityStore, StoreError, Value, inactive_reason};
+use router_core::entity::{
+    AnyEntity, Change, Entity, EntityKind, EntityStore, NetworkEntity, StoreError, Value, inactive_reason,
+};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
-use crate::router::convert::{self, Profiles, Proxies};
+use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
 use crate::router::worker::{self, Parts, Worker};
 
@@ -29,6 +31,7 @@ pub(crate) struct Running {
     state: Mutex<State>,
     drop_tcp_connections: bool,
     data_connections: DataConnections,
+    tenant: Tenant,
     neighbours: Neighbours,
     network: View,
     inputs: Mutex<Option<Inputs>>,
@@ -69,6 +72,7 @@ impl Running {
             state: Mutex::default(),
             drop_tcp_connections: configuration.router.drop_tcp_connections,
             data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
+            tenant: Tenant::of(configuration),
             neighbours,
             network: View::default(),
             inputs: Mutex::new(Some(inputs)),
@@ -241,15 +245,15 @@ impl Running {
                 .await?;
             }
             AnyEntity::TcpListener(listener) => {
-                let config = convert::tcp_listener(&listener, &self.lock().profiles)?;
+                let config = convert::tcp_listener(&listener, &self.lock().profiles, &self.tenant)?;
                 on_tcp(workers, move |tcp| tcp.add_listener(config.clone())).await?;
             }
             AnyEntity::TcpConnector(connector) => {
-                let config = convert::tcp_connector(&connector, &self.lock().profiles)?;
+                let config = convert::tcp_connector(&connector, &self.lock().profiles, &self.tenant)?;
                 on_tcp(workers, move |tcp| tcp.add_connector(config.clone())).await?;
             }
             AnyEntity::ListenerAddress(address) => {
-                let config = convert::listener_address(&address)?;
+                let config = convert::listener_address(&address, &self.tenant)?;
                 on_tcp(workers, move |tcp| tcp.add_listener_address(&config)).await?;
             }
             // These are looked at by whoever needs them, or only shown.
@@ -371,6 +375,8 @@ async fn install_workers(
 ) -> anyhow::Result<(Neighbours, Inputs)> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
+    core.network_id = network_id(&configuration.network);
+    core.tenant_id = Tenant::of(configuration).id();
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
     core.stall_limit = STALL_LIMIT;
     let count = u16::try_from(workers.len()).context("too many workers")?;
@@ -397,6 +403,11 @@ async fn install_workers(
         handle.call(move || worker::install(parts)).await?;
     }
     Ok((neighbours, Inputs { neighbours: events, presence: present }))
+}
+
+/// What the network is called among networks, if it has a name.
+pub(crate) fn network_id(network: &NetworkEntity) -> Option<Arc<str>> {
+    network.network_id.as_deref().filter(|id| !id.is_empty()).map(Arc::from)
 }
 
 /// Unpredictable: new `RandomState`s are seeded by the system, and an empty hash of one is a random number.
