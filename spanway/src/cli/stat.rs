@@ -61,6 +61,10 @@ pub(crate) enum What {
     Nodes,
     /// Connections of edge routers
     Edges,
+    /// Connections that the router makes by itself, and how they are doing
+    Connectors,
+    /// Links that the router makes by itself, and how they are doing
+    AutoLinks,
     /// TCP listeners and connectors
     Tcp,
     /// Log settings

@@ -108,7 +108,6 @@ impl Running {
     }
 
     /// How connectors are doing, by name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the management agent, which comes later, shows it"))]
     pub(crate) fn connectors(&self) -> Vec<(String, amqp_adaptor::ConnectorStatus)> {
         self.lock().connectors.iter().map(|(name, connector)| (name.clone(), connector.status())).collect()
     }

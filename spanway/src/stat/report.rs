@@ -136,6 +136,29 @@ const NODES: &[Column] = &[
     ("valid origins", Left, |l| list(l.get("validOrigins"))),
 ];
 
+const CONNECTORS: &[Column] = &[
+    ("connector", Left, |l| l.text("name")),
+    ("role", Left, |l| l.text("role")),
+    ("host", Left, |l| l.text("host")),
+    ("port", Left, |l| l.text("port")),
+    ("cost", Right, |l| l.text("cost")),
+    ("TLS", Left, |l| l.text("sslProfile")),
+    ("status", Left, |l| l.text("connectionStatus")),
+    ("message", Left, |l| l.text("connectionMsg")),
+];
+
+const AUTO_LINKS: &[Column] = &[
+    ("auto-link", Left, |l| l.text("name")),
+    ("dir", Left, |l| l.text("direction")),
+    ("address", Left, |l| l.text("address")),
+    ("there", Left, |l| l.text("externalAddress")),
+    ("connection", Left, |l| l.text("connection")),
+    ("container", Left, |l| l.text("containerId")),
+    ("status", Left, |l| l.text("operStatus")),
+    ("link", Right, |l| l.text("linkRef")),
+    ("last error", Left, |l| l.text("lastError")),
+];
+
 const TCP_LISTENERS: &[Column] = &[
     ("listener", Left, |l| l.text("name")),
     ("address", Left, |l| l.text("address")),
@@ -215,6 +238,8 @@ pub(super) fn parts(what: What) -> Vec<Part> {
             edges.only = |line| line.get("role").as_str() == Some("edge");
             vec![edges]
         }
+        What::Connectors => vec![part("connector", "", "no connectors", Shape::Columns(CONNECTORS))],
+        What::AutoLinks => vec![part("router.config.autoLink", "", "no auto-links", Shape::Columns(AUTO_LINKS))],
         What::Tcp => vec![
             part("tcpListener", "TCP listeners", "none", Shape::Columns(TCP_LISTENERS)),
             part("tcpConnector", "TCP connectors", "none", Shape::Columns(TCP_CONNECTORS)),

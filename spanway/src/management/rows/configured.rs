@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use amqp_adaptor::{AutoLinkState, AutoLinkStatus};
+use amqp_adaptor::{AutoLinkState, AutoLinkStatus, ConnectorStatus};
 use amqp_proto::Value;
 use router_core::Counters;
 use router_core::entity::{Entity, EntityKind, Type};
@@ -65,6 +65,7 @@ enum Status {
     Tcp(HashMap<String, TcpStatus>),
     Policy(Box<Counters>),
     AutoLinks(HashMap<String, AutoLinkStatus>),
+    Connectors(HashMap<String, ConnectorStatus>),
 }
 
 #[derive(Default)]
@@ -102,6 +103,7 @@ impl Status {
                 }
                 Self::Policy(Box::new(counters))
             }
+            EntityKind::Connector => Self::Connectors(agent.running.connectors().into_iter().collect()),
             EntityKind::AutoLink => {
                 let mut best: HashMap<String, AutoLinkStatus> = HashMap::new();
                 let all = each(&agent.workers, |worker| worker.amqp.auto_link_statuses()).await;
@@ -140,6 +142,15 @@ impl Status {
                     let (state, message) = oper_status(oper);
                     row.set("operStatus", state);
                     row.set("connectionMsg", message);
+                }
+            }
+            Self::Connectors(all) => {
+                // One that this version does not put to work has no status.
+                let Some(status) = all.get(entity.name()) else { return };
+                row.set("connectionStatus", status.state.as_str());
+                row.set("connectionMsg", status.message.as_str());
+                if !status.failover.is_empty() {
+                    row.set("failoverUrls", status.failover.as_str());
                 }
             }
             Self::AutoLinks(all) => {
