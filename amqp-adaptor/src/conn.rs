@@ -65,6 +65,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Connection,
     pub(crate) stream: Stream,
     pub(crate) origin: Origin,
+    /// Messages that leave get router annotations in front though the peer is no neighbour: it is a router of another network.
+    pub(crate) annotates: bool,
     /// Set once the peer was admitted as a client.
     pub(crate) key: Option<ConnKey>,
     /// Set once the peer was admitted as a router. Nothing of it is known to the core under `key`.

@@ -351,6 +351,7 @@ impl Inner {
             link_capacity: conn.origin.link_capacity(),
             kind: match conn.origin.role() {
                 ConnectionRole::RouteContainer => ConnKind::Container,
+                ConnectionRole::InterNetwork => ConnKind::Network,
                 _ => ConnKind::Client,
             },
         };

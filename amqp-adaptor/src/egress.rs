@@ -184,6 +184,19 @@ impl Conns {
     }
 }
 
+impl Conn {
+    /// Sends to a router of another network, which gets annotations in any case; or to a client at an address of another network, which gets none.
+    #[cold]
+    fn send_elsewhere(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
+        let prefix = match (self.annotates, head.prefix) {
+            (false, _) => &[],
+            (true, []) => &router_core::annotations::EMPTY[..],
+            (true, prefix) => prefix,
+        };
+        self.engine.send(LinkId::from_u32(outlet.link), &SendHead { prefix, ..*head }, payload, end)
+    }
+}
+
 /// Lets the connection's own task run.
 pub(crate) fn wake(conn: &mut Conn) {
     if let Some(waker) = &conn.waker {
@@ -197,6 +210,9 @@ impl Egress for Conns {
         if conn.engine.output().len() >= OUTPUT_LIMIT && end != End::Aborted {
             conn.starved = true;
             return conn.engine.sent_so_far(LinkId::from_u32(outlet.link));
+        }
+        if conn.annotates || (!head.prefix.is_empty() && conn.neighbour.is_none()) {
+            return conn.send_elsewhere(outlet, head, payload, end);
         }
         conn.engine.send(LinkId::from_u32(outlet.link), head, payload, end)
     }

@@ -325,10 +325,12 @@ impl Inner {
         let now = Instant::now();
         let id = crate::listener::next_connection_id();
         let engine = Connection::new(self.engine_config(&origin, id), side, now);
+        let role = origin.role();
         let conn = Conn {
             engine,
             stream,
             origin,
+            annotates: role == ConnectionRole::InterNetwork,
             key: None,
             neighbour: None,
             leftover: Vec::new(),
@@ -373,7 +375,7 @@ impl Inner {
         let capabilities = open::capabilities(role);
         let common = Config {
             container_id: Str::from(self.identity.id.as_str()),
-            desired_capabilities: if role.is_router() { capabilities.clone() } else { Default::default() },
+            desired_capabilities: if open::is_trunk(role) { capabilities.clone() } else { Default::default() },
             offered_capabilities: capabilities,
             ..Config::default()
         };

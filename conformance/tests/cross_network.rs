@@ -59,12 +59,35 @@ fn ask(client: &Router, service: &Router) {
     assert_eq!(number(&responding.result(), "answered"), 20);
 }
 
-#[test]
-fn requests_and_replies_cross_between_networks() {
-    let networks = Networks::joined("route-container");
+fn requests_and_replies_cross(role: &str) {
+    let networks = Networks::joined(role);
     for client in &networks.x {
         for service in &networks.y {
             ask(client, service);
         }
+    }
+}
+
+#[test]
+fn requests_and_replies_cross_between_networks() {
+    requests_and_replies_cross("inter-network");
+}
+
+#[test]
+fn requests_and_replies_cross_where_the_peer_is_taken_for_a_container() {
+    requests_and_replies_cross("route-container");
+}
+
+/// A link to an address of another network; its messages say nothing themselves.
+#[test]
+fn links_to_addresses_of_another_network_lead_there() {
+    let networks = Networks::joined("inter-network");
+    for (sender, receiver) in [(&networks.y[1], &networks.x[1]), (&networks.y[0], &networks.x[0])] {
+        let dynamic = format!("_xtopo/X/0/{}/inbox", if receiver.port == networks.x[0].port { "X1" } else { "X2" });
+        let args = [("address", dynamic.as_str()), ("count", "300")];
+        let receiving = Client::GoAmqp.start(receiver.dir(), "recv", receiver.port, &args).ready();
+        let sent = Client::Rhea.start(sender.dir(), "send", sender.port, &args).result();
+        assert_eq!(number(&sent, "accepted"), 300);
+        assert_eq!(number(&receiving.result(), "received"), 300);
     }
 }

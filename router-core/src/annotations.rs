@@ -144,6 +144,9 @@ impl Annotations<'_> {
     }
 }
 
+/// The section that says nothing: what is composed of the defaults without a hop.
+pub const EMPTY: [u8; 23] = *b"\x00\x80SKPR--RA\xd0\x00\x00\x00\x08\x00\x00\x00\x04\x43\x40\x40\x45";
+
 const fn prefix() -> [u8; PREFIX_LEN] {
     let [a, b, c, d, e, f, g, h] = ROUTER_ANNOTATIONS.to_be_bytes();
     [code::DESCRIBED, code::ULONG, a, b, c, d, e, f, g, h]

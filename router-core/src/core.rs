@@ -174,6 +174,8 @@ pub struct Core {
     /// The connection of the router itself.
     internal: Option<Key>,
     counters: Counters,
+    /// Connections to routers of other networks.
+    networks: usize,
     /// What links that are gone counted of deliveries of other kinds of peers than clients.
     crossed: Crossed,
     /// The same by address, as few addresses have that.
@@ -360,6 +362,7 @@ impl Core {
             links: 0,
             internal: None,
             counters: Counters::default(),
+            networks: 0,
             crossed: Crossed::default(),
             crossed_by_address: BTreeMap::new(),
             spare: Vec::new(),
@@ -427,9 +430,9 @@ impl Core {
             self.conns.remove(conn.0);
             return;
         }
-        if let Some(conn) = self.conns.remove(conn.0)
-            && let Some(policy) = &self.policy
-        {
+        let Some(conn) = self.conns.remove(conn.0) else { return };
+        self.networks -= usize::from(conn.kind == ConnKind::Network);
+        if let Some(policy) = &self.policy {
             policy.connection_closed(conn.group);
         }
     }

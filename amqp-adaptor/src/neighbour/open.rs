@@ -63,6 +63,11 @@ pub(crate) fn properties(ours: &Ours<'_>) -> Fields {
     Fields::from_entries(entries)
 }
 
+/// Whether the peer is a router, of this network or another, that may send streams on links of their own.
+pub(crate) const fn is_trunk(role: ConnectionRole) -> bool {
+    role.is_router() || matches!(role, ConnectionRole::InterNetwork)
+}
+
 /// Capabilities of our open, offered and desired alike where the peer is a router.
 pub(crate) fn capabilities(role: ConnectionRole) -> Symbols {
     match role {

@@ -18,6 +18,8 @@ pub enum ConnectionRole {
     InterRouterData,
     /// Another edge router of the same mesh.
     InterEdge,
+    /// A router of another network.
+    InterNetwork,
 }
 
 impl ConnectionRole {
@@ -31,6 +33,7 @@ impl ConnectionRole {
             Self::Edge => 3,
             Self::InterRouterData => 4,
             Self::InterEdge => 5,
+            Self::InterNetwork => 6,
         }
     }
 
@@ -44,18 +47,19 @@ impl ConnectionRole {
             Self::Edge => "edge",
             Self::InterRouterData => "inter-router-data",
             Self::InterEdge => "inter-edge",
+            Self::InterNetwork => "inter-network",
         }
     }
 
-    /// Whether the peer is a router that messages are exchanged with in the routers' own format.
+    /// Whether the peer is a router of this network. One of another is more like a client.
     #[must_use]
     pub const fn is_router(self) -> bool {
-        !matches!(self, Self::Normal | Self::RouteContainer)
+        !matches!(self, Self::Normal | Self::RouteContainer | Self::InterNetwork)
     }
 
     /// Whether auto-links are made on it.
     pub(crate) const fn has_auto_links(self) -> bool {
-        matches!(self, Self::RouteContainer)
+        matches!(self, Self::RouteContainer | Self::InterNetwork)
     }
 
     /// Whether a cost is told and read.

@@ -200,3 +200,10 @@ proptest! {
         let _ = parse(&section);
     }
 }
+
+#[test]
+fn the_section_that_says_nothing() {
+    let mut out = Vec::new();
+    Annotations::default().compose(None, &mut out);
+    assert_eq!(out, EMPTY);
+}

@@ -2,8 +2,8 @@
 
 use super::{Conn, Core};
 use crate::{
-    ConnInfo, ConnKey, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey, OutletRequest,
-    Refusal, Terminus, Treatment,
+    ConnInfo, ConnKey, ConnKind, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey,
+    OutletRequest, Refusal, Terminus, Treatment,
     address::Syntax,
     core::slots::Key,
     credit::Capacity,
@@ -29,6 +29,7 @@ impl Core {
             Some(policy) => policy.connection(info).inspect_err(|_| self.counters.connections_denied += 1)?,
         };
         self.counters.connections_opened += 1;
+        self.networks += usize::from(info.kind == ConnKind::Network);
         let conn = Conn {
             group,
             link_capacity: info.link_capacity,
@@ -58,7 +59,8 @@ impl Core {
         let capacity = Capacity::new(owner.link_capacity);
         let conn_at = owner.inlets.len() as u32;
         let inlet = Inlet::new(link, conn.0, conn_at, capacity, id);
-        let key = self.inlets.insert(Inlet { address, ..inlet });
+        let router = owner.kind == ConnKind::Network;
+        let key = self.inlets.insert(Inlet { address, router, ..inlet });
         owner.inlets.push(key);
         let mut granting = address.is_none();
         if let Some(address) = address.and_then(|a| self.addresses.get_mut(a)) {

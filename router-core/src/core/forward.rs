@@ -92,6 +92,7 @@ impl Core {
         match inlet.address {
             // A delivery without bytes cannot be begun anywhere, but may be long.
             _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
+            Some(address) if inlet.router => self.first_bound(key, address, transfer, payload, eg),
             Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
             None if inlet.router => self.first_routed(key, transfer, payload, eg),
             None => self.first_anonymous(key, transfer, payload, eg),
@@ -121,6 +122,7 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         self.seq += 1;
+        let prefix = if self.networks > 0 { self.prefix_for_networks(address, &way) } else { Vec::new() };
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
             settled: t.settled,
@@ -130,7 +132,7 @@ impl Core {
             seq: self.seq,
             pooled: way.pooled(),
             way,
-            prefix: &[],
+            prefix: &prefix,
             origin: Key::NONE,
             hop: NIL,
         };

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{Core, HopLink};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
+    address::Class,
     annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, STREAMING, parse},
     core::slots::Key,
     credit::Capacity,
@@ -154,6 +155,49 @@ impl Core {
         }
     }
 
+    /// The first frame of a delivery from another network, on a link to an address. Of its annotations nothing is of use: where it goes is
+    /// known, and where it was does not matter here.
+    pub(super) fn first_bound(
+        &mut self,
+        key: Key,
+        address: Key,
+        t: &Transfer,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InKey> {
+        let message = payload.as_slice();
+        let size = match parse(message) {
+            Ok(Parsed::Found(_, size)) => size,
+            Ok(Parsed::Absent) => 0,
+            Ok(Parsed::Incomplete(_)) if t.end == End::More && message.len() <= MAX_SECTION => {
+                let (bytes, tried) = (message.to_vec(), message.len());
+                let pending = Pending { cursor: HeadCursor::new(MAX_HEAD), bytes, tried, first: *t };
+                self.inlets.get_mut(key)?.pending = Some(Box::new(pending));
+                return None;
+            }
+            Ok(Parsed::Incomplete(size)) => return self.refuse_routed(key, t, &incomplete(message, size), eg),
+            Err(error) => return self.refuse_routed(key, t, &malformed(&error), eg),
+        };
+        self.admit(key, address, t, &payload.skip(size), Way::Targeted(key), eg)
+    }
+
+    /// The annotations of a delivery that leaves for another network: where it goes, if the message does not say so. All other deliveries for
+    /// networks have empty ones, which the adaptor knows.
+    pub(super) fn prefix_for_networks(&self, address: Key, way: &Way<'_>) -> Vec<u8> {
+        let mut prefix = Vec::new();
+        if self.addresses.get(address).is_some_and(|a| Class::of_key(&a.name) == Class::Network) {
+            let to = match way {
+                Way::Here => None,
+                Way::Targeted(inlet) => self.targets.get(inlet).map(|target| &**target),
+                Way::Routed { annotations, .. } => annotations.to_override,
+            };
+            if to.is_some() {
+                Annotations { to_override: to, ..Annotations::default() }.compose(None, &mut prefix);
+            }
+        }
+        prefix
+    }
+
     /// The next frame of one of which too little was known.
     pub(super) fn more_routed(
         &mut self,
@@ -169,6 +213,9 @@ impl Core {
             return None;
         }
         let block = Bytes::from(std::mem::take(&mut pending.bytes));
+        if let Some(address) = self.inlets.get(key)?.address {
+            return self.first_bound(key, address, t, &Payload::new(&block), eg);
+        }
         match self.beginning(&block, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = Payload::range(&block, size, block.len());
@@ -236,8 +283,7 @@ impl Core {
             Ok(Parsed::Absent) => (Annotations::default(), 0),
             Ok(Parsed::Incomplete(_)) if !complete && message.len() <= MAX_SECTION => return Beginning::NeedMore,
             Ok(Parsed::Incomplete(size)) => {
-                let what = format!("router annotations: {} bytes where {size} are needed", message.len());
-                return Beginning::Refused(DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, what))));
+                return Beginning::Refused(incomplete(message, size));
             }
             Err(error) => return Beginning::Refused(malformed(&error)),
         };
@@ -295,6 +341,11 @@ impl Core {
         }
         Some(key)
     }
+}
+
+fn incomplete(message: &[u8], size: usize) -> DeliveryState {
+    let what = format!("router annotations: {} bytes where {size} are needed", message.len());
+    DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, what)))
 }
 
 fn malformed(error: &AnnotationsError) -> DeliveryState {

@@ -379,9 +379,9 @@ entities! {
         address "address": Option<String> [create];
         /// Whether the router receives or sends.
         direction "direction": Direction [create required];
-        /// The container-id of the peer to link to, on connections of role `route-container`.
+        /// The container-id of the peer to link to, on connections of role `route-container` or `inter-network`.
         container_id "containerId": Option<String> [create];
-        /// The name of the listener or connector whose peer to link to, of role `route-container`.
+        /// The name of the listener or connector whose peer to link to, of role `route-container` or `inter-network`.
         connection "connection": Option<String> [create];
         /// The address as the container knows it, if it has another name there.
         external_address "externalAddress": Option<String> [create];

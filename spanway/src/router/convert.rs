@@ -130,7 +130,7 @@ fn role(role: Role) -> anyhow::Result<ConnectionRole> {
         Role::RouteContainer => ConnectionRole::RouteContainer,
         Role::Edge => ConnectionRole::Edge,
         Role::InterEdge => ConnectionRole::InterEdge,
-        Role::InterNetwork => bail!("role inter-network is not in this version yet"),
+        Role::InterNetwork => ConnectionRole::InterNetwork,
     })
 }
 
