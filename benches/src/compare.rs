@@ -6,6 +6,7 @@ mod footprint;
 mod networks;
 mod path;
 mod routers;
+mod streams;
 mod tcp;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(crate) struct Options {
     /// Only these workloads, separated by commas: tcp-bulk, tcp-requests, tcp-connections, tls-download, tls-connections,
     /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint; through two linked routers:
     /// r2-amqp-presettled, r2-amqp-unsettled, r2-amqp-latency, r2-amqp-10k, r2-amqp-multicast, r2-tcp-bulk, r2-tls-bulk,
-    /// r2-tcp-delayed, r2-tcp-requests, r2-tcp-connections, r2-footprint; through edge, interior, edge: eie-amqp-presettled,
+    /// r2-tcp-delayed, r2-tcp-requests, r2-tcp-connections, r2-footprint, r2-streams; through edge, interior, edge: eie-amqp-presettled,
     /// eie-amqp-unsettled, eie-amqp-latency, eie-tcp-bulk, eie-tcp-requests, eie-tcp-connections; and convergence
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -105,6 +106,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("eie-tcp-bulk", networks::bulk_eie),
     ("eie-tcp-requests", networks::requests_eie),
     ("eie-tcp-connections", networks::connections_eie),
+    ("r2-streams", streams::run),
     ("convergence", convergence::run),
 ];
 

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 pub(crate) use idle::IdleClients;
-pub(crate) use peer::Peer;
+pub(crate) use peer::{OUTPUT, Peer};
 
 /// What a load process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -24,6 +24,10 @@ pub const RESEND_RELEASED: u32 = 2;
 /// [`Annotations::flags`]: the delivery has a flow control of its own; routers on its way do not hold it back.
 pub const Q2_DISABLED: u32 = 4;
 
+/// [`Annotations::flags`], between routers of ours only: its sender settled the message, and it is to be sent settled to its consumer. The
+/// delivery is not settled so that the router before knows when that was, and its sender can be pushed back.
+pub const SETTLED: u32 = 1 << 16;
+
 /// The largest section accepted, in bytes. A trace has an entry for each hop: this is far more than any network needs.
 pub const MAX_SECTION: usize = 64 * 1024;
 

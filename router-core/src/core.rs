@@ -250,6 +250,8 @@ struct Address {
     reachable: bool,
     /// Other routers were told that there are destinations here.
     told: bool,
+    /// Of the links to a neighbour: it is a router of ours.
+    ours: bool,
     past: Past,
 }
 

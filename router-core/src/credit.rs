@@ -11,6 +11,11 @@ const CAP: u32 = 4000;
 /// its receiver).
 const PATIENCE: u8 = 63;
 
+/// How much content of one sender may be on the way, in bytes, if that is at least `LEAST` deliveries: a slow consumer at another router
+/// costs that router so much memory (2026-11, chosen to fit eight times into what one address gets there).
+const MOST_BYTES: u32 = 4 << 20;
+const LEAST: u32 = 16;
+
 /// How many deliveries of one sender may be on the way.
 ///
 /// When nobody set it, it starts at 250 and doubles as long as deliveries pass straight through; when they have to wait, more credit
@@ -19,6 +24,7 @@ const PATIENCE: u8 = 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity {
     current: u32,
+    /// Deliveries that gave their credit back since it was adapted.
     passed: u32,
     exact: bool,
     waited: bool,
@@ -27,6 +33,8 @@ pub(crate) struct Capacity {
     /// Rounds until it doubles again, and how many it will be the next time.
     rest: u8,
     patience: u8,
+    /// Content that came since it was adapted, in bytes.
+    bytes: u32,
 }
 
 impl Capacity {
@@ -34,6 +42,7 @@ impl Capacity {
         Self {
             current: set.unwrap_or(START).max(1),
             passed: 0,
+            bytes: 0,
             exact: set.is_some(),
             waited: false,
             tried: false,
@@ -51,6 +60,12 @@ impl Capacity {
         self.waited = true;
     }
 
+    /// Content came.
+    #[inline]
+    pub(crate) const fn arrived(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u32);
+    }
+
     /// A delivery gave its credit back.
     #[inline]
     pub(crate) const fn passed(&mut self) {
@@ -62,7 +77,13 @@ impl Capacity {
         if self.exact || self.passed < self.current {
             return;
         }
-        self.passed = 0;
+        let most = (MOST_BYTES / (self.bytes / self.passed).max(1)).clamp(LEAST, CAP);
+        (self.passed, self.bytes) = (0, 0);
+        self.change();
+        self.current = self.current.min(most);
+    }
+
+    fn change(&mut self) {
         let tried = std::mem::take(&mut self.tried);
         if std::mem::take(&mut self.waited) {
             self.current = (self.current / 2).max(START);
@@ -128,6 +149,19 @@ mod tests {
         // What was enough once is taken for good at first.
         waits(&mut capacity, 4, 1000);
         assert!(capacity.get() >= 500);
+    }
+
+    #[test]
+    fn large_deliveries_get_less_of_it() {
+        let mut capacity = Capacity::new(None);
+        for (size, expected) in [(16_384, 256), (65_536, 64), (10_000_000, 16), (100, 32), (100, 64)] {
+            for _ in 0..capacity.get() {
+                capacity.arrived(size);
+                capacity.passed();
+            }
+            capacity.adapt();
+            assert_eq!(capacity.get(), expected);
+        }
     }
 
     #[test]

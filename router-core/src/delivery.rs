@@ -80,6 +80,8 @@ pub(crate) const WAITS: u16 = 1 << 12;
 pub(crate) const POOLED: u16 = 1 << 13;
 /// Of a delivery that is gathered: to its end, because there is no link for streams.
 pub(crate) const WHOLE: u16 = 1 << 14;
+/// Its sender settled it, but it goes to a router of ours unsettled: what is told there says when its consumer took it.
+pub(crate) const TRACKED: u16 = 1 << 15;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u16 = 1 << 11;
 
@@ -168,6 +170,12 @@ impl Delivery {
     #[inline]
     pub(crate) const fn set(&mut self, flag: u16) {
         self.flags |= flag;
+    }
+
+    /// It is to be sent settled.
+    #[inline]
+    pub(crate) const fn goes_settled(&self) -> bool {
+        self.has(HEAD_SETTLED) || (self.has(IN_SETTLED) && !self.has(TRACKED))
     }
 
     /// All of it is here.

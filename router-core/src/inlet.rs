@@ -40,8 +40,8 @@ pub(crate) struct Inlet {
     /// Deliveries that wait at an address, and the lowest priority among them: later ones must not overtake.
     pub(crate) waiting: u32,
     pub(crate) floor: u8,
-    /// Memory held for it.
-    pub(crate) held: usize,
+    /// Memory held for it, which is bounded by its session's window.
+    pub(crate) held: u32,
     /// A frame came since the last look at stalled senders; and how many looks ago one did.
     pub(crate) progress: bool,
     pub(crate) strikes: u8,

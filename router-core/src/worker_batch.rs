@@ -53,8 +53,8 @@ pub(crate) enum Place {
 /// Messages. Numbers are raw keys: `mine` of the worker that posts, `yours` of the one that reads.
 #[derive(Clone, Debug)]
 pub(crate) enum Msg {
-    /// An outlet of mine can take deliveries for the address `name`, which is `address` to me.
-    OutletUp { outlet: u64, address: u64, name: Arc<str> },
+    /// An outlet of mine can take deliveries for the address `name`, which is `address` to me. `ours`: it leads to a router of ours.
+    OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool },
     /// It went away. What was lent from it is void.
     OutletDown { outlet: u64 },
     /// Lend me credit of outlets of this address of yours. `urgent`: something waits.

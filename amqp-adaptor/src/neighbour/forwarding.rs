@@ -20,6 +20,7 @@ pub(crate) struct Forwarding {
 struct Connected {
     key: ConnKey,
     id: String,
+    ours: bool,
     outlets: ByLink<OutletKey>,
     inlets: ByLink<InletKey>,
 }
@@ -82,7 +83,7 @@ impl NeighbourLinks for Forwarding {
         // Policies are about clients; a neighbour was authenticated by its listener or connector.
         let Ok(key) = core.connection_opened(&asked) else { return };
         let (outlets, inlets) = (ByLink::default(), ByLink::default());
-        let connected = Connected { key, id: info.container.clone(), outlets, inlets };
+        let connected = Connected { key, id: info.container.clone(), ours: info.ours, outlets, inlets };
         let mut conns = self.conns.borrow_mut();
         let slot = info.conn.slot as usize;
         if conns.len() <= slot {
@@ -103,7 +104,7 @@ impl NeighbourLinks for Forwarding {
         let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
         match role {
             Role::Sender => {
-                if let Some(key) = core.attach_hop(conn.key, link, &conn.id, kind, conns) {
+                if let Some(key) = core.attach_hop(conn.key, link, (&conn.id, conn.ours), kind, conns) {
                     conn.outlets.insert(link.link, key);
                 }
             }

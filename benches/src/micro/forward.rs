@@ -207,7 +207,7 @@ impl Chain {
         let mut first = Router { core: near, engines: Engines(engines), now: sender.now };
         let link = LinkRef { conn: OUT, link: hop.client_link.to_u32() };
         let conn = first.core.connection_opened(&ConnInfo::default())?;
-        let outlet = first.core.attach_hop(conn, link, SECOND, HopLink::Priority(4), &mut first.engines);
+        let outlet = first.core.attach_hop(conn, link, (SECOND, true), HopLink::Priority(4), &mut first.engines);
         first.outlet(hop.client_link, outlet.context("no link to the neighbour")?);
         first.producer(sender.router_link)?;
         first.core.end_batch(&mut first.engines);

@@ -114,6 +114,7 @@ impl Core {
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
             settled: t.settled,
+            goes_settled: t.settled,
             second: t.rcv_second,
             message_format: t.message_format,
             report: false,

@@ -133,8 +133,9 @@ impl Core {
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
-        let name = address.name.clone();
-        self.tell_all(|| Msg::OutletUp { outlet: key.to_raw(), address: address_key.to_raw(), name: name.clone() }, eg);
+        let (name, ours) = (address.name.clone(), address.ours);
+        let up = || Msg::OutletUp { outlet: key.to_raw(), address: address_key.to_raw(), name: name.clone(), ours };
+        self.tell_all(up, eg);
         self.destinations_changed(address_key, eg);
         Some(key)
     }
@@ -206,7 +207,7 @@ impl Core {
             }
             self.forget_address(address_key);
         }
-        self.orphaned += inlet.held;
+        self.orphaned += inlet.held as usize;
         if self.orphaned > self.orphan_limit {
             self.drop_orphans(key, eg);
         }

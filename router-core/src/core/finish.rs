@@ -39,7 +39,7 @@ impl Core {
             }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
-                    inlet.held += bytes;
+                    inlet.held = inlet.held.saturating_add(bytes as u32);
                     eg.hold(inlet.link, bytes);
                 }
                 None => self.orphaned += bytes,
@@ -61,7 +61,7 @@ impl Core {
             }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
-                    inlet.held = inlet.held.saturating_sub(bytes);
+                    inlet.held = inlet.held.saturating_sub(bytes as u32);
                     eg.release(inlet.link, bytes);
                 }
                 None => self.orphaned = self.orphaned.saturating_sub(bytes),

@@ -8,7 +8,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, To, WAITS,
+        SECOND, SENT, STARTED, TRACKED, To, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
@@ -19,7 +19,10 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival<'a> {
     pub(super) from: From,
+    /// Its sender settled it.
     pub(super) settled: bool,
+    /// It is sent settled. The same, but between routers of ours.
+    pub(super) goes_settled: bool,
     pub(super) second: bool,
     pub(super) message_format: u32,
     /// Its origin on another worker counts bytes.
@@ -39,7 +42,12 @@ pub(super) struct Arrival<'a> {
 impl Arrival<'_> {
     #[inline]
     pub(super) const fn record(&self, address: Key, end: End) -> Delivery {
-        let mut flags = if self.settled { PRESETTLED | IN_SETTLED | HEAD_SETTLED } else { 0 };
+        let mut flags = match (self.settled, self.goes_settled) {
+            (true, true) => PRESETTLED | IN_SETTLED | HEAD_SETTLED,
+            (true, false) => PRESETTLED | IN_SETTLED | TRACKED,
+            (false, true) => HEAD_SETTLED | AUTO,
+            (false, false) => 0,
+        };
         if self.second {
             flags |= SECOND;
         }
@@ -70,6 +78,7 @@ impl Core {
         let key = key.0;
         let inlet = self.inlets.get_mut(key)?;
         self.counters.bytes_in += payload.len() as u64;
+        inlet.capacity.arrived(payload.len());
         inlet.progress = true;
         if !transfer.first {
             return self.transfer_more(key, transfer, payload, eg);
@@ -126,6 +135,7 @@ impl Core {
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
             settled: t.settled,
+            goes_settled: t.settled || way.settles(),
             second: t.rcv_second,
             message_format: t.message_format,
             report: false,
@@ -214,7 +224,7 @@ impl Core {
             return self.wait(address, Key::NONE, arrival, payload, end, eg);
         }
         // A presettled delivery that goes out at once needs no record, nor does one that another address takes over.
-        let bare = arrival.settled && end == End::Complete;
+        let bare = arrival.settled && arrival.goes_settled && end == End::Complete;
         let mut d = Key::NONE;
         loop {
             match self.select(address, &arrival.way) {
@@ -225,8 +235,8 @@ impl Core {
                     let Some(outlet) = self.outlets.get(o) else { break };
                     let head = SendHead {
                         message_format: arrival.message_format,
-                        settled: arrival.settled,
-                        token: if arrival.settled { 0 } else { d.to_raw() },
+                        settled: arrival.goes_settled,
+                        token: if arrival.goes_settled { 0 } else { d.to_raw() },
                         prefix: arrival.prefix,
                     };
                     let sent = eg.send(outlet.link, &head, payload, end);
@@ -295,7 +305,7 @@ impl Core {
             let delivery = self.deliveries.get_mut(d)?;
             delivery.to = To::Outlet { outlet: o, id: sent.delivery_id };
             delivery.flags |= STARTED | SENT;
-            if arrival.settled || sent.settled {
+            if arrival.goes_settled || sent.settled {
                 delivery.flags |= OUT_SETTLED;
                 if arrival.report {
                     self.report(arrival.from, payload.len(), eg);
@@ -314,7 +324,7 @@ impl Core {
         let delivery = self.deliveries.get_mut(d)?;
         delivery.to = To::Outlet { outlet: o, id: sent.delivery_id };
         delivery.flags |= STARTED;
-        if sent.settled && !arrival.settled {
+        if sent.settled && !arrival.goes_settled {
             delivery.flags |= AUTO | OUT_SETTLED;
         }
         self.outlets.get_mut(o)?.current = d;
@@ -394,7 +404,7 @@ impl Core {
         delivery.flags |= SENT;
         if delivery.has(HEAD_SETTLED) {
             delivery.flags |= OUT_SETTLED;
-        } else if delivery.has(IN_SETTLED) && !delivery.has(OUT_SETTLED) {
+        } else if delivery.goes_settled() && !delivery.has(OUT_SETTLED) {
             // Its sender settled it while it was on its way.
             delivery.flags |= OUT_SETTLED;
             self.settle_receiver(d, None, true, eg);

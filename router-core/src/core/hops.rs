@@ -16,9 +16,9 @@ use super::{
 use crate::{
     ConnKey, LinkRef, OutletKey, Terminus, Treatment,
     address::Class,
-    annotations::Annotations,
+    annotations::{Annotations, SETTLED},
     core::slots::Key,
-    delivery::{NIL, Onward, POOLED, To, WHOLE},
+    delivery::{HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     routing::{AddressBook, AddressKey, RouterId, RouterIndex, Routes},
@@ -77,13 +77,14 @@ pub(super) struct Hop {
 #[derive(Debug)]
 pub(super) struct Composed {
     pub(super) bytes: Vec<u8>,
-    /// The link; none if they are of a single delivery.
+    /// The link; none if they are of a single delivery. And whether they say that its sender settled the message.
     pub(super) inlet: Key,
+    pub(super) settled: bool,
 }
 
 impl Default for Composed {
     fn default() -> Self {
-        Self { bytes: Vec::new(), inlet: Key::NONE }
+        Self { bytes: Vec::new(), inlet: Key::NONE, settled: false }
     }
 }
 
@@ -224,12 +225,12 @@ impl Core {
     }
 
     /// A link of ours to a neighbour was attached. Its credit is told with [`credit`](Self::credit), as that of any outlet.
-    /// `None` if the connection is gone, or the priority is above 9.
+    /// `ours`: the neighbour is a router of this make. `None` if the connection is gone, or the priority is above 9.
     pub fn attach_hop(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
-        neighbour: &str,
+        (neighbour, ours): (&str, bool),
         kind: HopLink,
         eg: &mut impl Egress,
     ) -> Option<OutletKey> {
@@ -239,6 +240,7 @@ impl Core {
             HopLink::Priority(priority) => *hop.by_priority.get(usize::from(priority))?,
             HopLink::Stream => hop.stream,
         };
+        self.addresses.get_mut(address)?.ours = ours;
         let key = self.outlet_at(conn, link, address, kind == HopLink::Stream, eg)?;
         Some(OutletKey(key))
     }
@@ -283,13 +285,16 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
-        let prefix = self.composed(&arrival.way);
+        let ours = self.addresses.get(links).is_some_and(|a| a.ours);
+        let settled = arrival.goes_settled;
+        let prefix = self.composed(&arrival.way, settled && ours);
         // What is settled never counts as outstanding.
-        let origin = if arrival.settled { Key::NONE } else { address };
+        let origin = if settled && !ours { Key::NONE } else { address };
         if let Some(share) = self.share(origin, hop) {
             share.outstanding += 1;
         }
-        let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, ..*arrival };
+        let goes_settled = settled && !ours;
+        let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, goes_settled, ..*arrival };
         let d = match end {
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
@@ -329,10 +334,18 @@ impl Core {
         } else {
             Way::Here
         };
-        let prefix = self.composed(&way);
+        let ours = self.addresses.get(links).is_some_and(|a| a.ours);
+        let prefix = self.composed(&way, settled && ours);
         self.keep_prefix(d, &prefix);
         self.composed.bytes = prefix;
-        let origin = if settled { Key::NONE } else { address };
+        if settled
+            && ours
+            && let Some(delivery) = self.deliveries.get_mut(d)
+        {
+            delivery.set(TRACKED);
+            delivery.flags &= !HEAD_SETTLED;
+        }
+        let origin = if settled && !ours { Key::NONE } else { address };
         if let Some(share) = self.share(origin, hop) {
             share.outstanding += 1;
         }
@@ -471,7 +484,7 @@ impl Core {
             }
         }
         let priority = self.priority_of(address, payload);
-        let prefix = self.composed(&arrival.way);
+        let prefix = self.composed(&arrival.way, false);
         let mut readers = 0;
         for hop in hops {
             let passed = self.hops.get(hop as usize).is_some_and(|hop| arrival.way.passed(&hop.name));
@@ -527,23 +540,25 @@ impl Core {
         }
     }
 
-    /// The annotations that a delivery gets in front when it leaves for a neighbour. Their memory is to be given back.
-    fn composed(&mut self, way: &Way<'_>) -> Vec<u8> {
+    /// The annotations that a delivery gets in front when it leaves for a neighbour. `settled`: its sender settled it, and this is a router
+    /// of ours that shall know so. Their memory is to be given back.
+    fn composed(&mut self, way: &Way<'_>, settled: bool) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.composed.bytes);
         let inlet = match way {
             Way::Targeted(inlet) => *inlet,
             _ => Key::NONE,
         };
-        if inlet.is_none() || inlet != self.composed.inlet || bytes.is_empty() {
+        let known = inlet == self.composed.inlet && settled == self.composed.settled;
+        if inlet.is_none() || !known || bytes.is_empty() {
             bytes.clear();
-            self.compose(way, &mut bytes);
-            self.composed.inlet = inlet;
+            self.compose(way, settled, &mut bytes);
+            (self.composed.inlet, self.composed.settled) = (inlet, settled);
         }
         bytes
     }
 
     /// Writes them.
-    fn compose(&self, way: &Way<'_>, out: &mut Vec<u8>) {
+    fn compose(&self, way: &Way<'_>, settled: bool, out: &mut Vec<u8>) {
         let me = Some(&*self.hop_name);
         let here = Annotations { ingress: me, ..Annotations::default() };
         let annotations = match way {
@@ -551,6 +566,8 @@ impl Core {
             Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
             Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
         };
+        let flags = annotations.flags & !SETTLED | if settled { SETTLED } else { 0 };
+        let annotations = Annotations { flags, ..annotations };
         annotations.compose(me, out);
     }
 

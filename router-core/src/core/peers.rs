@@ -4,7 +4,7 @@ use super::{Core, Want};
 use crate::{
     Treatment, WorkerId,
     core::slots::Key,
-    delivery::{From, IN_SETTLED, PRESETTLED, REPORT, SECOND, SENT, To},
+    delivery::{From, REPORT, SECOND, SENT, To},
     distribution::Candidate,
     egress::{Egress, End, Payload},
     worker_batch::{COPY_LIMIT, Deliver, DeliverTo, Msg, WorkerMsg},
@@ -65,14 +65,14 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<Key> {
         let small = end == End::Complete && payload.len() < COPY_LIMIT;
-        let bare = arrival.settled && small;
+        let bare = arrival.settled && arrival.goes_settled && small;
         let d = if d.is_none() && !bare { self.record(arrival, address, end) } else { d };
         let (worker, outlet) = self.use_loan(remote, !d.is_none(), eg)?;
         let deliver = Deliver {
             mine: if d.is_none() { 0 } else { d.to_raw() },
             address: address.to_raw(),
             target: DeliverTo::Outlet(outlet),
-            settled: arrival.settled,
+            settled: arrival.goes_settled,
             second: arrival.second,
             report: !small,
             message_format: arrival.message_format,
@@ -115,7 +115,7 @@ impl Core {
             mine: d.to_raw(),
             address: delivery.address.to_raw(),
             target: DeliverTo::Outlet(outlet),
-            settled: delivery.has(PRESETTLED | IN_SETTLED),
+            settled: delivery.goes_settled(),
             second: delivery.has(SECOND),
             report: true,
             message_format: delivery.message_format,

@@ -10,7 +10,7 @@ use super::{Core, HopLink};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
     address::Class,
-    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, STREAMING, parse},
+    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, SETTLED, STREAMING, parse},
     core::slots::Key,
     credit::Capacity,
     delivery::CREDIT,
@@ -57,6 +57,14 @@ impl Way<'_> {
         match self {
             Self::Here | Self::Targeted(_) => Origin::Here,
             Self::Routed { origin, .. } => *origin,
+        }
+    }
+
+    /// Its sender settled it, though another router of ours wants to know when it was taken.
+    pub(super) const fn settles(&self) -> bool {
+        match self {
+            Self::Here | Self::Targeted(_) => false,
+            Self::Routed { annotations, .. } => annotations.flags & SETTLED != 0,
         }
     }
 

@@ -4,7 +4,9 @@ use super::{Core, count};
 use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
-    delivery::{CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, To},
+    delivery::{
+        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To,
+    },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
 };
@@ -41,6 +43,12 @@ impl Core {
             return self.pass_state(d, state, eg);
         }
         if delivery.has(IN_SETTLED) {
+            if delivery.has(TRACKED)
+                && !delivery.has(OUT_SETTLED)
+                && state.is_some_and(|s| *s != DeliveryState::Accepted)
+            {
+                self.counters.dropped_presettled += 1;
+            }
             return self.receiver_done(d, settled, eg);
         }
         if delivery.has(SECOND) && !settled {
@@ -217,6 +225,10 @@ impl Core {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let gone = delivery.has(SENT) || delivery.to == To::Nowhere;
         if !delivery.has(IN_SETTLED) || !delivery.arrived() || !gone {
+            return;
+        }
+        if delivery.has(TRACKED) && !delivery.has(OUT_SETTLED) {
+            // Its sender waits for its consumer, though it does not know.
             return;
         }
         let from = delivery.from;

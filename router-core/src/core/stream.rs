@@ -4,7 +4,7 @@ use super::{Core, hops::Pick, routed::Way};
 use crate::{
     ConnKey,
     core::slots::Key,
-    delivery::{AUTO, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, SENT, STARTED, To},
+    delivery::{AUTO, Delivery, From, HEAD_SETTLED, OUT_SETTLED, SENT, STARTED, To},
     egress::{Egress, End, Payload, SendHead},
 };
 
@@ -297,7 +297,7 @@ impl Core {
 
 /// A delivery that its sender settled while it waited goes out settled.
 const fn settled_meanwhile(delivery: &mut Delivery) {
-    if delivery.has(IN_SETTLED) {
+    if delivery.goes_settled() {
         delivery.flags |= HEAD_SETTLED;
     }
 }

@@ -59,6 +59,7 @@ impl Core {
             watches: Vec::new(),
             reachable: open,
             told: false,
+            ours: false,
             past: crate::inspect::Past::default(),
         });
         self.hop_addresses += usize::from(Class::of_key(&name) == Class::Hop);

@@ -45,7 +45,7 @@ impl Core {
 
     fn message(&mut self, worker: u16, msg: Msg, prefix: &[u8], payload: &Payload<'_>, eg: &mut impl Egress) {
         match msg {
-            Msg::OutletUp { outlet, address, name } => self.outlet_up(worker, outlet, address, &name, eg),
+            Msg::OutletUp { outlet, address, name, ours } => self.outlet_up(worker, outlet, address, (&name, ours), eg),
             Msg::OutletDown { outlet } => self.outlet_down(worker, outlet, eg),
             Msg::Want { address, urgent } => self.wanted(worker, Key::from_raw(address), urgent, eg),
             Msg::Lend { outlet, credit, outstanding } => self.lent(worker, outlet, credit, outstanding, eg),
@@ -78,9 +78,10 @@ impl Core {
         }
     }
 
-    fn outlet_up(&mut self, worker: u16, outlet: u64, theirs: u64, name: &str, eg: &mut impl Egress) {
+    fn outlet_up(&mut self, worker: u16, outlet: u64, theirs: u64, (name, ours): (&str, bool), eg: &mut impl Egress) {
         let address = self.address(name, name.starts_with("M_$temp."));
         let Some(a) = self.addresses.get_mut(address) else { return };
+        a.ours = ours;
         let Some(peer) = self.peers.get_mut(usize::from(worker)) else { return };
         let at = a.candidates.len() as u32;
         let remote = self.remotes.insert(Remote {
@@ -281,6 +282,7 @@ impl Core {
         let arrival = Arrival {
             from: From::Worker { worker, key: deliver.mine },
             settled: deliver.settled,
+            goes_settled: deliver.settled,
             second: deliver.second,
             message_format: deliver.message_format,
             report: deliver.report,

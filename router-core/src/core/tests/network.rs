@@ -2,7 +2,7 @@
 
 use crate::{
     HopLink, Presence, Treatment,
-    annotations::{Annotations, Parsed, STREAMING, parse},
+    annotations::{Annotations, Parsed, SETTLED, STREAMING, parse},
     core::tests::world::{Receiver, World},
     egress::{DeliveryState, End},
     routing::{AddressBook, AddressEntry, Event, Routes},
@@ -100,6 +100,79 @@ fn what_a_neighbour_does_not_take_waits_with_its_annotations() {
         assert_eq!(got(&w, b), [sent_here("svc", b"one"), sent_here("svc", b"two")]);
         w.outcome(b, 0, Some(DeliveryState::Released), true);
         assert_eq!(w.told(s, ids[0]), Some(DeliveryState::Released));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn presettled_deliveries_are_pushed_back_between_routers_of_ours() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let b = w.hop_to(there, ("B", true), NORMAL, 1000);
+        know(&mut w, &[("B", "Msvc")]);
+        let s = w.sender(0, "svc");
+        let all = w.inlet(s).credit;
+        for n in 0..all {
+            w.send(s, &n.to_be_bytes(), true);
+        }
+        assert_eq!((w.count(b) as u32, w.inlet(s).credit), (all, 0), "sent, but nobody says that it was taken");
+        assert!(w.outlet(b).received.iter().all(|d| !d.settled));
+        let flags = |bytes: &[u8]| match parse(bytes).unwrap() {
+            Parsed::Found(annotations, _) => annotations.flags,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(flags(&w.bodies(b)[0]), SETTLED);
+        w.outcome(b, 0, Some(DeliveryState::Released), true);
+        w.accept_all(b);
+        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, 0);
+        assert!(w.inlet(s).credit * 4 > all * 3);
+        assert_eq!(w.cores.iter().map(|core| core.counters().dropped_presettled).sum::<u64>(), 1);
+        // In parts, and waiting for the neighbour.
+        w.credit(b, 0, false);
+        w.begin(s, &[1; 3000], true, false, 1000);
+        w.send_rest(s);
+        w.send(s, b"x", true);
+        w.credit(b, 10, false);
+        assert_eq!(w.count(b) as u32, all + 2);
+        assert!(w.outlet(b).received.iter().rev().take(2).all(|d| !d.settled));
+        w.accept_all(b);
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let there = workers - 1;
+        let from = w.router_sender(0);
+        let (b, c) = (w.hop_to(there, ("B", true), NORMAL, 10), w.hop(there, "C", NORMAL, 10));
+        know(&mut w, &[("C", "Mforeign")]);
+        let r = w.receiver(there, "svc", 0);
+        let one = w.send(from, &from_b(Some("svc"), SETTLED, b"one"), false);
+        let two = w.begin(from, &from_b(Some("svc"), SETTLED, &[2; 5000]), false, false, 1000);
+        w.send_rest(from);
+        assert_eq!((w.told(from, one), w.told(from, two)), (None, None), "nobody took it");
+        w.credit(r, 3, false);
+        assert_eq!(w.count(r), 2);
+        assert!(w.outlet(r).received.iter().all(|d| d.settled));
+        let taken = |w: &World, id| w.inlet(from).deliveries[&id].settled;
+        assert!(taken(&w, one) && taken(&w, two));
+        let three = w.begin(from, &from_b(Some("svc"), SETTLED, &[3; 5000]), false, false, 1000);
+        assert_eq!(w.outlet(r).received.len(), 3, "while it arrives");
+        w.send_rest(from);
+        assert!(taken(&w, three));
+        // To another router it goes settled, and without what only ours know.
+        let on = w.send(from, &from_b(Some("foreign"), SETTLED | STREAMING << 1, b"on"), false);
+        let sent = w.bodies(c)[0].clone();
+        let Parsed::Found(annotations, _) = parse(&sent).unwrap() else { panic!() };
+        assert_eq!((annotations.flags, w.outlet(c).received[0].settled), (STREAMING << 1, true));
+        assert!(taken(&w, on));
+        w.detach_receiver(r);
+        let id = w.send(from, &from_b(Some("svc"), SETTLED, b"nobody"), false);
+        assert_eq!(w.told(from, id), Some(DeliveryState::Released));
+        assert_eq!(w.count(b), 0);
         w.assert_empty();
     }
 }

@@ -389,6 +389,11 @@ impl World {
 
     /// A link of ours to a neighbour, and its credit.
     pub(super) fn hop(&mut self, w: usize, neighbour: &str, kind: crate::HopLink, credit: u32) -> Receiver {
+        self.hop_to(w, (neighbour, false), kind, credit)
+    }
+
+    /// The same, to a router of ours or another.
+    pub(super) fn hop_to(&mut self, w: usize, neighbour: (&str, bool), kind: crate::HopLink, credit: u32) -> Receiver {
         let conn = self.conn(w);
         let link = self.link();
         self.sides[w].outlets.insert(link, Outlet::new(conn));
