@@ -517,12 +517,18 @@ impl Core {
             a.waiting.took();
             a.waiting.trim();
         }
-        if let From::Inlet { inlet, .. } = delivery.from
-            && let Some(inlet) = self.inlets.get_mut(inlet)
+        if let From::Inlet { inlet: from, .. } = delivery.from
+            && let Some(inlet) = self.inlets.get_mut(from)
         {
             inlet.waiting = inlet.waiting.saturating_sub(1);
             if inlet.waiting == 0 {
                 inlet.floor = 9;
+                // What was not granted while it waited may be now. It need not have credit of its own to give back: it may have come back
+                // from another worker.
+                if inlet.address.is_some() && !inlet.dirty {
+                    inlet.dirty = true;
+                    self.dirty.push(from);
+                }
             }
         }
     }
