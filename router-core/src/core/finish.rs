@@ -32,11 +32,11 @@ impl Core {
     pub(super) fn charge(&mut self, d: Key, bytes: usize, eg: &mut impl Egress) {
         let Some(delivery) = self.root(d).and_then(|root| self.deliveries.get(root)) else { return };
         self.counters.bytes_held += bytes as u64;
+        if delivery.has(POOLED) {
+            let address = delivery.address;
+            return self.pool_in(address, bytes);
+        }
         if let From::Inlet { inlet, .. } = delivery.from {
-            if delivery.has(POOLED) {
-                let address = delivery.address;
-                return self.pool_in(address, bytes);
-            }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
                     inlet.held = inlet.held.saturating_add(bytes as u32);
@@ -54,11 +54,11 @@ impl Core {
         }
         let Some(delivery) = self.root(d).and_then(|root| self.deliveries.get(root)) else { return };
         self.counters.bytes_held = self.counters.bytes_held.saturating_sub(bytes as u64);
+        if delivery.has(POOLED) {
+            let address = delivery.address;
+            return self.pool_out(address, bytes);
+        }
         if let From::Inlet { inlet, .. } = delivery.from {
-            if delivery.has(POOLED) {
-                let address = delivery.address;
-                return self.pool_out(address, bytes);
-            }
             match self.inlets.get_mut(inlet) {
                 Some(inlet) => {
                     inlet.held = inlet.held.saturating_sub(bytes as u32);

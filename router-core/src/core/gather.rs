@@ -9,7 +9,7 @@ use super::{
 use crate::{
     WorkerId,
     core::slots::Key,
-    delivery::{HEAD_SETTLED, NIL, POOLED, PRESETTLED, To, WHOLE},
+    delivery::{HEAD_SETTLED, NIL, PRESETTLED, To, WHOLE},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Deliver, DeliverTo, Msg, WorkerMsg},
@@ -49,7 +49,7 @@ impl Core {
                 left |= self.deliveries.get(*c).is_some_and(|c| c.to == To::Gathering);
             }
         }
-        if !left && self.deliveries.get(p).is_some_and(|p| p.has(POOLED)) && !self.is_shared(p) {
+        if !left && self.is_of_one(p) {
             self.unpool(p, eg);
         }
     }

@@ -372,7 +372,7 @@ impl Core {
         let (address, priority, whole) = (delivery.address, delivery.priority, delivery.has(WHOLE));
         let hop = self.onwards.at(delivery.onward).map_or(NIL, |(_, onward)| onward.hop);
         if end == End::Complete {
-            if !self.is_shared(d) {
+            if self.is_of_one(d) {
                 // From here on its sender may wait for it.
                 self.unpool(d, eg);
             }

@@ -15,6 +15,9 @@ use crate::{
     worker_batch::{Deliver, DeliverTo, Msg, WorkerMsg},
 };
 
+/// Copies that a consumer may be behind whatever memory they take.
+const FEW: u32 = 16;
+
 /// Descriptor of transactional-state (§4.5.8).
 const TRANSACTIONAL: u64 = 0x34;
 
@@ -144,6 +147,11 @@ impl Core {
             self.block(o);
         }
         let c = if c.is_none() { self.child(p, address, arrival, end) } else { c };
+        let few = self.outlets.get(o).is_none_or(|outlet| outlet.queued <= FEW);
+        if arrival.pooled && !arrival.settled && !few && self.is_too_much(p) {
+            self.tell_sender(c, Some(&DeliveryState::Released), eg);
+            return false;
+        }
         self.keep_prefix(c, arrival.prefix);
         if let Some(child) = self.deliveries.get_mut(c) {
             child.to = To::Queued { outlet: o };
@@ -177,12 +185,14 @@ impl Core {
         c
     }
 
-    /// A full queue loses its oldest presettled copy, but not the one at its head.
+    /// A full queue loses its oldest presettled copy, but not the one at its head; so does one of more than a few if the address has too
+    /// much memory.
     pub(super) fn bound_queue(&mut self, o: Key, making: Key, eg: &mut impl Egress) {
-        let Some(outlet) = self.outlets.get_mut(o) else { return };
-        if outlet.queued as usize <= self.multicast_queue {
+        let full = |queued: u32| queued as usize > self.multicast_queue || (queued > FEW && self.is_too_much(making));
+        if self.outlets.get(o).is_none_or(|outlet| !full(outlet.queued)) {
             return;
         }
+        let Some(outlet) = self.outlets.get_mut(o) else { return };
         let deliveries = &self.deliveries;
         let droppable = |key: &Key| {
             deliveries.get(*key).is_some_and(|d| {
@@ -288,17 +298,13 @@ impl Core {
 
     /// The sender of a presettled delivery is done with it though some consumers are slow: they may miss copies, it need not wait.
     fn free_sender(&mut self, p: Key, eg: &mut impl Egress) {
+        self.pool(p, eg);
         let Some(parent) = self.deliveries.get_mut(p) else { return };
-        let charge = parent.content.as_ref().map_or(0, |c| c.charge());
         match parent.from {
             From::Inlet { inlet, id } => {
                 let credit = parent.has(CREDIT);
                 parent.flags &= !CREDIT;
-                self.discharge(p, charge, eg);
-                if let Some(parent) = self.deliveries.get_mut(p) {
-                    parent.from = From::Inlet { inlet: Key::NONE, id };
-                }
-                self.charge(p, charge, eg);
+                parent.from = From::Inlet { inlet: Key::NONE, id };
                 if credit {
                     self.give_back(inlet);
                 }

@@ -39,10 +39,15 @@ impl Core {
         }
     }
 
-    /// The delivery came over a link that all addresses share.
-    pub(super) fn is_shared(&self, d: Key) -> bool {
+    /// The delivery came over a link that is not shared by all addresses, and that is still there: its sender may be pushed back.
+    pub(super) fn is_of_one(&self, d: Key) -> bool {
         let Some(From::Inlet { inlet, .. }) = self.deliveries.get(d).map(|d| d.from) else { return false };
-        self.inlets.get(inlet).is_some_and(|inlet| inlet.shared)
+        self.inlets.get(inlet).is_some_and(|inlet| !inlet.shared)
+    }
+
+    /// Nothing more of the pool is for the address of this delivery.
+    pub(super) fn is_too_much(&self, d: Key) -> bool {
+        self.deliveries.get(d).is_some_and(|d| self.is_over(d.address))
     }
 
     /// Memory of the pool is used for an address.

@@ -199,3 +199,33 @@ fn a_stream_of_another_router_without_links_for_streams_is_gathered_too() {
     assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
     w.assert_empty();
 }
+
+#[test]
+fn what_slow_consumers_of_a_multicast_address_are_behind_is_bounded_in_bytes() {
+    for workers in [1, 2] {
+        let mut w = world(workers);
+        let from = w.router_sender(0);
+        let fast = w.receiver(0, "multi/x", 2000);
+        let slow: Vec<Receiver> = (0..3).map(|_| w.receiver(workers - 1, "multi/x", 1)).collect();
+        let s = w.sender(0, "multi/x");
+        let message = from_b(Some("multi/x"), 0, &[2; 20_000]);
+        for n in 0..300 {
+            w.send(if n % 2 == 0 { s } else { from }, if n % 2 == 0 { &[2; 20_000] } else { &message }, true);
+            assert!(held(&w) <= (POOL / 2) as u64 + 50_000, "{}", held(&w));
+            assert_eq!((w.inlet(from).held, w.count(fast)), (0, n + 1));
+        }
+        assert!(dropped(&w) > 3 * 200);
+        slow.iter().for_each(|r| w.credit(*r, 500, false));
+        let got: usize = slow.iter().map(|r| w.count(*r)).sum();
+        assert_eq!(got as u64 + dropped(&w), 900);
+        // And what is not settled.
+        let slow = w.receiver(0, "multi/y", 0);
+        let to_y = from_b(Some("multi/y"), 0, &[2; 20_000]);
+        let ids: Vec<u32> = (0..100).map(|_| w.send(from, &to_y, false)).collect();
+        assert!(ids.iter().filter(|id| w.told(from, **id) == Some(DeliveryState::Released)).count() > 50);
+        w.credit(slow, 100, false);
+        w.accept_all(slow);
+        w.accept_all(fast);
+        w.assert_empty();
+    }
+}
