@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use amqp_proto::connection::{End, LinkId, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
-use router_core::{ConnKey, Egress, LinkRef, WorkerBatch, WorkerId, WorkerMsg};
+use router_core::{ConnKey, Egress, LinkRef, OutletKey, WorkerBatch, WorkerId, WorkerMsg};
 use slab::Slab;
 use transport::Write;
 
@@ -28,6 +28,18 @@ const SPARE_BATCH: usize = 256 * 1024;
 /// Output buffers that are kept for reuse, each at most 256 KiB.
 const POOLED: usize = 16;
 
+/// The connection number of links that belong to another adaptor of the worker, which no slab has. See [`Conns::set_beside`].
+pub const BESIDE: u32 = CONN - 1;
+
+/// Another adaptor's links.
+struct Beside(Box<dyn Egress>);
+
+impl std::fmt::Debug for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Beside")
+    }
+}
+
 /// All connections of a worker: what a `Core` of that worker sends to.
 #[derive(Debug)]
 pub struct Conns {
@@ -42,6 +54,7 @@ pub struct Conns {
     pub(crate) spare_batches: Vec<WorkerBatch>,
     /// Consumers and senders of the router itself.
     pub(crate) inproc: Inproc,
+    beside: Option<Beside>,
     pool: Vec<Vec<u8>>,
 }
 
@@ -55,7 +68,23 @@ impl Conns {
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
             inproc: Inproc::default(),
+            beside: None,
             pool: Vec::new(),
+        }
+    }
+
+    /// Hands everything about links of the connection [`BESIDE`] to another adaptor of the same worker, and asks it to accept flows. It is
+    /// called while the core is borrowed, so it only takes notes.
+    pub fn set_beside(&mut self, egress: Box<dyn Egress>) {
+        self.beside = Some(Beside(egress));
+    }
+
+    /// Who has a link that no connection of the slab has.
+    #[cold]
+    fn beside(&mut self, link: LinkRef) -> Option<&mut dyn Egress> {
+        match &mut self.beside {
+            Some(Beside(egress)) if link.conn == BESIDE => Some(&mut **egress),
+            _ => None,
         }
     }
 
@@ -97,9 +126,12 @@ impl Conns {
         }
     }
 
-    /// For consumers of the router itself, which no slab has.
+    /// For links that no slab has: of other adaptors, or of consumers of the router itself.
     #[cold]
     fn send_inside(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
+        if let Some(beside) = self.beside(outlet) {
+            return beside.send(outlet, head, payload, end);
+        }
         let (sent, work) = self.inproc.send(outlet, head, payload, end);
         if work {
             self.dirty.push(CONN);
@@ -220,6 +252,8 @@ impl Egress for Conns {
     fn settle_in(&mut self, inlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) {
         if let Some(conn) = self.touched(inlet.conn) {
             conn.engine.settle_incoming(LinkId::from_u32(inlet.link), delivery_id, state, settled);
+        } else if let Some(beside) = self.beside(inlet) {
+            beside.settle_in(inlet, delivery_id, state, settled);
         } else if self.inproc.settle_in(inlet, state, settled) {
             self.dirty.push(CONN);
         }
@@ -228,6 +262,8 @@ impl Egress for Conns {
     fn settle_out(&mut self, outlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool) {
         if let Some(conn) = self.touched(outlet.conn) {
             conn.engine.settle_outgoing(LinkId::from_u32(outlet.link), delivery_id, state, settled);
+        } else if let Some(beside) = self.beside(outlet) {
+            beside.settle_out(outlet, delivery_id, state, settled);
         }
     }
 
@@ -252,19 +288,29 @@ impl Egress for Conns {
     fn detach(&mut self, link: LinkRef, error: Error) {
         if let Some(conn) = self.touched(link.conn) {
             conn.engine.detach(LinkId::from_u32(link.link), true, Some(error));
+        } else if let Some(beside) = self.beside(link) {
+            beside.detach(link, error);
         }
     }
 
     fn hold(&mut self, inlet: LinkRef, bytes: usize) {
         if let Some(conn) = self.get(inlet.conn) {
             conn.engine.hold(LinkId::from_u32(inlet.link), bytes);
+        } else if let Some(beside) = self.beside(inlet) {
+            beside.hold(inlet, bytes);
         }
     }
 
     fn release(&mut self, inlet: LinkRef, bytes: usize) {
         if let Some(conn) = self.touched(inlet.conn) {
             conn.engine.release(LinkId::from_u32(inlet.link), bytes);
+        } else if let Some(beside) = self.beside(inlet) {
+            beside.release(inlet, bytes);
         }
+    }
+
+    fn accept_flow(&mut self, outlet: OutletKey, address: &str) -> Option<LinkRef> {
+        self.beside.as_mut()?.0.accept_flow(outlet, address)
     }
 
     fn open_stream(&mut self, neighbour: &str) {

@@ -22,7 +22,7 @@ pub use config::{Identity, ListenerConfig, RouterIdentity};
 pub use connector::{
     AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,
 };
-pub use egress::Conns;
+pub use egress::{BESIDE, Conns};
 pub use inproc::{ConsumerId, Incoming, MAX_MESSAGE, Report};
 pub use inspect::{ConnectionStatus, LinkInfo, TlsStatus};
 pub use listener::{AmqpListener, StartError, listen};

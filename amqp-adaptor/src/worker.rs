@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_proto::connection::{Config, Connection, ServerSasl, Side};
+use amqp_proto::connection::{Config, Connection, Limits, ServerSasl, Side};
 use amqp_proto::{Error, Str, condition};
 use router_core::{Core, WorkerBatch, WorkerId};
 use transport::{MailReceiver, MailSender, Stream};
@@ -32,6 +32,10 @@ pub struct Mail {
 
 /// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
 const TICK: Duration = Duration::from_millis(500);
+
+/// What a session between routers may have on its way, in bytes: as much as a stream of a TCP connection over a long way. A window of
+/// 1 MiB is 10 MB/s at a round trip of 100 ms.
+const ROUTER_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// How long a server may take for SASL and open when nothing is configured.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -373,7 +377,10 @@ impl Inner {
             custom,
         };
         let capabilities = open::capabilities(role);
+        let defaults = Limits::default();
+        let session_bytes = if role.is_router() { ROUTER_WINDOW } else { defaults.session_bytes };
         let common = Config {
+            limits: Limits { session_bytes, ..defaults },
             container_id: Str::from(self.identity.id.as_str()),
             desired_capabilities: if open::is_trunk(role) { capabilities.clone() } else { Default::default() },
             offered_capabilities: capabilities,

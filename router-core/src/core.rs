@@ -24,12 +24,14 @@ use crate::{
 };
 use slots::{Key, Slots};
 
+pub use flows::FlowPick;
 pub use hops::HopLink;
 
 mod anonymous;
 mod attach;
 mod finish;
 mod flow;
+mod flows;
 mod forward;
 mod gather;
 mod hops;
@@ -317,6 +319,8 @@ struct Remote {
     /// Deliveries of ours that are not settled there, and those of others as of the last loan.
     outstanding: u32,
     others: u32,
+    /// It takes one delivery at a time.
+    single: bool,
 }
 
 /// Another worker.

@@ -8,7 +8,10 @@ pub use amqp_proto::{
     connection::{End, Payload, SendHead, Sent},
 };
 
-use crate::worker_batch::{WorkerId, WorkerMsg};
+use crate::{
+    OutletKey,
+    worker_batch::{WorkerId, WorkerMsg},
+};
 
 /// A link of an adaptor, in the adaptor's own numbers. `Core` only keeps it and hands it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +82,13 @@ pub trait Egress {
     /// [`Core::attach_hop`](crate::Core::attach_hop). Asked again for each delivery; bounded by whoever attaches.
     fn open_stream(&mut self, neighbour: &str) {
         let _ = neighbour;
+    }
+
+    /// A stream for an address (by its lookup key) that has servers: who takes it answers the link that the core sends it on. `outlet` is
+    /// that link's key, which the adaptor detaches when it is done. Credit is for one delivery. `None`: nobody takes it.
+    fn accept_flow(&mut self, outlet: OutletKey, address: &str) -> Option<LinkRef> {
+        let _ = (outlet, address);
+        None
     }
 
     /// A message for the core of another worker. Adaptors collect them in a [`WorkerBatch`](crate::WorkerBatch).

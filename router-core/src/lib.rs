@@ -21,7 +21,7 @@ pub mod worker_batch;
 pub use crate::{
     address::AddressConfig,
     core::{
-        Core, CoreConfig, HopLink, InletAttached, InletRequest, OutletAttached, OutletRequest, Presence,
+        Core, CoreConfig, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached, OutletRequest, Presence,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

@@ -1,6 +1,9 @@
 //! Servers (TCP, HTTP) of addresses, and those who want to know whether an address can be reached.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32},
+};
 
 use crate::{
     ServerKey, WatchKey,
@@ -14,6 +17,8 @@ pub struct ServerInfo {
     pub open: Arc<AtomicU32>,
     /// How many connections it should carry compared with others; 0 counts as 1.
     pub weight: u32,
+    /// The last connection that was tried could not be opened: others are taken first. Shared by all workers, too.
+    pub failing: Arc<AtomicBool>,
     /// The adaptor's own number; comes back in [`ServerPick`].
     pub token: u64,
 }

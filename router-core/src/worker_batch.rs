@@ -53,8 +53,9 @@ pub(crate) enum Place {
 /// Messages. Numbers are raw keys: `mine` of the worker that posts, `yours` of the one that reads.
 #[derive(Clone, Debug)]
 pub(crate) enum Msg {
-    /// An outlet of mine can take deliveries for the address `name`, which is `address` to me. `ours`: it leads to a router of ours.
-    OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool },
+    /// An outlet of mine can take deliveries for the address `name`, which is `address` to me. `ours`: it leads to a router of ours;
+    /// `single`: it takes one delivery at a time, which may be long.
+    OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool, single: bool },
     /// It went away. What was lent from it is void.
     OutletDown { outlet: u64 },
     /// Lend me credit of outlets of this address of yours. `urgent`: something waits.

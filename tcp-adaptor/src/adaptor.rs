@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use router_core::{ServerInfo, ServerKey};
+use router_core::{Egress, FlowPick, LinkRef, OutletKey, ServerInfo, ServerKey};
 use slab::Slab;
 use tokio::sync::Notify;
 use transport::PlainStream;
@@ -16,7 +16,9 @@ use crate::config::{ConnectorConfig, ListenerAddressConfig, ListenerConfig, Mult
 use crate::connector::Connector;
 use crate::directory::Directory;
 use crate::error::CommandError;
-use crate::flow::{self, Choice, FlowInfo};
+use crate::far::links::{FlowEgress, Links};
+use crate::far::serve;
+use crate::flow::{self, Choice, FlowInfo, Picked};
 use crate::group::Group;
 use crate::listener::{Listener, Target};
 use crate::relay::Meters;
@@ -40,6 +42,7 @@ pub struct TcpAdaptor {
     index: usize,
     state: RefCell<State>,
     flows: RefCell<Slab<Entry>>,
+    links: Rc<Links>,
     dice: RefCell<Dice>,
     sweeper: RefCell<Option<(Duration, Task)>>,
     draining: Cell<bool>,
@@ -84,6 +87,7 @@ impl TcpAdaptor {
             index,
             state: RefCell::default(),
             flows: RefCell::default(),
+            links: Rc::default(),
             dice: RefCell::new(Dice::new(seed)),
             sweeper: RefCell::default(),
             draining: Cell::new(false),
@@ -139,7 +143,7 @@ impl TcpAdaptor {
         }
         self.close_everywhere(&listener);
         if drop_flows {
-            self.abort_flows(|info| Rc::ptr_eq(&info.listener, &listener));
+            self.abort_flows(|info| info.listener.as_ref().is_some_and(|used| Rc::ptr_eq(used, &listener)));
         }
         Ok(())
     }
@@ -198,7 +202,12 @@ impl TcpAdaptor {
                 return Err(CommandError::Exists { kind: CONNECTOR, name: config.name });
             }
             let token = state.token();
-            let info = ServerInfo { open: config.open.clone(), weight: config.weight.max(1), token };
+            let info = ServerInfo {
+                open: config.open.clone(),
+                failing: config.failing.clone(),
+                weight: config.weight.max(1),
+                token,
+            };
             let Some(key) = self.core.add_server(&config.address, info) else {
                 return Err(bad_address(CONNECTOR, &config.name, &config.address));
             };
@@ -273,9 +282,9 @@ impl TcpAdaptor {
             let info = &entry.info;
             let position =
                 |name: &str| snapshot.listeners.binary_search_by(|status| status.name.as_str().cmp(name)).ok();
-            if let Some(status) =
-                position(&info.listener.config.name).and_then(|index| snapshot.listeners.get_mut(index))
-            {
+            let listener = info.listener.as_ref();
+            let place = listener.and_then(|listener| position(&listener.config.name));
+            if let Some(status) = place.and_then(|index| snapshot.listeners.get_mut(index)) {
                 status.totals.bytes_in += info.meters.up.read.get();
                 status.totals.bytes_out += info.meters.down.written.get();
             }
@@ -359,30 +368,93 @@ impl TcpAdaptor {
     /// Starts the flow of an accepted client.
     pub(crate) fn admit(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: std::net::SocketAddr) {
         add(&listener.counters.opened, 1);
+        let (slot, info) = self.new_flow(Some(Rc::clone(listener)));
+        let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
+        self.set_task(slot, task);
+    }
+
+    /// Starts the flow of a stream from another router, for an address (by its lookup key) of which we have servers. Called by the core.
+    pub(crate) fn serve(self: &Rc<Self>, outlet: OutletKey, address: &str) -> Option<LinkRef> {
+        if self.draining.get() {
+            return None;
+        }
+        // Only these two classes can be named by a connector.
+        let address = match address.split_at_checked(1)? {
+            ("M", address) => address.to_owned(),
+            ("L", rest) => format!("_local/{rest}"),
+            _ => return None,
+        };
+        let (slot, info) = self.new_flow(None);
+        let flow = self.links.open();
+        let link = flow.incoming();
+        let task = spawn("tcp stream", serve::run(Rc::clone(self), slot, info, flow, outlet, address));
+        self.set_task(slot, task);
+        Some(link)
+    }
+
+    fn new_flow(&self, listener: Option<Rc<Listener>>) -> (usize, Rc<FlowInfo>) {
         let info = Rc::new(FlowInfo {
-            listener: Rc::clone(listener),
+            listener,
             connector: RefCell::default(),
             connected: Cell::new(false),
             meters: Meters::default(),
         });
-        let slot = self.flows.borrow_mut().insert(Entry { info: Rc::clone(&info), task: None, seen: Seen::first() });
-        let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
+        let entry = Entry { info: Rc::clone(&info), task: None, seen: Seen::first() };
+        (self.flows.borrow_mut().insert(entry), info)
+    }
+
+    fn set_task(&self, slot: usize, task: Task) {
         if let Some(entry) = self.flows.borrow_mut().get_mut(slot) {
             entry.task = Some(task);
         }
     }
 
-    /// The next server to try for a connection of this listener. `Some((_, None))`: one that was removed just now.
-    pub(crate) fn pick(&self, listener: &Listener, choice: &mut Choice) -> Option<(ServerKey, Option<Rc<Connector>>)> {
+    /// What the core is to be given as the egress of the connection number `conn`, which has to be nobody else's: streams of flows that go
+    /// through the network come and go there. To be called once.
+    pub fn egress(self: &Rc<Self>, conn: u32) -> Box<dyn Egress> {
+        Box::new(FlowEgress::new(&self.links, self, conn))
+    }
+
+    pub(crate) const fn directory(&self) -> &Rc<dyn Directory> {
+        &self.core
+    }
+
+    pub(crate) const fn links(&self) -> &Rc<Links> {
+        &self.links
+    }
+
+    /// Who is to be tried next for a connection of this listener.
+    pub(crate) fn pick(&self, listener: &Listener, choice: &mut Choice) -> Option<Picked> {
         loop {
             let address = listener.choose(&choice.exhausted, &mut self.dice.borrow_mut())?;
-            let pick = self.core.pick_server(&address, &choice.tried);
-            if let Some(pick) = pick {
-                choice.tried.push(pick.key);
-                return Some((pick.key, self.state.borrow().servers.get(&pick.token).cloned()));
+            match self.core.pick_flow(&address, &choice.tried, &choice.hops) {
+                Some(FlowPick::Server(pick)) => {
+                    choice.tried.push(pick.key);
+                    return Some(Picked::Server(pick.key, self.connector(pick.token)));
+                }
+                Some(FlowPick::Far(hop)) => {
+                    choice.hops.push(hop);
+                    return Some(Picked::Far(address, hop));
+                }
+                // Several routers with servers may lie behind a neighbour, and one that could not reach its own comes last for a while.
+                None if !choice.hops.is_empty() && choice.rounds < flow::ROUNDS => {
+                    choice.rounds += 1;
+                    choice.hops.clear();
+                }
+                None => choice.exhaust(address),
             }
-            choice.exhausted.push(address);
         }
+    }
+
+    /// The next server to try for a stream from another router.
+    pub(crate) fn pick_server(&self, address: &str, tried: &mut Vec<ServerKey>) -> Option<Picked> {
+        let pick = self.core.pick_server(address, tried)?;
+        tried.push(pick.key);
+        Some(Picked::Server(pick.key, self.connector(pick.token)))
+    }
+
+    fn connector(&self, token: u64) -> Option<Rc<Connector>> {
+        self.state.borrow().servers.get(&token).cloned()
     }
 
     /// A flow has found its server; if it has limits, somebody has to watch them.

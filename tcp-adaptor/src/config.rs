@@ -3,7 +3,7 @@
 //! Plain data, made from the entities by control and cloned to every worker.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use transport::proxy_protocol;
@@ -119,6 +119,8 @@ pub struct ConnectorConfig {
     pub flow: FlowOptions,
     /// Open connections of all workers, by which the least loaded server is found. The clones of a configuration share it.
     pub open: Arc<AtomicU32>,
+    /// The last attempt to connect failed, a moment ago: other servers, here or elsewhere, are taken first. Shared as well.
+    pub failing: Arc<AtomicBool>,
 }
 
 impl ConnectorConfig {
@@ -136,6 +138,7 @@ impl ConnectorConfig {
             connect_timeout: Duration::from_secs(10),
             flow: FlowOptions::default(),
             open: Arc::default(),
+            failing: Arc::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,6 +15,9 @@ use transport::{PlainStream, Stream, StreamError, proxy_protocol};
 
 use crate::config::ConnectorConfig;
 use crate::stats::Counters;
+
+/// How long a server that could not be reached comes after all others. Long enough for another attempt of the same client to go elsewhere.
+const AVOID: Duration = Duration::from_secs(1);
 
 /// Why a server could not be used for a connection. Another connector is tried then.
 #[derive(Debug, Error)]
@@ -32,7 +37,7 @@ pub(crate) enum ServerError {
 }
 
 /// Who the client is, for the PROXY header.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) client: SocketAddr,
     pub(crate) destination: SocketAddr,
@@ -44,7 +49,7 @@ pub(crate) struct Connector {
     pub(crate) config: ConnectorConfig,
     pub(crate) key: ServerKey,
     pub(crate) counters: Counters,
-    /// The last attempt failed: the log says so once, not for every client.
+    /// The last attempt of this worker failed: the log says so once, not for every client.
     failing: Cell<bool>,
 }
 
@@ -60,20 +65,35 @@ impl Connector {
         alpn: Option<Vec<Vec<u8>>>,
     ) -> Result<Stream, ServerError> {
         let result = self.try_connect(origin, alpn).await;
+        let config = &self.config;
         let (name, host, port) = (&self.config.name, &self.config.host, self.config.port);
         match &result {
             Ok(_) => {
+                config.failing.store(false, Relaxed);
                 if self.failing.replace(false) {
                     tracing::info!(connector = %name, %host, port, "the server accepts connections again");
                 }
             }
             Err(error) => {
+                self.avoid();
                 if !self.failing.replace(true) {
                     tracing::warn!(connector = %name, %host, port, %error, "the server cannot be reached");
                 }
             }
         }
         result
+    }
+
+    /// Makes others be taken first for a moment.
+    fn avoid(&self) {
+        let failing = &self.config.failing;
+        if !failing.swap(true, Relaxed) {
+            let failing = Arc::clone(failing);
+            transport::worker::spawn("tcp server avoided", async move {
+                tokio::time::sleep(AVOID).await;
+                failing.store(false, Relaxed);
+            });
+        }
     }
 
     async fn try_connect(&self, origin: Option<Origin>, alpn: Option<Vec<Vec<u8>>>) -> Result<Stream, ServerError> {

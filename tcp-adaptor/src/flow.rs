@@ -17,9 +17,11 @@ use transport::{PlainStream, Stream, StreamError};
 
 use crate::adaptor::TcpAdaptor;
 use crate::connector::{Connector, Origin};
+use crate::far::exchange::{Early, Exchange, Step, Stop};
+use crate::far::head::Head;
 use crate::greeting::{self, Greeted};
 use crate::listener::Listener;
-use crate::relay::{Broken, Meters, Relay};
+use crate::relay::{Broken, Meter, Meters, Relay};
 use crate::stats::add;
 
 /// How often a socket that is not being read because the other side takes nothing is asked whether it is still alive.
@@ -27,28 +29,40 @@ const STALLED_CHECK: Duration = Duration::from_secs(1);
 /// The same for one that is not being read because it has ended.
 const HALF_OPEN_CHECK: Duration = Duration::from_secs(10);
 
+/// How long another router may take to find a server. It tries each of its own for 10 s by default.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
 /// What others may know of a flow while its task owns the rest.
 #[derive(Debug)]
 pub(crate) struct FlowInfo {
-    pub(crate) listener: Rc<Listener>,
-    /// The connector that is tried or used.
+    /// None: it came from another router.
+    pub(crate) listener: Option<Rc<Listener>>,
+    /// The connector that is tried or used; none if the server is at another router.
     pub(crate) connector: RefCell<Option<Rc<Connector>>>,
     /// Bytes are moving, or could: the server is connected.
     pub(crate) connected: Cell<bool>,
     pub(crate) meters: Meters,
 }
 
-/// The task's part. Dropping it before [`run`](Self::run) came to a good end resets both sockets: whatever stops a flow, an abort or
-/// a panic included, no side takes it for an end of stream.
-struct Flow {
-    adaptor: Rc<TcpAdaptor>,
+impl FlowInfo {
+    /// For the log.
+    pub(crate) fn name(&self) -> String {
+        let connector = || self.connector.borrow().as_ref().map(|connector| connector.config.name.clone());
+        self.listener.as_ref().map(|listener| listener.config.name.clone()).or_else(connector).unwrap_or_default()
+    }
+}
+
+/// The task's part. Dropping it before it is complete resets its sockets: whatever stops a flow, an abort or a panic included, no side
+/// takes it for an end of stream.
+pub(crate) struct Flow {
+    pub(crate) adaptor: Rc<TcpAdaptor>,
     slot: usize,
-    info: Rc<FlowInfo>,
-    client: Option<Stream>,
-    server: Option<Stream>,
+    pub(crate) info: Rc<FlowInfo>,
+    pub(crate) client: Option<Stream>,
+    pub(crate) server: Option<Stream>,
     /// Counted as open by the core.
     server_key: Option<ServerKey>,
-    complete: bool,
+    pub(crate) complete: bool,
 }
 
 impl Drop for Flow {
@@ -59,11 +73,12 @@ impl Drop for Flow {
             }
         }
         self.release_server();
-        let listener = &self.info.listener.counters;
         let meters = &self.info.meters;
-        add(&listener.closed, 1);
-        add(&listener.bytes_in, meters.up.read.get());
-        add(&listener.bytes_out, meters.down.written.get());
+        if let Some(listener) = &self.info.listener {
+            add(&listener.counters.closed, 1);
+            add(&listener.counters.bytes_in, meters.up.read.get());
+            add(&listener.counters.bytes_out, meters.down.written.get());
+        }
         if let Some(connector) = self.info.connector.take().filter(|_| self.info.connected.get()) {
             add(&connector.counters.closed, 1);
             add(&connector.counters.bytes_in, meters.down.read.get());
@@ -81,33 +96,71 @@ pub(crate) fn run(
     socket: PlainStream,
     peer: SocketAddr,
 ) -> impl Future<Output = ()> {
-    let flow = Flow {
-        adaptor,
-        slot,
-        info,
-        client: Some(Stream::Plain(socket)),
-        server: None,
-        server_key: None,
-        complete: false,
-    };
+    let mut flow = Flow::new(adaptor, slot, info);
+    flow.client = Some(Stream::Plain(socket));
     live(flow, peer)
 }
 
 async fn live(mut flow: Flow, peer: SocketAddr) {
     // What is needed only at the beginning is boxed, so that the future of an idle flow stays small.
-    let Some(early) = Box::pin(flow.establish(peer)).await else { return };
-    match flow.relay(early).await {
-        Ok(()) => flow.complete = true,
-        Err(broken) => {
-            tracing::debug!(listener = %flow.info.listener.config.name, client = %peer, error = %broken, "flow reset")
+    let outcome = match Box::pin(flow.establish(peer)).await {
+        None => return,
+        Some(Reached::Server(early)) => flow.relay(early).await.map_err(|broken| broken.to_string()),
+        Some(Reached::Far(mut exchange)) => {
+            // Boxed, so that flows within the router stay small, too.
+            let (client, meters) = (&mut flow.client, &flow.info.meters);
+            let passed = Box::pin(pass(&mut exchange, client, &meters.up, &meters.down));
+            passed.await.map_err(|stop| stop.to_string())
         }
+    };
+    match outcome {
+        Ok(()) => flow.complete = true,
+        Err(error) => tracing::debug!(flow = %flow.info.name(), client = %peer, error, "flow reset"),
     }
 }
 
+/// Moves bytes between a socket and the network until both directions have ended.
+pub(crate) async fn pass(
+    exchange: &mut Exchange,
+    socket: &mut Option<Stream>,
+    out: &Meter,
+    back: &Meter,
+) -> Result<(), Stop> {
+    while step(exchange, socket, out, back).await? != Step::Done {}
+    Ok(())
+}
+
+/// The same until something is to be told.
+async fn step(exchange: &mut Exchange, socket: &mut Option<Stream>, out: &Meter, back: &Meter) -> Result<Step, Stop> {
+    let Some(socket) = socket else { return Ok(Step::Done) };
+    let mut check = LivenessCheck::default();
+    poll_fn(|cx| {
+        let outcome = exchange.poll(cx, socket, out, back);
+        if outcome.is_ready() {
+            return outcome;
+        }
+        let stalled = exchange.unread();
+        check.poll(cx, stalled, || pending_error(socket).map(Stop::Socket)).map(Err)
+    })
+    .await
+}
+
+/// Who serves a client.
+enum Reached {
+    /// A server of this router, with what the client has sent already.
+    Server(Bytes),
+    /// One at another router, which has answered.
+    Far(Box<Exchange>),
+}
+
 impl Flow {
+    pub(crate) const fn new(adaptor: Rc<TcpAdaptor>, slot: usize, info: Rc<FlowInfo>) -> Self {
+        Self { adaptor, slot, info, client: None, server: None, server_key: None, complete: false }
+    }
+
     /// Greets the client and finds it a server. `None`: there is none, and the reason was logged.
-    async fn establish(&mut self, peer: SocketAddr) -> Option<Bytes> {
-        let listener = Rc::clone(&self.info.listener);
+    async fn establish(&mut self, peer: SocketAddr) -> Option<Reached> {
+        let listener = self.info.listener.clone()?;
         let config = &listener.config;
         let mut early = Bytes::new();
         let mut addrs = None;
@@ -128,44 +181,96 @@ impl Flow {
             }
         }
         add(&self.info.meters.up.read, early.len() as u64);
-        if self.find_server(peer, addrs).await {
-            self.info.connected.set(true);
-            self.adaptor.flow_connected(&self.info);
-            Some(early)
-        } else {
-            add(&listener.counters.failed, 1);
-            tracing::debug!(listener = %config.name, client = %peer, "client reset: no server could be reached");
-            None
+        match self.find_server(&listener, peer, addrs, early).await {
+            Ok(reached) => {
+                self.info.connected.set(true);
+                self.adaptor.flow_connected(&self.info);
+                Some(reached)
+            }
+            Err(stop) => {
+                add(&listener.counters.failed, 1);
+                tracing::debug!(listener = %config.name, client = %peer, %stop, "client reset");
+                None
+            }
         }
     }
 
-    /// Tries servers, each once, until one is connected.
-    async fn find_server(&mut self, peer: SocketAddr, addrs: Option<(SocketAddr, SocketAddr)>) -> bool {
+    /// Tries servers here, each once, and neighbours until one is connected.
+    async fn find_server(
+        &mut self,
+        listener: &Listener,
+        peer: SocketAddr,
+        addrs: Option<(SocketAddr, SocketAddr)>,
+        bytes: Bytes,
+    ) -> Result<Reached, Stop> {
         let mut choice = Choice::default();
+        let mut early = Early::default();
+        early.push(bytes);
         loop {
-            let Some((key, connector)) = self.adaptor.pick(&self.info.listener, &mut choice) else {
-                return false;
-            };
-            self.server_key = Some(key);
-            let Some(connector) = connector else {
+            match self.adaptor.pick(listener, &mut choice) {
+                None => return Err(Stop::Refused),
+                Some(Picked::Server(key, connector)) => {
+                    let origin = || self.origin(peer, addrs);
+                    let wanted = connector.as_ref().is_some_and(|connector| connector.config.send_proxy.is_some());
+                    let origin = wanted.then(origin).flatten();
+                    let alpn = self.alpn();
+                    if self.connect(key, connector, origin, alpn).await {
+                        return Ok(Reached::Server(early.into_bytes()));
+                    }
+                }
+                Some(Picked::Far(address, hop)) => {
+                    let alpn =
+                        self.alpn().and_then(|mut alpn| alpn.pop()).and_then(|alpn| String::from_utf8(alpn).ok());
+                    let origin = self.origin(peer, addrs);
+                    let head = Head { to: address.as_ref().to_owned(), alpn, origin, ..Head::default() };
+                    self.info.meters.up.written.set(early.len() as u64);
+                    let (core, flow) = (self.adaptor.directory(), self.adaptor.links().open());
+                    let mut exchange = match Exchange::begin(core, flow, head, hop, early) {
+                        Ok(exchange) => exchange,
+                        Err(back) => {
+                            early = back;
+                            continue;
+                        }
+                    };
+                    let meters = &self.info.meters;
+                    let answer = step(&mut exchange, &mut self.client, &meters.up, &meters.down);
+                    match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+                        Ok(Ok(_)) => return Ok(Reached::Far(Box::new(exchange))),
+                        Ok(Err(Stop::Refused)) => early = exchange.take_early(),
+                        Ok(Err(stop)) => return Err(stop),
+                        Err(_) => return Err(Stop::Silent),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connects to a server that was picked. False if that is impossible.
+    pub(crate) async fn connect(
+        &mut self,
+        key: ServerKey,
+        connector: Option<Rc<Connector>>,
+        origin: Option<Origin>,
+        alpn: Option<Vec<Vec<u8>>>,
+    ) -> bool {
+        self.server_key = Some(key);
+        let Some(connector) = connector else {
+            self.release_server();
+            return false;
+        };
+        self.info.connector.replace(Some(Rc::clone(&connector)));
+        match connector.connect(origin, alpn).await {
+            Ok(stream) => {
+                add(&connector.counters.opened, 1);
+                self.server = Some(stream);
+                true
+            }
+            Err(error) => {
+                add(&connector.counters.failed, 1);
+                tracing::debug!(connector = %connector.config.name, %error, "trying another server");
+                self.info.connector.replace(None);
                 self.release_server();
-                continue;
-            };
-            self.info.connector.replace(Some(Rc::clone(&connector)));
-            let origin = connector.config.send_proxy.and_then(|_| self.origin(peer, addrs));
-            let alpn = connector.config.tls.as_ref().and_then(|_| self.alpn());
-            match connector.connect(origin, alpn).await {
-                Ok(stream) => {
-                    add(&connector.counters.opened, 1);
-                    self.server = Some(stream);
-                    return true;
-                }
-                Err(error) => {
-                    add(&connector.counters.failed, 1);
-                    tracing::debug!(connector = %connector.config.name, %error, "trying another server");
-                    self.info.connector.replace(None);
-                    self.release_server();
-                }
+                false
             }
         }
     }
@@ -202,11 +307,28 @@ impl Flow {
             if outcome.is_ready() {
                 return outcome;
             }
-            check.poll(cx, &relay, client, server)
+            let unread = relay.unread();
+            let stalled = (unread.client || unread.server).then_some(unread.stalled);
+            let look = || {
+                let client = unread.client.then(|| pending_error(client)).flatten().map(Broken::Client);
+                client.or_else(|| unread.server.then(|| pending_error(server)).flatten().map(Broken::Server))
+            };
+            check.poll(cx, stalled, look).map(Err)
         })
         .await
     }
 }
+
+/// What a client or a stream may be sent to next.
+pub(crate) enum Picked {
+    /// A server of this router; without its connector if that was removed just now.
+    Server(ServerKey, Option<Rc<Connector>>),
+    /// A neighbour, for this address.
+    Far(Rc<str>, u32),
+}
+
+/// How often all neighbours are tried again when none of them could reach a server.
+pub(crate) const ROUNDS: u32 = 2;
 
 /// What a search for a server has tried so far.
 #[derive(Debug, Default)]
@@ -215,9 +337,21 @@ pub(crate) struct Choice {
     pub(crate) tried: Vec<ServerKey>,
     /// Addresses of which all servers were tried.
     pub(crate) exhausted: Vec<Rc<str>>,
+    /// Neighbours that were tried for the present address in this round, and how many rounds there were before.
+    pub(crate) hops: Vec<u32>,
+    pub(crate) rounds: u32,
 }
 
-/// Finds out that a socket is dead which the relay does not read at the moment.
+impl Choice {
+    /// Nobody of this address is left.
+    pub(crate) fn exhaust(&mut self, address: Rc<str>) {
+        self.exhausted.push(address);
+        self.hops.clear();
+        self.rounds = 0;
+    }
+}
+
+/// Finds out that a socket is dead which is not being read at the moment.
 ///
 /// The kernel keeps the error until somebody asks. A timer, started at the first stall and left running while stalls come and go, costs
 /// less than a second registration of each socket.
@@ -227,27 +361,18 @@ struct LivenessCheck {
 }
 
 impl LivenessCheck {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        relay: &Relay,
-        client: &Stream,
-        server: &Stream,
-    ) -> Poll<Result<(), Broken>> {
-        let unread = relay.unread();
-        if !unread.client && !unread.server {
+    /// `stalled`: whether a socket is not read because the other side takes nothing; `None` if all are read. `look` finds what is wrong.
+    fn poll<E>(&mut self, cx: &mut Context<'_>, stalled: Option<bool>, look: impl Fn() -> Option<E>) -> Poll<E> {
+        let Some(stalled) = stalled else {
             // A timer that still runs is left to fire once for nothing.
             self.timer.take_if(|timer| timer.is_elapsed());
             return Poll::Pending;
-        }
-        let period = if unread.stalled { STALLED_CHECK } else { HALF_OPEN_CHECK };
+        };
+        let period = if stalled { STALLED_CHECK } else { HALF_OPEN_CHECK };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(period)));
         while timer.as_mut().poll(cx).is_ready() {
-            if let Some(error) = unread.client.then(|| pending_error(client)).flatten() {
-                return Poll::Ready(Err(Broken::Client(error)));
-            }
-            if let Some(error) = unread.server.then(|| pending_error(server)).flatten() {
-                return Poll::Ready(Err(Broken::Server(error)));
+            if let Some(error) = look() {
+                return Poll::Ready(error);
             }
             timer.as_mut().reset(Instant::now() + period);
         }

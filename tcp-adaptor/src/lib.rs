@@ -13,6 +13,7 @@ mod config;
 mod connector;
 mod directory;
 mod error;
+mod far;
 mod flow;
 mod greeting;
 mod group;

@@ -82,10 +82,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    fn add_read(&self, n: usize) {
+    pub(crate) fn add_read(&self, n: usize) {
         self.read.set(self.read.get().wrapping_add(n as u64));
     }
-    fn add_written(&self, n: usize) {
+    pub(crate) fn add_written(&self, n: usize) {
         self.written.set(self.written.get().wrapping_add(n as u64));
     }
 }

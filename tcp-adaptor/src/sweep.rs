@@ -24,7 +24,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn of(info: &FlowInfo) -> Self {
-        let own = Self::from(&info.listener.config.flow);
+        let own = info.listener.as_ref().map_or_else(Self::default, |listener| Self::from(&listener.config.flow));
         match &*info.connector.borrow() {
             None => own,
             Some(connector) => {
@@ -102,7 +102,7 @@ fn sweep_once(adaptor: &Rc<TcpAdaptor>) -> Option<Duration> {
         if entry.seen.expired(&entry.info, limits, now)
             && let Some(task) = &entry.task
         {
-            tracing::debug!(listener = %entry.info.listener.config.name, "silent flow reset");
+            tracing::debug!(flow = %entry.info.name(), "silent flow reset");
             task.abort();
         }
     });

@@ -6,11 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqp_adaptor::{
-    AmqpAdaptor, AmqpConnector, ConnectionRole, DataConnections, Mail, Neighbours, Placement, RouterIdentity,
+    AmqpAdaptor, AmqpConnector, BESIDE, ConnectionRole, DataConnections, Mail, Neighbours, Placement, RouterIdentity,
 };
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use router_core::egress::{DeliveryState, End, Payload};
 use router_core::routing::{AddressBook, Routes};
-use router_core::{Core, CoreConfig, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId};
+use router_core::{
+    Core, CoreConfig, FlowPick, InletKey, LinkRef, OutKey, OutletKey, Reachability, ServerInfo, ServerKey, ServerPick,
+    Transfer, WatchKey, WorkerId,
+};
 use tcp_adaptor::{ConnectorConfig, Directory, Group, OperStatus, TcpAdaptor};
 use transport::socket::Family;
 use transport::{MailReceiver, MailSender, WorkerHandle, Workers, mailbox};
@@ -223,6 +228,7 @@ fn install(
     amqp.join(neighbours);
     let servers = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
     let tcp = TcpAdaptor::new(servers, group, usize::from(index), u64::from(index));
+    amqp.with_core(|_, conns| conns.set_beside(tcp.egress(BESIDE)));
     let weak = Rc::downgrade(&tcp);
     amqp.after_batch(move || {
         if let Some(tcp) = weak.upgrade() {
@@ -249,6 +255,13 @@ impl Servers {
             flushing.set(false);
             amqp.flush();
         });
+    }
+}
+
+impl Servers {
+    fn with_core<R>(&self, f: impl FnOnce(&mut Core, &mut amqp_adaptor::Conns) -> R) -> R {
+        self.flush_later();
+        self.amqp.with_core(f)
     }
 }
 
@@ -282,5 +295,45 @@ impl Directory for Servers {
 
     fn poll_reachability(&self) -> Option<Reachability> {
         self.amqp.with_core(|core, _| core.poll_reachability())
+    }
+
+    fn pick_flow(&self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick> {
+        self.amqp.with_core(|core, _| core.pick_flow(address, tried, hops))
+    }
+
+    fn attach_flow(&self, link: LinkRef) -> Option<(OutletKey, String)> {
+        self.with_core(|core, eg| core.attach_flow(link, eg))
+    }
+
+    fn begin_flow(&self, link: LinkRef, address: &str, hop: u32, head: &Bytes) -> Option<InletKey> {
+        self.with_core(|core, eg| core.begin_flow(link, address, hop, &Payload::new(head), eg))
+    }
+
+    fn begin_reply(&self, link: LinkRef, to: &str, head: &Bytes) -> Option<InletKey> {
+        self.with_core(|core, eg| core.begin_reply(link, to, &Payload::new(head), eg))
+    }
+
+    fn transfer(&self, inlet: InletKey, bytes: &Bytes, end: End) {
+        let part = Transfer { delivery_id: 0, first: false, end, settled: false, message_format: 0, rcv_second: false };
+        self.with_core(|core, eg| core.transfer(inlet, &part, &Payload::new(bytes), eg));
+    }
+
+    fn outcome(&self, delivery: OutKey, state: &DeliveryState, settled: bool) {
+        self.with_core(|core, eg| core.outcome(delivery, Some(state), settled, eg));
+    }
+
+    fn flow_writable(&self, outlet: OutletKey) {
+        self.with_core(|core, eg| core.flow_writable(outlet, eg));
+    }
+
+    fn close_flow(&self, inlet: Option<InletKey>, outlet: Option<OutletKey>) {
+        self.with_core(|core, eg| {
+            if let Some(inlet) = inlet {
+                core.detach_inlet(inlet, eg);
+            }
+            if let Some(outlet) = outlet {
+                core.detach_outlet(outlet, eg);
+            }
+        });
     }
 }

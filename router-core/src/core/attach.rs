@@ -133,15 +133,17 @@ impl Core {
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
-        let (name, ours) = (address.name.clone(), address.ours);
-        let up = || Msg::OutletUp { outlet: key.to_raw(), address: address_key.to_raw(), name: name.clone(), ours };
-        self.tell_all(up, eg);
+        if !self.is_flows(address_key) {
+            let name = self.addresses.get(address_key)?.name.clone();
+            let (outlet, address, ours) = (key.to_raw(), address_key.to_raw(), self.addresses.get(address_key)?.ours);
+            self.tell_all(|| Msg::OutletUp { outlet, address, name: name.clone(), ours, single }, eg);
+        }
         self.destinations_changed(address_key, eg);
         Some(key)
     }
 
     /// Finds or makes up the address of a new link.
-    fn terminus(
+    pub(super) fn terminus(
         &mut self,
         conn: ConnKey,
         direction: Direction,
@@ -231,7 +233,9 @@ impl Core {
             listed.push(d);
             next = delivery.next;
         }
-        self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, eg);
+        if !self.is_flows(address_key) {
+            self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, eg);
+        }
         if let Some(address) = self.addresses.get_mut(address_key) {
             address.lent = address.lent.saturating_sub(lent);
             let past = if internal { &mut address.past.to_container } else { &mut address.past.deliveries_out };

@@ -220,6 +220,13 @@ impl Core {
             }
             Treatment::Closest | Treatment::Balanced => {}
         }
+        if !a.servers.is_empty()
+            && arrival.way.streams()
+            && let Some(served) = self.serve(address, arrival, payload, end, eg)
+        {
+            return served;
+        }
+        let a = self.addresses.get(address)?;
         if a.waiting.len() > 0 {
             return self.wait(address, Key::NONE, arrival, payload, end, eg);
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ConnKey, LinkRef, OutletKey, Terminus, Treatment,
     address::Class,
-    annotations::{Annotations, SETTLED},
+    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING},
     core::slots::Key,
     delivery::{HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
     distribution::Candidate,
@@ -141,6 +141,32 @@ impl Far {
         let (at, hop, value) = best?;
         self.next = at + 1;
         Some((hop, value))
+    }
+}
+
+impl Far {
+    /// The neighbour for a flow, none of `hops`: the cheapest, or the one with the least to do, if that is less than a server `near` has.
+    pub(super) fn flow(
+        &mut self,
+        closest: bool,
+        near: Option<u64>,
+        hops: &[u32],
+        valid: impl Fn(RouterIndex) -> bool,
+    ) -> Option<u32> {
+        // Which routers lie behind a neighbour is looked up before, since the choice borrows all of this.
+        let excluded: Vec<RouterIndex> = match hops {
+            [] => Vec::new(),
+            _ => {
+                let behind = |far: &&FarRouter| self.shares.get(far.share).is_some_and(|s| hops.contains(&s.hop));
+                self.to.iter().filter(behind).map(|far| far.router).collect()
+            }
+        };
+        let valid = |router| valid(router) && !excluded.contains(&router);
+        if closest {
+            return self.closest(valid);
+        }
+        let (hop, value) = self.least(valid)?;
+        near.is_none_or(|near| value < near).then_some(hop)
     }
 }
 
@@ -564,6 +590,7 @@ impl Core {
         let annotations = match way {
             Way::Here => here,
             Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
+            Way::Stream => Annotations { flags: STREAMING | Q2_DISABLED, ..here },
             Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
         };
         let flags = annotations.flags & !SETTLED | if settled { SETTLED } else { 0 };

@@ -26,6 +26,8 @@ pub(super) enum Way<'a> {
     Here,
     /// From a client, on a link to the address.
     Targeted(Key),
+    /// It begins here as one of the two streams of a flow.
+    Stream,
     /// From another router.
     Routed { annotations: &'a Annotations<'a>, origin: Origin, pooled: bool },
 }
@@ -55,7 +57,7 @@ impl Origin {
 impl Way<'_> {
     pub(super) const fn origin(&self) -> Origin {
         match self {
-            Self::Here | Self::Targeted(_) => Origin::Here,
+            Self::Here | Self::Targeted(_) | Self::Stream => Origin::Here,
             Self::Routed { origin, .. } => *origin,
         }
     }
@@ -63,7 +65,7 @@ impl Way<'_> {
     /// Its sender settled it, though another router of ours wants to know when it was taken.
     pub(super) const fn settles(&self) -> bool {
         match self {
-            Self::Here | Self::Targeted(_) => false,
+            Self::Here | Self::Targeted(_) | Self::Stream => false,
             Self::Routed { annotations, .. } => annotations.flags & SETTLED != 0,
         }
     }
@@ -77,6 +79,7 @@ impl Way<'_> {
     pub(super) const fn streams(&self) -> bool {
         match self {
             Self::Here | Self::Targeted(_) => false,
+            Self::Stream => true,
             Self::Routed { annotations, .. } => annotations.flags & STREAMING != 0,
         }
     }
@@ -84,7 +87,7 @@ impl Way<'_> {
     /// It has been at the router with this name, as in traces.
     pub(super) fn passed(&self, name: &str) -> bool {
         match self {
-            Self::Here | Self::Targeted(_) => false,
+            Self::Here | Self::Targeted(_) | Self::Stream => false,
             Self::Routed { annotations, .. } => annotations.trace.contains(name),
         }
     }
@@ -195,7 +198,7 @@ impl Core {
         let mut prefix = Vec::new();
         if self.addresses.get(address).is_some_and(|a| Class::of_key(&a.name) == Class::Network) {
             let to = match way {
-                Way::Here => None,
+                Way::Here | Way::Stream => None,
                 Way::Targeted(inlet) => self.targets.get(inlet).map(|target| &**target),
                 Way::Routed { annotations, .. } => annotations.to_override,
             };

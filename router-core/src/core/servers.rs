@@ -39,39 +39,14 @@ impl Core {
 
     /// Chooses a server, none of `exclude`, and counts one connection more for it.
     ///
-    /// `closest` takes them in turn; everything else takes the one with the fewest open connections for its weight, in turn among equals.
+    /// `closest` takes them in turn; everything else takes the one with the fewest open connections for its weight, in turn among equals. One
+    /// that fails comes last.
     pub fn pick_server(&mut self, address: &str, exclude: &[ServerKey]) -> Option<ServerPick> {
-        let mut name = std::mem::take(&mut self.name);
-        let found = self.syntax.key(address, &mut name).and_then(|_| self.by_name.get(name.as_str()).copied());
-        self.name = name;
-        let address = self.addresses.get_mut(found?)?;
-        if address.treatment == Treatment::Unavailable {
+        let address = self.existing(address)?;
+        if self.addresses.get(address)?.treatment == Treatment::Unavailable {
             return None;
         }
-        let n = address.servers.len();
-        let mut best: Option<(usize, Key, u64)> = None;
-        for i in 0..n {
-            let at = (address.next_server + i) % n;
-            let Some(key) = address.servers.get(at).copied() else { continue };
-            let Some(server) = self.servers.get(key).filter(|_| !exclude.contains(&ServerKey(key))) else { continue };
-            let load = match address.treatment {
-                Treatment::Closest => 0,
-                // In fixed point, so that weights count.
-                _ => (u64::from(server.info.open.load(Relaxed)) << 16) / u64::from(server.info.weight.max(1)),
-            };
-            if best.is_none_or(|(.., least)| load < least) {
-                best = Some((at, key, load));
-                if load == 0 {
-                    break;
-                }
-            }
-        }
-        let (at, key, _) = best?;
-        address.next_server = at + 1;
-        let server = self.servers.get_mut(key)?;
-        server.mine += 1;
-        server.info.open.fetch_add(1, Relaxed);
-        Some(ServerPick { key: ServerKey(key), token: server.info.token })
+        self.take_server(address, exclude)
     }
 
     /// A connection to a server that was picked here was closed, or could not be opened.

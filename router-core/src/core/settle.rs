@@ -63,6 +63,10 @@ impl Core {
     /// The receiver has no more to say; `settled`: nor has it to hear anything.
     fn receiver_done(&mut self, d: Key, settled: bool, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if !settled && matches!(delivery.to, To::Outlet { .. }) && !delivery.has(SENT) {
+            // Settled now, the frames that follow would say that it is not. The settlement follows the last one; an abort settles anyway.
+            return;
+        }
         delivery.flags |= OUT_SETTLED;
         if !settled {
             self.settle_receiver(d, None, true, eg);

@@ -78,8 +78,11 @@ impl Core {
         let Some(inlet) = self.inlets.get(inlet) else { return false };
         let Some(delivery) = self.deliveries.get(inlet.current) else { return false };
         let passed_on = match delivery.to {
-            To::Outlet { .. } => true,
-            To::Worker { .. } => delivery.posted == 0,
+            // A link for one delivery holds up nobody, and a stream may be silent for as long as it likes.
+            To::Outlet { outlet, .. } => self.outlets.get(outlet).is_none_or(|outlet| !outlet.single),
+            To::Worker { remote, .. } => {
+                delivery.posted == 0 && self.remotes.get(remote).is_none_or(|remote| !remote.single)
+            }
             To::Fan => {
                 self.children(inlet.current).into_iter().all(|c| self.deliveries.get(c).is_none_or(|c| c.posted == 0))
             }

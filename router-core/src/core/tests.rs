@@ -1,6 +1,7 @@
 //! Scripts and random interleavings against a recording egress that behaves as peers would.
 
 mod credit;
+mod flows;
 mod forwarding;
 mod inspect;
 mod invariants;

@@ -45,7 +45,9 @@ impl Core {
 
     fn message(&mut self, worker: u16, msg: Msg, prefix: &[u8], payload: &Payload<'_>, eg: &mut impl Egress) {
         match msg {
-            Msg::OutletUp { outlet, address, name, ours } => self.outlet_up(worker, outlet, address, (&name, ours), eg),
+            Msg::OutletUp { outlet, address, name, ours, single } => {
+                self.outlet_up(worker, outlet, address, &name, (ours, single), eg);
+            }
             Msg::OutletDown { outlet } => self.outlet_down(worker, outlet, eg),
             Msg::Want { address, urgent } => self.wanted(worker, Key::from_raw(address), urgent, eg),
             Msg::Lend { outlet, credit, outstanding } => self.lent(worker, outlet, credit, outstanding, eg),
@@ -78,7 +80,15 @@ impl Core {
         }
     }
 
-    fn outlet_up(&mut self, worker: u16, outlet: u64, theirs: u64, (name, ours): (&str, bool), eg: &mut impl Egress) {
+    fn outlet_up(
+        &mut self,
+        worker: u16,
+        outlet: u64,
+        theirs: u64,
+        name: &str,
+        (ours, single): (bool, bool),
+        eg: &mut impl Egress,
+    ) {
         let address = self.address(name, name.starts_with("M_$temp."));
         let Some(a) = self.addresses.get_mut(address) else { return };
         a.ours = ours;
@@ -93,6 +103,7 @@ impl Core {
             lent_most: 0,
             outstanding: 0,
             others: 0,
+            single,
         });
         a.candidates.push(Candidate::Remote(remote));
         set_at(&mut peer.outlets, Key::from_raw(outlet).index, remote);

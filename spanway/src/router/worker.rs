@@ -1,15 +1,19 @@
 //! What each worker owns: a core and the adaptors around it. Control reaches it with closures.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amqp_adaptor::{AmqpAdaptor, Mail, Neighbours, Placement, RouterIdentity};
+use amqp_adaptor::{AmqpAdaptor, BESIDE, Mail, Neighbours, Placement, RouterIdentity};
+use bytes::Bytes;
+use router_core::egress::{DeliveryState, End, Payload};
 use router_core::{
-    Core, CoreConfig, Counters, Presence, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId,
+    Core, CoreConfig, Counters, FlowPick, InletKey, LinkRef, OutKey, OutletKey, Presence, Reachability, ServerInfo,
+    ServerKey, ServerPick, Transfer, WatchKey, WorkerId,
 };
 use tcp_adaptor::{Directory, Group, TcpAdaptor};
+use tokio::sync::Notify;
 use transport::metrics::IoCounters;
 use transport::{MailReceiver, MailSender};
 
@@ -50,7 +54,8 @@ pub(crate) fn install(parts: Parts) {
     let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
     let amqp = AmqpAdaptor::new(Rc::clone(&core), id, identity, placement, mail, inbox);
     amqp.join(neighbours);
-    let servers: Rc<dyn Directory> = Rc::new(Servers { amqp: amqp.clone(), flushing: Rc::new(Cell::new(false)) });
+    let servers = Rc::new(Servers { amqp: amqp.clone(), work: Rc::default() });
+    transport::worker::spawn("flush", flush(Rc::downgrade(&servers), Rc::clone(&servers.work)));
     let [a, b, c, d, e, f, g, h, ..] = seed;
     let tcp = TcpAdaptor::new(
         servers,
@@ -58,6 +63,7 @@ pub(crate) fn install(parts: Parts) {
         usize::from(index),
         u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index),
     );
+    amqp.with_core(|_, conns| conns.set_beside(tcp.egress(BESIDE)));
     let weak = Rc::downgrade(&tcp);
     // Weak, or the adaptor would keep itself alive.
     let core = Rc::downgrade(&core);
@@ -140,39 +146,39 @@ pub(crate) fn counts() -> Counts {
     }
 }
 
-/// The core's servers, for the TCP adaptor.
+/// The core's servers and flows, for the TCP adaptor.
 #[derive(Debug)]
 struct Servers {
     amqp: AmqpAdaptor,
-    /// A flush is on its way.
-    flushing: Rc<Cell<bool>>,
+    /// The core owes something to connections.
+    work: Rc<Notify>,
+}
+
+/// Passes on what the core owes after calls of the TCP adaptor: once for all flows that were ready at the same time, and from a task of its
+/// own, because the adaptor must not be called back while it calls.
+async fn flush(servers: Weak<Servers>, work: Rc<Notify>) {
+    loop {
+        work.notified().await;
+        let Some(servers) = servers.upgrade() else { return };
+        servers.amqp.flush();
+    }
 }
 
 impl Servers {
-    /// A server that came or went may let AMQP senders send, or stop them: that is written from a task of its own, because
-    /// the TCP adaptor must not be called back from here.
-    fn flush_later(&self) {
-        if self.flushing.replace(true) {
-            return;
-        }
-        let (amqp, flushing) = (self.amqp.clone(), Rc::clone(&self.flushing));
-        transport::worker::spawn("flush", async move {
-            flushing.set(false);
-            amqp.flush();
-        });
+    /// Lets the core do something of which connections may be told.
+    fn with_core<R>(&self, f: impl FnOnce(&mut Core, &mut amqp_adaptor::Conns) -> R) -> R {
+        self.work.notify_one();
+        self.amqp.with_core(f)
     }
 }
 
 impl Directory for Servers {
     fn add_server(&self, address: &str, info: ServerInfo) -> Option<ServerKey> {
-        let key = self.amqp.with_core(|core, eg| core.add_server(address, info, eg));
-        self.flush_later();
-        key
+        self.with_core(|core, eg| core.add_server(address, info, eg))
     }
 
     fn remove_server(&self, server: ServerKey) {
-        self.amqp.with_core(|core, eg| core.remove_server(server, eg));
-        self.flush_later();
+        self.with_core(|core, eg| core.remove_server(server, eg));
     }
 
     fn pick_server(&self, address: &str, exclude: &[ServerKey]) -> Option<ServerPick> {
@@ -193,5 +199,45 @@ impl Directory for Servers {
 
     fn poll_reachability(&self) -> Option<Reachability> {
         self.amqp.with_core(|core, _| core.poll_reachability())
+    }
+
+    fn pick_flow(&self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick> {
+        self.amqp.with_core(|core, _| core.pick_flow(address, tried, hops))
+    }
+
+    fn attach_flow(&self, link: LinkRef) -> Option<(OutletKey, String)> {
+        self.with_core(|core, eg| core.attach_flow(link, eg))
+    }
+
+    fn begin_flow(&self, link: LinkRef, address: &str, hop: u32, head: &Bytes) -> Option<InletKey> {
+        self.with_core(|core, eg| core.begin_flow(link, address, hop, &Payload::new(head), eg))
+    }
+
+    fn begin_reply(&self, link: LinkRef, to: &str, head: &Bytes) -> Option<InletKey> {
+        self.with_core(|core, eg| core.begin_reply(link, to, &Payload::new(head), eg))
+    }
+
+    fn transfer(&self, inlet: InletKey, bytes: &Bytes, end: End) {
+        let part = Transfer { delivery_id: 0, first: false, end, settled: false, message_format: 0, rcv_second: false };
+        self.with_core(|core, eg| core.transfer(inlet, &part, &Payload::new(bytes), eg));
+    }
+
+    fn outcome(&self, delivery: OutKey, state: &DeliveryState, settled: bool) {
+        self.with_core(|core, eg| core.outcome(delivery, Some(state), settled, eg));
+    }
+
+    fn flow_writable(&self, outlet: OutletKey) {
+        self.with_core(|core, eg| core.flow_writable(outlet, eg));
+    }
+
+    fn close_flow(&self, inlet: Option<InletKey>, outlet: Option<OutletKey>) {
+        self.with_core(|core, eg| {
+            if let Some(inlet) = inlet {
+                core.detach_inlet(inlet, eg);
+            }
+            if let Some(outlet) = outlet {
+                core.detach_outlet(outlet, eg);
+            }
+        });
     }
 }

@@ -119,7 +119,7 @@ fn the_policy_is_asked() {
 }
 
 fn server(open: &Arc<AtomicU32>, token: u64) -> ServerInfo {
-    ServerInfo { open: open.clone(), weight: 1, token }
+    ServerInfo { open: open.clone(), failing: Arc::default(), weight: 1, token }
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Inlet {
 }
 
 impl Outlet {
-    fn new(conn: ConnKey) -> Self {
+    pub(super) fn new(conn: ConnKey) -> Self {
         Self {
             conn,
             key: OutletKey::NONE,
@@ -124,6 +124,9 @@ pub(super) struct Side {
     pub(super) next_id: u32,
     pub(super) accepted: Vec<Vec<u8>>,
     pub(super) streams_wanted: Vec<String>,
+    /// Who accepts streams for servers, if anybody does; and the links that did.
+    pub(super) serves: Option<ConnKey>,
+    pub(super) served: Vec<(LinkRef, String)>,
 }
 
 impl Egress for Side {
@@ -244,6 +247,14 @@ impl Egress for Side {
         i.held = i.held.checked_sub(bytes).expect("released more than was held");
     }
 
+    fn accept_flow(&mut self, outlet: OutletKey, address: &str) -> Option<LinkRef> {
+        let conn = self.serves?;
+        let link = LinkRef { conn: u32::MAX - 1, link: self.served.len() as u32 };
+        self.outlets.insert(link, Outlet { key: outlet, credit: 1, ..Outlet::new(conn) });
+        self.served.push((link, address.to_owned()));
+        Some(link)
+    }
+
     fn open_stream(&mut self, neighbour: &str) {
         self.streams_wanted.push(neighbour.to_owned());
     }
@@ -351,7 +362,7 @@ impl World {
         self.cores[w].connection_opened(info).unwrap()
     }
 
-    fn link(&mut self) -> LinkRef {
+    pub(super) fn link(&mut self) -> LinkRef {
         self.next_link += 1;
         LinkRef { conn: self.next_link, link: self.next_link }
     }
@@ -406,6 +417,35 @@ impl World {
             self.credit(r, credit, false);
         }
         r
+    }
+
+    /// Servers of this worker take streams from now on.
+    pub(super) fn serve(&mut self, w: usize) {
+        self.sides[w].serves = Some(self.cores[w].internal_connection());
+    }
+
+    /// The `n`th stream that a server took.
+    pub(super) fn served(&mut self, w: usize, n: usize) -> Receiver {
+        self.receivers.push((w, self.sides[w].served[n].0));
+        self.receivers.len() - 1
+    }
+
+    /// Notes an inlet that the core made.
+    pub(super) fn flow_sender(
+        &mut self,
+        w: usize,
+        make: impl FnOnce(&mut Core, LinkRef, &mut Side) -> InletKey,
+    ) -> Sender {
+        let link = self.link();
+        let mut inlet = Inlet::new(w, InletKey::NONE);
+        inlet.deliveries.insert(0, Outgoing { begun: true, body: vec![b'-'; 1000], ..Outgoing::default() });
+        inlet.current = Some(0);
+        self.sides[w].inlets.insert(link, inlet);
+        let key = make(&mut self.cores[w], link, &mut self.sides[w]);
+        self.sides[w].inlets.get_mut(&link).unwrap().key = key;
+        self.senders.push((w, link));
+        self.end_batch(w);
+        self.senders.len() - 1
     }
 
     /// A link on which a neighbour sends.

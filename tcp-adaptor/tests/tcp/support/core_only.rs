@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 
+use bytes::Bytes;
 use router_core::egress::{DeliveryState, End, Error, Payload, SendHead, Sent};
 use router_core::{
-    Core, Egress, LinkRef, Reachability, ServerInfo, ServerKey, ServerPick, WatchKey, WorkerId, WorkerMsg,
+    Core, Egress, FlowPick, InletKey, LinkRef, OutKey, OutletKey, Reachability, ServerInfo, ServerKey, ServerPick,
+    WatchKey, WorkerId, WorkerMsg,
 };
 use tcp_adaptor::Directory;
 
@@ -43,6 +45,23 @@ impl Directory for CoreOnly {
     fn poll_reachability(&self) -> Option<Reachability> {
         self.0.borrow_mut().poll_reachability()
     }
+    fn pick_flow(&self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick> {
+        self.0.borrow_mut().pick_flow(address, tried, hops)
+    }
+    /// There are no other routers.
+    fn attach_flow(&self, _: LinkRef) -> Option<(OutletKey, String)> {
+        None
+    }
+    fn begin_flow(&self, _: LinkRef, _: &str, _: u32, _: &Bytes) -> Option<InletKey> {
+        None
+    }
+    fn begin_reply(&self, _: LinkRef, _: &str, _: &Bytes) -> Option<InletKey> {
+        None
+    }
+    fn transfer(&self, _: InletKey, _: &Bytes, _: End) {}
+    fn outcome(&self, _: OutKey, _: &DeliveryState, _: bool) {}
+    fn flow_writable(&self, _: OutletKey) {}
+    fn close_flow(&self, _: Option<InletKey>, _: Option<OutletKey>) {}
 }
 
 struct Nobody;

@@ -1,0 +1,247 @@
+//! Flows: connections of a TCP adaptor that go through the network as two streaming deliveries, one in each direction.
+//!
+//! Where a flow comes into the network its adaptor asks [`Core::pick_flow`] whether a server of this router takes it or a neighbour, and
+//! begins the delivery to that neighbour. Where it leaves, a stream for an address with servers gets an outlet of its own, which the
+//! adaptor accepts through [`Egress::accept_flow`](crate::Egress::accept_flow) and which ends with the flow. Inlets and outlets of flows belong
+//! to the connection of the router itself.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Core, forward::Arrival, routed::Way};
+use crate::{
+    InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
+    core::slots::Key,
+    credit::Capacity,
+    delivery::{From, NIL},
+    egress::{Egress, End, Payload, SendHead},
+    inlet::Inlet,
+};
+
+/// Who takes a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowPick {
+    /// A server of this router.
+    Server(ServerPick),
+    /// A neighbour, by the core's number for it: for [`Core::begin_flow`].
+    Far(u32),
+}
+
+/// The lookup key of the address that the outlets of flows belong to. No neighbour's id is empty, so it is none of theirs.
+const FLOWS: &str = "P/flows";
+
+impl Core {
+    /// Chooses who takes a flow for an address: a server, none of `tried`, or a neighbour, none of `hops`. A server gets one connection
+    /// more counted; the flow to a neighbour counts from [`begin_flow`](Self::begin_flow) on.
+    ///
+    /// `closest` prefers servers here, then the cheapest router. Everything else takes what has the least to do: of a server its open
+    /// connections, of a neighbour what is outstanding for the address, the cost of the way added. Servers that fail come last.
+    pub fn pick_flow(&mut self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick> {
+        let key = self.reachable(address)?;
+        if self.addresses.get(key)?.treatment == Treatment::Unavailable {
+            return None;
+        }
+        if let Some(hop) = self.far_flow(key, &Way::Stream, tried, hops) {
+            return Some(FlowPick::Far(hop));
+        }
+        self.take_server(key, tried).map(FlowPick::Server)
+    }
+
+    /// The neighbour that should have a flow rather than a server here.
+    fn far_flow(&mut self, address: Key, way: &Way<'_>, tried: &[ServerKey], hops: &[u32]) -> Option<u32> {
+        let near = self.least_server(address, tried).filter(|server| !server.failing).map(|server| server.open());
+        let a = self.addresses.get_mut(address)?;
+        let far = a.far.as_mut()?;
+        let closest = a.treatment == Treatment::Closest;
+        if near.is_some_and(|open| closest || open == 0) {
+            return None;
+        }
+        let routes = &self.routes;
+        let valid = |router| way.origin().leads_to(router, routes);
+        far.flow(closest, near, hops, valid)
+    }
+
+    /// Begins the delivery of a flow toward a neighbour. `head`: all sections of the message, and perhaps more. What follows goes through
+    /// [`transfer`](Self::transfer). `None` if the address is gone.
+    pub fn begin_flow(
+        &mut self,
+        link: LinkRef,
+        address: &str,
+        hop: u32,
+        head: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InletKey> {
+        let address = self.reachable(address)?;
+        let (inlet, arrival) = self.flow_inlet(link)?;
+        let d = self.forward(hop, address, &arrival, head, End::More, eg);
+        self.arriving(inlet, d);
+        Some(InletKey(inlet))
+    }
+
+    /// Begins the delivery of a flow that answers to an address.
+    pub fn begin_reply(
+        &mut self,
+        link: LinkRef,
+        to: &str,
+        head: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> Option<InletKey> {
+        let address = self.reachable(to);
+        let (inlet, arrival) = self.flow_inlet(link)?;
+        // Without an address it is released, as by any router on the way.
+        let d = self.route(address.unwrap_or(Key::NONE), &arrival, head, End::More, eg);
+        self.arriving(inlet, d);
+        Some(InletKey(inlet))
+    }
+
+    /// Attaches an outlet for the answer to a flow. Answers it and its address.
+    pub fn attach_flow(&mut self, link: LinkRef, eg: &mut impl Egress) -> Option<(OutletKey, String)> {
+        let conn = self.internal_connection();
+        let (address, name) = self.terminus(conn, crate::Direction::Out, Terminus::Dynamic).ok()?;
+        let key = OutletKey(self.outlet_at(conn, link, address?, true, eg)?);
+        self.credit(key, 1, false, eg);
+        Some((key, name?))
+    }
+
+    /// An outlet of a flow has room again after a short answer.
+    pub fn flow_writable(&mut self, outlet: OutletKey, eg: &mut impl Egress) {
+        let Some(o) = self.outlets.get_mut(outlet.0) else { return };
+        o.blocked = false;
+        if let Some(conn) = self.conns.get_mut(o.conn) {
+            conn.blocked.retain(|other| *other != outlet.0);
+        }
+        self.flush(outlet.0, eg);
+    }
+
+    /// A stream has begun to arrive, and its address has servers: one of them takes it unless a neighbour should. `None`: no server does.
+    pub(super) fn serve(
+        &mut self,
+        address: Key,
+        arrival: &Arrival<'_>,
+        payload: &Payload<'_>,
+        end: End,
+        eg: &mut impl Egress,
+    ) -> Option<Option<Key>> {
+        if self.far_flow(address, &arrival.way, &[], &[]).is_some() {
+            return None;
+        }
+        let conn = self.internal_connection();
+        let flows = self.address(FLOWS, false);
+        let nowhere = LinkRef { conn: u32::MAX, link: u32::MAX };
+        let o = self.outlet_at(conn, nowhere, flows, true, eg)?;
+        let name = self.addresses.get(address)?.name.clone();
+        let Some(link) = eg.accept_flow(OutletKey(o), &name) else {
+            self.detach_outlet(OutletKey(o), eg);
+            return None;
+        };
+        let d = self.record(arrival, address, end);
+        let outlet = self.outlets.get_mut(o)?;
+        (outlet.link, outlet.credit) = (link, 1);
+        let head = SendHead {
+            message_format: arrival.message_format,
+            settled: arrival.goes_settled,
+            token: if arrival.goes_settled { 0 } else { d.to_raw() },
+            prefix: arrival.prefix,
+        };
+        let sent = eg.send(link, &head, payload, end);
+        Some(self.started(o, d, address, arrival, payload, end, sent, eg))
+    }
+
+    /// Whether an address is that of outlets of flows, of which other workers hear nothing.
+    pub(super) fn is_flows(&self, address: Key) -> bool {
+        self.addresses.get(address).is_some_and(|a| *a.name == *FLOWS)
+    }
+
+    fn flow_inlet(&mut self, link: LinkRef) -> Option<(Key, Arrival<'static>)> {
+        let conn = self.internal_connection();
+        let id = self.next_link_id();
+        let owner = self.conns.get_mut(conn.0)?;
+        let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, Capacity::new(Some(1)), id);
+        let key = self.inlets.insert(Inlet { open: 1, progress: true, ..inlet });
+        owner.inlets.push(key);
+        self.seq += 1;
+        self.counters.deliveries_in += 1;
+        let arrival = Arrival {
+            from: From::Inlet { inlet: key, id: 0 },
+            settled: false,
+            goes_settled: false,
+            second: false,
+            message_format: 0,
+            report: false,
+            seq: self.seq,
+            way: Way::Stream,
+            pooled: false,
+            prefix: &[],
+            origin: Key::NONE,
+            hop: NIL,
+        };
+        Some((key, arrival))
+    }
+
+    /// The server with the least to do, none of `exclude`; in turn among equals. One that fails only if all do.
+    pub(super) fn least_server(&self, address: Key, exclude: &[ServerKey]) -> Option<Least> {
+        let a = self.addresses.get(address)?;
+        let n = a.servers.len();
+        let mut best: Option<Least> = None;
+        for i in 0..n {
+            let at = (a.next_server + i) % n;
+            let Some(key) = a.servers.get(at).copied() else { continue };
+            let Some(server) = self.servers.get(key).filter(|_| !exclude.contains(&ServerKey(key))) else { continue };
+            let load = match a.treatment {
+                Treatment::Closest => 0,
+                // In fixed point, so that weights count.
+                _ => (u64::from(server.info.open.load(Relaxed)) << 16) / u64::from(server.info.weight.max(1)),
+            };
+            let failing = server.info.failing.load(Relaxed);
+            if best.is_none_or(|best| (failing, load) < (best.failing, best.load)) {
+                best = Some(Least { at, key, load, failing });
+                if load == 0 && !failing {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    /// Takes that server, and counts a connection for it.
+    pub(super) fn take_server(&mut self, address: Key, exclude: &[ServerKey]) -> Option<ServerPick> {
+        let Least { at, key, .. } = self.least_server(address, exclude)?;
+        self.addresses.get_mut(address)?.next_server = at + 1;
+        let server = self.servers.get_mut(key)?;
+        server.mine += 1;
+        server.info.open.fetch_add(1, Relaxed);
+        Some(ServerPick { key: ServerKey(key), token: server.info.token })
+    }
+
+    /// The address of this text, if somebody uses it, here or elsewhere.
+    fn reachable(&mut self, text: &str) -> Option<Key> {
+        let mut name = std::mem::take(&mut self.name);
+        let found = self.syntax.key(text, &mut name).and_then(|_| self.known_address(&name));
+        self.name = name;
+        found
+    }
+
+    /// The address of this text, if somebody here uses it.
+    pub(super) fn existing(&mut self, text: &str) -> Option<Key> {
+        let mut name = std::mem::take(&mut self.name);
+        let found = self.syntax.key(text, &mut name).and_then(|_| self.by_name.get(name.as_str()).copied());
+        self.name = name;
+        found
+    }
+}
+
+/// A server, and what it has to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Least {
+    at: usize,
+    key: Key,
+    /// In 65,536ths of a connection.
+    load: u64,
+    failing: bool,
+}
+
+impl Least {
+    /// In connections, as far as its weight makes whole ones.
+    const fn open(&self) -> u64 {
+        self.load >> 16
+    }
+}
