@@ -21,6 +21,13 @@ pub(crate) fn attach(core: &mut Core, conns: &mut Conns, conn: u32, key: ConnKey
         }
         return;
     }
+    if crate::neighbour::is_edge_link(&attached.attach) {
+        conns.touch(conn);
+        if let Some(conn) = conns.get(conn) {
+            conn.engine.refuse_attach(attached.link, crate::neighbour::not_an_edge());
+        }
+        return;
+    }
     let answer = match attached.attach.role {
         Role::Sender => inlet(core, conns, key, link, &attached.attach),
         Role::Receiver => outlet(core, conns, key, link, &attached.attach),

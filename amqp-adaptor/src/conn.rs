@@ -50,6 +50,14 @@ impl Origin {
         }
     }
 
+    /// How long the peer may take to answer, if somebody set it.
+    pub(crate) fn handshake_timeout(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Listener(config) => config.handshake_timeout,
+            Self::Connector(dial) => dial.run.config.handshake_timeout,
+        }
+    }
+
     /// The credit for each sender, if somebody set it.
     pub(crate) fn link_capacity(&self) -> Option<u32> {
         match self {

@@ -4,6 +4,7 @@
 //! links of [`links`], the control thread is told by [`NeighbourEvent`]s, and the forwarding plane by [`NeighbourLinks`].
 
 mod control;
+mod edge;
 mod forwarding;
 mod groups;
 mod links;
@@ -24,6 +25,8 @@ use router_core::{Core, LinkRef};
 use crate::egress::Conns;
 
 pub use control::{ControlMessage, MAX_CONTROL_MESSAGE};
+pub(crate) use edge::is_edge_link;
+pub use edge::{EdgeCommand, EdgeEvent, EdgeLinkKind};
 pub(crate) use forwarding::Forwarding;
 pub use links::{LinkPurpose, PRIORITIES};
 pub use registry::{GroupView, Neighbours};
@@ -33,7 +36,7 @@ pub use streams::StreamLinkError;
 pub(crate) use control::{Inbox, Outbox};
 pub(crate) use groups::GroupKey;
 pub(crate) use links::{CAPACITY, LinkRefusal, Links, is_router_link};
-pub(crate) use wire::{Names, discriminator, forbidden};
+pub(crate) use wire::{Names, discriminator, forbidden, not_an_edge};
 
 /// A connection to a neighbour, wherever it is. Stale ones are harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +112,13 @@ pub enum NeighbourEvent {
         /// Where the connection for control leads to.
         expected: String,
     },
+    /// Something about the links of a connection with an edge router at one end.
+    Edge {
+        /// On which connection.
+        conn: NeighbourConn,
+        /// What.
+        event: EdgeEvent,
+    },
     /// A connection that was opened is gone.
     Closed {
         /// Which.
@@ -147,6 +157,18 @@ pub trait NeighbourLinks {
     /// A link is attached by both sides. `role` is what we are on it.
     fn attached(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, purpose: LinkPurpose, role: Role) {}
 
+    /// A link of a connection with an edge router at one end, which has the number `edge`, is attached by both sides.
+    fn edge_attached(
+        &self,
+        core: &mut Core,
+        conns: &mut Conns,
+        link: LinkRef,
+        edge: u64,
+        kind: EdgeLinkKind<'_>,
+        role: Role,
+    ) {
+    }
+
     /// We may send this many deliveries on a link.
     fn credit(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, purpose: LinkPurpose, credit: u32) {}
 
@@ -183,6 +205,8 @@ pub(crate) struct Neighbour {
     pub(crate) info: NeighbourInfo,
     pub(crate) group: Option<GroupKey>,
     pub(crate) links: Links,
+    /// The links of a connection with an edge router at one end.
+    pub(crate) edge: Option<Box<edge::EdgeLinks>>,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
     /// Both control links were reported to be attached.

@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     pub(crate) conns: RefCell<Conns>,
     pub(crate) worker: WorkerId,
     pub(crate) placement: Arc<Placement>,
-    identity: RouterIdentity,
+    pub(crate) identity: RouterIdentity,
     mail: Vec<MailSender<Mail>>,
     after: RefCell<Option<Hook>>,
     opened: Cell<u64>,

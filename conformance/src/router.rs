@@ -90,17 +90,40 @@ impl Config {
         config
     }
 
+    /// An edge router, without listeners.
+    pub fn edge(id: &str) -> Self {
+        Self::of("edge", id)
+    }
+
     /// Takes connections of other routers on this port of 127.0.0.1.
     pub fn accept_routers(&mut self, port: u16) -> &mut Self {
-        let port = port.to_string();
-        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", "inter-router")];
-        self.section("listener", &[&role[..], &[("saslMechanisms", "ANONYMOUS"), ("authenticatePeer", "no")]].concat())
+        self.accept(port, "inter-router")
+    }
+
+    /// Takes connections of edge routers on this port of 127.0.0.1.
+    pub fn accept_edges(&mut self, port: u16) -> &mut Self {
+        self.accept(port, "edge")
     }
 
     /// Connects to a router on this port of 127.0.0.1.
     pub fn connect_router(&mut self, port: u16) -> &mut Self {
+        self.connect(port, "inter-router")
+    }
+
+    /// Connects to an interior router on this port of 127.0.0.1, as an edge router.
+    pub fn uplink(&mut self, port: u16) -> &mut Self {
+        self.connect(port, "edge")
+    }
+
+    fn accept(&mut self, port: u16, role: &str) -> &mut Self {
         let port = port.to_string();
-        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", "inter-router")];
+        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", role)];
+        self.section("listener", &[&role[..], &[("saslMechanisms", "ANONYMOUS"), ("authenticatePeer", "no")]].concat())
+    }
+
+    fn connect(&mut self, port: u16, role: &str) -> &mut Self {
+        let port = port.to_string();
+        let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", role)];
         self.section("connector", &[&role[..], &[("saslMechanisms", "ANONYMOUS")]].concat())
     }
 

@@ -24,11 +24,13 @@ use crate::{
 };
 use slots::{Key, Slots};
 
+pub use edges::{Demand, EdgeLink, edge_of_hop};
 pub use flows::FlowPick;
 pub use hops::HopLink;
 
 mod anonymous;
 mod attach;
+mod edges;
 mod finish;
 mod flow;
 mod flows;
@@ -63,6 +65,8 @@ pub struct CoreConfig {
     pub network_id: Option<Arc<str>>,
     /// The tenant of the network that it belongs to (`tenantId`).
     pub tenant_id: Option<Arc<str>>,
+    /// It is an edge router: what it does not know goes up, to an interior router.
+    pub edge: bool,
     /// Treatment of addresses that no configuration matches.
     pub default_distribution: Treatment,
     /// Configured addresses. Those with bad patterns are left out: check them first.
@@ -93,6 +97,7 @@ impl CoreConfig {
             router_id: router_id.into(),
             network_id: None,
             tenant_id: None,
+            edge: false,
             default_distribution: Treatment::Balanced,
             addresses: Vec::new(),
             policy: None,
@@ -195,7 +200,10 @@ pub struct Core {
     name: String,
     /// Our name in traces.
     hop_name: Box<str>,
-    hops: Vec<hops::Hop>,
+    hops: Slots<hops::Hop>,
+    /// The neighbours among them.
+    hop_ids: BTreeMap<Arc<str>, Key>,
+    edges: edges::Edges,
     /// How many addresses stand for links to neighbours.
     hop_addresses: usize,
     routes: Arc<Routes>,
@@ -344,7 +352,8 @@ impl Core {
         Self {
             worker: worker.0,
             workers: workers.max(1),
-            syntax: Syntax::new(Arc::clone(&config.router_id), config.network_id, false).with_tenant(config.tenant_id),
+            syntax: Syntax::new(Arc::clone(&config.router_id), config.network_id, config.edge)
+                .with_tenant(config.tenant_id),
             table,
             names: NameGenerator::new(&seed, worker.0),
             policy: config.policy,
@@ -378,7 +387,9 @@ impl Core {
             stalls: stalls::Stalls::new(config.stall_limit, now),
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),
-            hops: Vec::new(),
+            hops: Slots::default(),
+            hop_ids: BTreeMap::new(),
+            edges: edges::Edges::new(config.edge),
             hop_addresses: 0,
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
             book: AddressBook::new(),

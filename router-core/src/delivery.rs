@@ -130,8 +130,8 @@ pub(crate) struct Onward {
     pub(crate) prefix: Option<Bytes>,
     /// The address for which it goes there, if it counts among what is outstanding for that.
     pub(crate) origin: Key,
-    /// The neighbour's number.
-    pub(crate) hop: u32,
+    /// The neighbour.
+    pub(crate) hop: Key,
 }
 
 impl Delivery {

@@ -18,8 +18,8 @@ pub(crate) struct Inlet {
     pub(crate) address_at: u32,
     /// None: anonymous.
     pub(crate) address: Option<Key>,
-    /// Another router sends: deliveries begin with annotations.
-    pub(crate) router: bool,
+    /// Who sends on it.
+    pub(crate) sends: Sends,
     /// Deliveries of all addresses come here: none may hold up the others.
     pub(crate) shared: bool,
     pub(crate) capacity: Capacity,
@@ -52,7 +52,29 @@ pub(crate) struct Inlet {
     pub(crate) counters: LinkCounters,
 }
 
+/// Who sends on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sends {
+    Client,
+    /// Another router: deliveries begin with annotations.
+    Router,
+    /// The same, on a connection with an edge router at one end.
+    Edge,
+}
+
 impl Inlet {
+    /// Deliveries begin with annotations.
+    #[inline]
+    pub(crate) const fn router(&self) -> bool {
+        !matches!(self.sends, Sends::Client)
+    }
+
+    /// It is a link of a connection with an edge router at one end.
+    #[inline]
+    pub(crate) const fn edge(&self) -> bool {
+        matches!(self.sends, Sends::Edge)
+    }
+
     /// An anonymous one without credit.
     pub(crate) fn new(link: LinkRef, conn: Key, conn_at: u32, capacity: Capacity, id: u64) -> Self {
         Self {
@@ -61,7 +83,7 @@ impl Inlet {
             conn_at,
             address_at: 0,
             address: None,
-            router: false,
+            sends: Sends::Client,
             shared: false,
             capacity,
             issued: 0,

@@ -8,6 +8,7 @@ pub mod counters;
 mod credit;
 mod delivery;
 pub mod distribution;
+pub mod edge;
 pub mod egress;
 mod inlet;
 pub mod inspect;
@@ -21,7 +22,8 @@ pub mod worker_batch;
 pub use crate::{
     address::AddressConfig,
     core::{
-        Core, CoreConfig, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached, OutletRequest, Presence,
+        Core, CoreConfig, Demand, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached,
+        OutletRequest, Presence, edge_of_hop,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

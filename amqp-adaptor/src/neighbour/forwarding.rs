@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use amqp_proto::Role;
 use amqp_proto::connection::{Disposed, Disposition, LinkId, Payload};
-use router_core::{ConnInfo, ConnKey, Core, HopLink, InKey, InletKey, LinkRef, OutKey, OutletKey, Transfer};
+use router_core::{ConnInfo, ConnKey, Core, EdgeLink, HopLink, InKey, InletKey, LinkRef, OutKey, OutletKey, Transfer};
 
-use super::{ConnectionRole, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
+use super::{ConnectionRole, EdgeLinkKind, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
 use crate::egress::Conns;
 
 /// The links of one worker's neighbours, as the core knows them.
@@ -76,7 +76,7 @@ impl NeighbourLinks for Forwarding {
     }
 
     fn opened(&self, core: &mut Core, _: &mut Conns, info: &NeighbourInfo) {
-        if !matches!(info.role, ConnectionRole::InterRouter | ConnectionRole::InterRouterData) {
+        if info.role == ConnectionRole::InterEdge {
             return;
         }
         let asked = ConnInfo { container: info.container.clone(), ..ConnInfo::default() };
@@ -110,6 +110,41 @@ impl NeighbourLinks for Forwarding {
             }
             Role::Receiver => {
                 if let Some(key) = core.attach_router_inlet(conn.key, link, kind) {
+                    conn.inlets.insert(link.link, key);
+                }
+            }
+        }
+    }
+
+    fn edge_attached(
+        &self,
+        core: &mut Core,
+        conns: &mut Conns,
+        link: LinkRef,
+        edge: u64,
+        kind: EdgeLinkKind<'_>,
+        role: Role,
+    ) {
+        let mut all = self.conns.borrow_mut();
+        let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
+        match role {
+            Role::Sender => {
+                let to = match kind {
+                    EdgeLinkKind::All => EdgeLink::UPLINK,
+                    EdgeLinkKind::Address(key) => EdgeLink::Address(key),
+                    EdgeLinkKind::Stream => EdgeLink::Stream,
+                };
+                if let Some(key) = core.attach_edge_outlet(conn.key, link, edge, to, conns) {
+                    conn.outlets.insert(link.link, key);
+                }
+            }
+            Role::Receiver => {
+                // What comes down on the link for all says itself where it goes.
+                let bound = match kind {
+                    EdgeLinkKind::Address(key) if !key.starts_with('H') => Some(key),
+                    _ => None,
+                };
+                if let Some(key) = core.attach_edge_inlet(conn.key, link, edge, bound, kind == EdgeLinkKind::Stream) {
                     conn.inlets.insert(link.link, key);
                 }
             }

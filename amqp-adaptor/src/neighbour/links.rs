@@ -100,8 +100,12 @@ pub(crate) enum LinkRefusal {
     Role,
     #[error("the connection has its control link")]
     Twice,
-    #[error("links of edge routers are not available in this version")]
+    #[error("links between the edges of a mesh are not available in this version")]
     Edge,
+    #[error("Node not found")]
+    NotFound,
+    #[error("this router does not do that in this direction")]
+    Direction,
 }
 
 impl LinkRefusal {
@@ -110,7 +114,8 @@ impl LinkRefusal {
             Self::Forbidden => "qd:forbidden",
             Self::Role => "qd:connection-role",
             Self::Twice => condition::NOT_ALLOWED,
-            Self::Edge => condition::NOT_IMPLEMENTED,
+            Self::Edge | Self::Direction => condition::NOT_IMPLEMENTED,
+            Self::NotFound => condition::NOT_FOUND,
         }
     }
 }
@@ -123,10 +128,10 @@ impl From<LinkRefusal> for Error {
 
 /// The capabilities that links between routers have.
 pub(crate) fn is_router_link(attach: &Attach) -> bool {
-    has(attach, CONTROL) || has(attach, DATA)
+    has(attach, CONTROL) || has(attach, DATA) || has(attach, super::edge::DOWNLINK)
 }
 
-fn has(attach: &Attach, capability: &str) -> bool {
+pub(super) fn has(attach: &Attach, capability: &str) -> bool {
     let source = attach.source.as_ref().and_then(SourceTerminus::as_source);
     let target = attach.target.as_ref().and_then(TargetTerminus::as_target);
     source.is_some_and(|s| s.capabilities.contains(capability))
@@ -134,7 +139,7 @@ fn has(attach: &Attach, capability: &str) -> bool {
 }
 
 /// Whether neither terminus names anything: a link for whatever comes.
-fn is_anonymous(attach: &Attach) -> bool {
+pub(super) fn is_anonymous(attach: &Attach) -> bool {
     let source = attach.source.as_ref().and_then(SourceTerminus::as_source);
     let target = attach.target.as_ref().and_then(TargetTerminus::as_target);
     source.is_none_or(|s| s.address.is_none() && !s.dynamic) && target.is_none_or(|t| t.address.is_none() && !t.dynamic)

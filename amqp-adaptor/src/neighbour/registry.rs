@@ -1,5 +1,6 @@
 //! What all workers and the control thread share about neighbours.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,7 @@ use amqp_proto::Error;
 use transport::{MailReceiver, MailSender, WorkerHandle, mailbox};
 
 use super::groups::Groups;
-use super::{ControlMessage, NeighbourConn, NeighbourEvent};
+use super::{ControlMessage, EdgeCommand, NeighbourConn, NeighbourEvent};
 use crate::worker::Inner;
 
 /// The neighbours of a router, for the control thread and for every worker's adaptor. Cheap to clone.
@@ -21,6 +22,8 @@ struct Shared {
     groups: Mutex<Groups>,
     /// Which of several connections for data gets the next link.
     turn: AtomicUsize,
+    /// Connections with an edge router at one end, by number.
+    edges: Mutex<HashMap<u64, NeighbourConn>>,
 }
 
 /// The connections that one connector made, as far as they go together.
@@ -43,6 +46,7 @@ impl Neighbours {
                 workers: workers.to_vec(),
                 groups: Mutex::default(),
                 turn: AtomicUsize::new(0),
+                edges: Mutex::default(),
             })),
             inbox,
         )
@@ -64,9 +68,33 @@ impl Neighbours {
         self.on(conn, move |inner| inner.close_neighbour(conn, error));
     }
 
+    /// Does something with a connection that has an edge router at one end, if it is still there. Callable from any thread.
+    pub fn edge(&self, conn: NeighbourConn, command: EdgeCommand) {
+        self.on(conn, move |inner| inner.edge_command(conn, command));
+    }
+
+    pub(crate) fn edge_opened(&self, conn: NeighbourConn) {
+        self.edges().insert(conn.id, conn);
+    }
+
+    pub(crate) fn edge_closed(&self, id: u64) {
+        self.edges().remove(&id);
+    }
+
+    fn edges(&self) -> MutexGuard<'_, HashMap<u64, NeighbourConn>> {
+        self.0.edges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Attaches one more link for streams to a router: on a connection of the worker that wants it if there is one, on one for data if there
     /// is one.
     pub(crate) fn open_stream(&self, container: &str, worker: u16) {
+        if let Some(edge) = router_core::edge_of_hop(container) {
+            let conn = self.edges().get(&edge).copied();
+            return match conn {
+                Some(conn) => self.open_stream_on(conn, container, worker),
+                None => self.no_stream(container, worker),
+            };
+        }
         let groups = self.groups_to(container);
         let data = || groups.iter().flat_map(|group| &group.data);
         let control = || groups.iter().map(|group| &group.control);
@@ -74,7 +102,13 @@ impl Neighbours {
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
         let next = || data().nth(turn % data().count().max(1));
         let conn = data().find(here).or_else(next).or_else(|| control().find(here)).or_else(|| control().next());
-        let Some(conn) = conn.copied() else { return self.no_stream(container, worker) };
+        match conn {
+            Some(conn) => self.open_stream_on(*conn, container, worker),
+            None => self.no_stream(container, worker),
+        }
+    }
+
+    fn open_stream_on(&self, conn: NeighbourConn, container: &str, worker: u16) {
         let (neighbours, container) = (self.clone(), container.to_owned());
         self.on(conn, move |inner| {
             let opened = inner.conns.borrow_mut().open_stream_link(conn.slot);

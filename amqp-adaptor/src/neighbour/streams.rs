@@ -58,6 +58,9 @@ impl Conns {
         let attach = links::attach(purpose, Role::Sender, &neighbour.names.next());
         let link = entry.engine.attach(session, attach, LinkPurpose::Stream.token())?;
         neighbour.links.attaching(LinkPurpose::Stream, Role::Sender, link);
+        if let Some(edge) = neighbour.edge.as_mut() {
+            edge.stream(link);
+        }
         self.touch(conn);
         Ok(LinkRef { conn, link: link.to_u32() })
     }

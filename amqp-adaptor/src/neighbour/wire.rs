@@ -22,7 +22,7 @@ use crate::egress::Conns;
 use crate::worker::Inner;
 
 /// How long the peer may take to answer the attaches of a connection, unless the connector has a limit for its handshake.
-const SETUP_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Links whose current delivery is unwanted are remembered; a peer that opens more than this at once is cut off.
 const MAX_UNWANTED: usize = 65_536;
@@ -82,6 +82,7 @@ impl Inner {
         let mut neighbour = Neighbour {
             group,
             links: Links::default(),
+            edge: (info.role == ConnectionRole::Edge).then(Box::default),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             control_up: false,
@@ -108,6 +109,9 @@ impl Inner {
             if info.version.is_empty() { "unknown" } else { &info.version }
         );
         conn.neighbour = Some(Box::new(neighbour));
+        if let Some(neighbours) = self.neighbours.get().filter(|_| info.role == ConnectionRole::Edge) {
+            neighbours.edge_opened(info.conn);
+        }
         if let Origin::Connector(dial) = &conn.origin {
             dial.opened(&theirs, &info);
         }
@@ -186,6 +190,9 @@ impl Inner {
         conns.touch(id);
         let Some(conn) = conns.get(id) else { return };
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
+        if neighbour.edge.is_some() {
+            return self.edge_attached(core, conns, id, attached);
+        }
         let role = attached.link.role();
         let grants = self.links_hook().is_some_and(|hook| hook.grants());
         let purpose = if attached.answer {
@@ -271,6 +278,9 @@ impl Inner {
         conns.touch(id);
         let Some(conn) = conns.get(id) else { return };
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
+        if neighbour.edge.is_some() {
+            return self.edge_detached(core, conns, id, link, by, error);
+        }
         let purpose = LinkPurpose::of_token(user);
         neighbour.links.gone(purpose, link);
         neighbour.unwanted.retain(|other| *other != link);
@@ -315,6 +325,12 @@ impl Inner {
         let purpose = LinkPurpose::of_token(user);
         conns.touch(id);
         let Some(conn) = conns.get(id) else { return };
+        if Self::edge_credit(conn, link) {
+            if drain {
+                conn.engine.drained(link);
+            }
+            return;
+        }
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
         if purpose == LinkPurpose::Control {
             neighbour.outbox.flush(&mut conn.engine, link);
@@ -334,6 +350,9 @@ impl Inner {
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
         if let Some(slot) = neighbour.links.get(LinkPurpose::Control, Role::Sender) {
             neighbour.outbox.flush(&mut conn.engine, slot.link);
+        }
+        if let Some(link) = neighbour.edge.as_ref().and_then(|edge| edge.message_out()) {
+            neighbour.outbox.flush(&mut conn.engine, link);
         }
         if let Some(hook) = self.links_hook() {
             hook.writable(core, conns, id);
@@ -359,6 +378,10 @@ impl Inner {
         let purpose = LinkPurpose::of_token(transfer.user);
         if purpose == LinkPurpose::Control {
             self.control_frame(conns, id, transfer, block);
+            return;
+        }
+        let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) else { return };
+        if neighbour.edge.is_some() && self.edge_message(conns, id, transfer, block) {
             return;
         }
         let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) else { return };
@@ -463,13 +486,16 @@ impl Inner {
         if let (Some(neighbours), Some(key)) = (self.neighbours.get(), &neighbour.group) {
             neighbours.groups().closed(key, conn);
         }
+        if let Some(neighbours) = self.neighbours.get().filter(|_| neighbour.edge.is_some()) {
+            neighbours.edge_closed(conn.id);
+        }
         self.tell(NeighbourEvent::Closed { conn, reason });
         if let Some(hook) = self.links_hook() {
             hook.closed(core, conns, conn);
         }
     }
 
-    fn tell(&self, event: NeighbourEvent) {
+    pub(super) fn tell(&self, event: NeighbourEvent) {
         if let Some(neighbours) = self.neighbours.get() {
             neighbours.tell(event);
         }
@@ -536,6 +562,11 @@ fn release(conns: &mut Conns, id: u32, transfer: &Transfer, known: bool) {
 /// The refusal of a link between routers on a connection of another role.
 pub(crate) fn forbidden() -> Error {
     LinkRefusal::Forbidden.into()
+}
+
+/// The refusal of a link that only edge routers attach.
+pub(crate) fn not_an_edge() -> Error {
+    LinkRefusal::Role.into()
 }
 
 fn too_large() -> Error {

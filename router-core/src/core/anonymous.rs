@@ -10,7 +10,7 @@ use super::{Core, forward::Arrival, routed::Way};
 use crate::{
     InKey, Refusal, Treatment,
     core::slots::Key,
-    delivery::{From, NIL},
+    delivery::From,
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
     inlet::Pending,
 };
@@ -76,7 +76,7 @@ impl Core {
         }
         pending.bytes.extend_from_slice(payload.as_slice());
         let first = Transfer { end: t.end, settled: pending.first.settled || t.settled, ..pending.first };
-        if self.inlets.get(key)?.router {
+        if self.inlets.get(key)?.router() {
             return self.more_routed(key, pending, &first, eg);
         }
         if let Some(address) = address {
@@ -123,7 +123,7 @@ impl Core {
             way: Way::Here,
             prefix: &[],
             origin: Key::NONE,
-            hop: NIL,
+            hop: Key::NONE,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {
@@ -156,9 +156,14 @@ impl Core {
         let route = match self.syntax.key(to, &mut name) {
             None => precondition("`to` of the message is empty"),
             Some(_) => match self.known_address(&name) {
-                Some(address) => Route::To(address),
-                None if self.treatment_of(&name, false).0 == Treatment::Unavailable => Route::Refused(not_found()),
-                None => Route::Refused(DeliveryState::Released),
+                Some(address) if !self.edges.here || self.addresses.get(address).is_some_and(|a| a.open) => {
+                    Route::To(address)
+                }
+                _ if self.treatment_of(&name, false).0 == Treatment::Unavailable => Route::Refused(not_found()),
+                _ => match self.uplink() {
+                    Some(uplink) => Route::To(uplink),
+                    None => Route::Refused(DeliveryState::Released),
+                },
             },
         };
         self.name = name;

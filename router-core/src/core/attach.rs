@@ -10,7 +10,7 @@ use crate::{
     delivery::{NIL, To},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, LinkRef},
-    inlet::Inlet,
+    inlet::{Inlet, Sends},
     inspect::LinkCounters,
     outlet::Outlet,
     worker_batch::Msg,
@@ -60,7 +60,8 @@ impl Core {
         let conn_at = owner.inlets.len() as u32;
         let inlet = Inlet::new(link, conn.0, conn_at, capacity, id);
         let router = owner.kind == ConnKind::Network;
-        let key = self.inlets.insert(Inlet { address, router, ..inlet });
+        let sends = if router { Sends::Router } else { Sends::Client };
+        let key = self.inlets.insert(Inlet { address, sends, ..inlet });
         owner.inlets.push(key);
         let mut granting = address.is_none();
         if let Some(address) = address.and_then(|a| self.addresses.get_mut(a)) {
@@ -75,6 +76,7 @@ impl Core {
             self.start_granting(key);
         }
         if let Some(address) = address {
+            self.demand_changed(address);
             self.keep_target(key, address, request.target);
             self.want(address, false, eg);
         }
@@ -169,6 +171,8 @@ impl Core {
         let class = self.syntax.key(text, &mut name);
         let result = match class {
             None => Err(NOT_FOUND),
+            // The uplink is nothing to receive from.
+            Some(_) if direction == Direction::Out && name == super::edges::UPLINK => Err(NOT_FOUND),
             Some(_) if self.treatment_of(&name, dynamic.is_some()).0 == Treatment::Unavailable => Err(NOT_FOUND),
             Some(_) => Ok(self.address(&name, dynamic.is_some())),
         };
@@ -188,6 +192,7 @@ impl Core {
         let kind = self.kind_of(inlet.conn);
         self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
         self.targets.remove(&key);
+        self.edges.inlet_gone(key, &inlet);
         if let Some(conn) = self.conns.get_mut(inlet.conn) {
             conn.inlets.swap_remove(inlet.conn_at as usize);
             if let Some(moved) = conn.inlets.get(inlet.conn_at as usize).and_then(|k| self.inlets.get_mut(*k)) {
@@ -206,6 +211,7 @@ impl Core {
             self.count_crossed(address_key, kind, Direction::In, inlet.counters.deliveries);
             if nobody {
                 self.return_all(address_key, eg);
+                self.demand_changed(address_key);
             }
             self.forget_address(address_key);
         }

@@ -12,7 +12,7 @@ use crate::{
     InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
     core::slots::Key,
     credit::Capacity,
-    delivery::{From, NIL},
+    delivery::From,
     egress::{Egress, End, Payload, SendHead},
     inlet::Inlet,
 };
@@ -56,8 +56,7 @@ impl Core {
             return None;
         }
         let routes = &self.routes;
-        let valid = |router| way.origin().leads_to(router, routes);
-        far.flow(closest, near, hops, valid)
+        far.flow(closest, near, hops, |far| far.takes(way, routes)).map(|hop| hop.index)
     }
 
     /// Begins the delivery of a flow toward a neighbour. `head`: all sections of the message, and perhaps more. What follows goes through
@@ -71,6 +70,7 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InletKey> {
         let address = self.reachable(address)?;
+        let hop = self.hops.at(hop).map_or(Key::NONE, |(key, _)| key);
         let (inlet, arrival) = self.flow_inlet(link)?;
         let d = self.forward(hop, address, &arrival, head, End::More, eg);
         self.arriving(inlet, d);
@@ -172,7 +172,7 @@ impl Core {
             pooled: false,
             prefix: &[],
             origin: Key::NONE,
-            hop: NIL,
+            hop: Key::NONE,
         };
         Some((key, arrival))
     }

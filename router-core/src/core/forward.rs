@@ -7,7 +7,7 @@ use crate::{
     InKey, InletKey, Treatment,
     core::slots::{Key, Slots},
     delivery::{
-        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
         SECOND, SENT, STARTED, TRACKED, To, WAITS,
     },
     distribution::Candidate,
@@ -36,7 +36,7 @@ pub(super) struct Arrival<'a> {
     pub(super) prefix: &'a [u8],
     pub(super) origin: Key,
     /// And that neighbour.
-    pub(super) hop: u32,
+    pub(super) hop: Key,
 }
 
 impl Arrival<'_> {
@@ -101,9 +101,9 @@ impl Core {
         match inlet.address {
             // A delivery without bytes cannot be begun anywhere, but may be long.
             _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
-            Some(address) if inlet.router => self.first_bound(key, address, transfer, payload, eg),
+            Some(address) if inlet.router() => self.first_bound(key, address, transfer, payload, eg),
             Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
-            None if inlet.router => self.first_routed(key, transfer, payload, eg),
+            None if inlet.router() => self.first_routed(key, transfer, payload, eg),
             None => self.first_anonymous(key, transfer, payload, eg),
         }
     }
@@ -112,7 +112,7 @@ impl Core {
     #[inline]
     pub(super) fn record(&mut self, arrival: &Arrival<'_>, address: Key, end: End) -> Key {
         let mut record = arrival.record(address, end);
-        if arrival.hop != NIL {
+        if !arrival.hop.is_none() {
             record.onward =
                 self.onwards.insert(Onward { prefix: None, origin: arrival.origin, hop: arrival.hop }).index;
         }
@@ -144,7 +144,7 @@ impl Core {
             way,
             prefix: &prefix,
             origin: Key::NONE,
-            hop: NIL,
+            hop: Key::NONE,
         };
         let d = self.route(address, &arrival, payload, t.end, eg);
         if matches!(way, Way::Routed { .. }) && t.end != End::More {
@@ -177,7 +177,7 @@ impl Core {
         if inlet.pending.is_some() {
             return self.more_pending(key, t, payload, eg);
         }
-        let (d, router) = (inlet.current, inlet.router);
+        let (d, router) = (inlet.current, inlet.router());
         if d.is_none() {
             return None;
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     WorkerId,
     core::slots::Key,
-    delivery::{HEAD_SETTLED, NIL, PRESETTLED, To, WHOLE},
+    delivery::{HEAD_SETTLED, PRESETTLED, To, WHOLE},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Deliver, DeliverTo, Msg, WorkerMsg},
@@ -30,11 +30,11 @@ impl Core {
     ) -> bool {
         let c = self.child(p, links, arrival, End::More);
         self.keep_prefix(c, arrival.prefix);
-        let hop = self.hops.iter().position(|hop| hop.by_priority.contains(&links));
+        let hop = self.hops.iter().find(|(_, hop)| hop.links.contains(links)).map(|(key, _)| key);
         let Some(child) = self.deliveries.get_mut(c) else { return false };
         child.to = To::Gathering;
         if let (Some(onward), Some(hop)) = (self.onwards.at_mut(child.onward), hop) {
-            onward.hop = hop as u32;
+            onward.hop = hop;
         }
         self.pool(p, eg);
         !payload.is_empty()
@@ -65,8 +65,8 @@ impl Core {
         if kept <= most {
             return;
         }
-        let hop = self.onwards.at(child.onward).map_or(NIL, |(_, onward)| onward.hop);
-        let stream = self.hops.get(hop as usize).map(|hop| hop.stream).filter(|_| !child.has(WHOLE));
+        let hop = self.onwards.at(child.onward).map_or(Key::NONE, |(_, onward)| onward.hop);
+        let stream = self.hops.get(hop).map(|hop| hop.stream).filter(|_| !child.has(WHOLE));
         let Some(stream) = stream else { return self.abort_copy(c, eg) };
         child.address = stream;
         self.enqueue(c, stream, MEDIUM);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Core,
+    edges::edge_of_hop,
     forward::{Arrival, header_priority, load},
     routed::Way,
 };
@@ -50,8 +51,8 @@ pub(super) enum Pick {
     Local(Key),
     /// One of another worker.
     Remote(Key),
-    /// A neighbour, by its number in [`Core::hops`].
-    Far(u32),
+    /// A neighbour, by its key in [`Core::hops`].
+    Far(Key),
 }
 
 impl From<Candidate> for Pick {
@@ -63,13 +64,15 @@ impl From<Candidate> for Pick {
     }
 }
 
-/// A neighbour: the addresses that stand for the links to it. They stay when there are no links, so that their keys do.
+/// A neighbour: the addresses that stand for the links to it. Those of an interior router stay when there are no links, so that their keys
+/// do. A connection with an edge router at one end has one for each link to a single address, which lives as long as the link.
 #[derive(Debug)]
 pub(super) struct Hop {
-    id: RouterId,
+    /// The router, or for a connection with an edge router what [`edges`](super::edges) calls it.
+    pub(super) id: RouterId,
     /// As in traces.
-    name: Box<str>,
-    pub(super) by_priority: [Key; PRIORITIES],
+    pub(super) name: Box<str>,
+    pub(super) links: HopLinks,
     pub(super) stream: Key,
 }
 
@@ -88,36 +91,92 @@ impl Default for Composed {
     }
 }
 
-/// Where else an address has destinations.
+/// Where what is complete goes.
 #[derive(Debug)]
+pub(super) enum HopLinks {
+    ByPriority([Key; PRIORITIES]),
+    /// A link to one address.
+    One(Key),
+}
+
+impl HopLinks {
+    pub(super) fn contains(&self, links: Key) -> bool {
+        match self {
+            Self::ByPriority(all) => all.contains(&links),
+            Self::One(link) => *link == links,
+        }
+    }
+}
+
+/// Where else an address has destinations.
+#[derive(Debug, Default)]
 pub(super) struct Far {
     /// Routers with destinations, cheapest first.
     to: Vec<FarRouter>,
     shares: Vec<Share>,
     /// Which router is looked at first among equals.
     next: usize,
+    /// Of those at no cost, edges that count like consumers here, and of consumers here: whose turn it is.
+    turn: usize,
 }
 
 #[derive(Debug)]
-struct FarRouter {
-    router: RouterIndex,
+pub(super) struct FarRouter {
+    to: FarEnd,
+    /// The edge mesh that has all of its destinations there, if one has.
+    mesh: Option<Arc<str>>,
     /// Position of the next hop among the shares.
     share: usize,
     cost: u64,
 }
 
+/// Where far destinations are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FarEnd {
+    /// At an interior router.
+    Router(RouterIndex),
+    /// Behind a connection with an edge router at one end, by its number.
+    Edge(u64),
+}
+
+impl FarRouter {
+    /// Whether a delivery that came this way may go there.
+    pub(super) fn takes(&self, way: &Way<'_>, routes: &Routes) -> bool {
+        way.leads_to(self.to, routes)
+            && (self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref())
+    }
+}
+
 /// What a next hop has to do for an address.
 #[derive(Debug)]
 struct Share {
-    hop: u32,
+    hop: Key,
     outstanding: u32,
 }
 
 impl Far {
+    pub(super) fn push(&mut self, to: FarEnd, mesh: Option<Arc<str>>, cost: u64, hop: Key) {
+        let share = self.shares.iter().position(|share| share.hop == hop).unwrap_or_else(|| {
+            self.shares.push(Share { hop, outstanding: 0 });
+            self.shares.len() - 1
+        });
+        self.to.push(FarRouter { to, mesh, share, cost });
+    }
+
+    /// Whether the turn is at edges that count like the `here` consumers of this router.
+    fn is_turn_of_edges(&mut self, here: usize, valid: impl Fn(&FarRouter) -> bool) -> bool {
+        let edges = self.to.iter().take_while(|far| far.cost == 0).filter(|far| valid(far)).count();
+        if edges == 0 {
+            return false;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        self.turn % (here + edges) < edges
+    }
+
     /// The cheapest router; among equals the next in the round.
-    fn closest(&mut self, valid: impl Fn(RouterIndex) -> bool) -> Option<u32> {
-        let least = self.to.iter().find(|far| valid(far.router))?.cost;
-        let equals = |(_, far): &(usize, &FarRouter)| far.cost == least && valid(far.router);
+    fn closest(&mut self, valid: impl Fn(&FarRouter) -> bool) -> Option<Key> {
+        let least = self.to.iter().find(|far| valid(far))?.cost;
+        let equals = |(_, far): &(usize, &FarRouter)| far.cost == least && valid(far);
         let all = || self.to.iter().enumerate().filter(equals);
         let (at, far) = all().find(|(at, _)| *at >= self.next).or_else(|| all().next())?;
         let hop = self.shares.get(far.share)?.hop;
@@ -126,12 +185,12 @@ impl Far {
     }
 
     /// The router with the least to do, its cost counted as well; among equals the next in the round. Answers that sum, too.
-    fn least(&mut self, valid: impl Fn(RouterIndex) -> bool) -> Option<(u32, u64)> {
+    fn least(&mut self, valid: impl Fn(&FarRouter) -> bool) -> Option<(Key, u64)> {
         let n = self.to.len();
-        let mut best: Option<(usize, u32, u64)> = None;
+        let mut best: Option<(usize, Key, u64)> = None;
         for i in 0..n {
             let at = (self.next + i) % n;
-            let Some(far) = self.to.get(at).filter(|far| valid(far.router)) else { continue };
+            let Some(far) = self.to.get(at).filter(|far| valid(far)) else { continue };
             let Some(share) = self.shares.get(far.share) else { continue };
             let value = far.cost.saturating_add(u64::from(share.outstanding));
             if best.is_none_or(|(.., least)| value < least) {
@@ -151,17 +210,17 @@ impl Far {
         closest: bool,
         near: Option<u64>,
         hops: &[u32],
-        valid: impl Fn(RouterIndex) -> bool,
-    ) -> Option<u32> {
+        valid: impl Fn(&FarRouter) -> bool,
+    ) -> Option<Key> {
         // Which routers lie behind a neighbour is looked up before, since the choice borrows all of this.
-        let excluded: Vec<RouterIndex> = match hops {
+        let excluded: Vec<FarEnd> = match hops {
             [] => Vec::new(),
             _ => {
-                let behind = |far: &&FarRouter| self.shares.get(far.share).is_some_and(|s| hops.contains(&s.hop));
-                self.to.iter().filter(behind).map(|far| far.router).collect()
+                let behind = |far: &&FarRouter| self.shares.get(far.share).is_some_and(|s| hops.contains(&s.hop.index));
+                self.to.iter().filter(behind).map(|far| far.to).collect()
             }
         };
-        let valid = |router| valid(router) && !excluded.contains(&router);
+        let valid = |far: &FarRouter| valid(far) && !excluded.contains(&far.to);
         if closest {
             return self.closest(valid);
         }
@@ -191,12 +250,12 @@ impl Core {
         }
     }
 
-    fn refresh_far(&mut self, key: Key, eg: &mut impl Egress) {
+    pub(super) fn refresh_far(&mut self, key: Key, eg: &mut impl Egress) {
         let Some(name) = self.addresses.get(key).filter(|a| !a.is_hop()).map(|a| Arc::clone(&a.name)) else { return };
         let mut far = self.far_of(&name);
         let Some(a) = self.addresses.get_mut(key) else { return };
         if let (Some(new), Some(old)) = (&mut far, &a.far) {
-            new.next = old.next;
+            (new.next, new.turn) = (old.next, old.turn);
             for share in &mut new.shares {
                 share.outstanding = old.shares.iter().find(|s| s.hop == share.hop).map_or(0, |s| s.outstanding);
             }
@@ -209,45 +268,49 @@ impl Core {
 
     /// The far destinations of an address with this lookup key.
     pub(super) fn far_of(&mut self, name: &str) -> Option<Box<Far>> {
-        let routes = Arc::clone(&self.routes);
-        if routes.reachable_count() == 0 {
-            return None;
-        }
-        let rest = name.get(1..)?;
-        let mut routers: Vec<RouterIndex> = match Class::of_key(name) {
-            Class::Router => routes.graph().index_of(rest).into_iter().collect(),
-            Class::Topological => routes.reachable().map(|(router, _)| router).collect(),
-            Class::Mobile | Class::Network | Class::Edge => {
-                let all = self.book.destinations(name).iter();
-                all.filter_map(|destination| routes.graph().index_of(&destination.router)).collect()
-            }
-            Class::Local | Class::Area | Class::Hop => return None,
-        };
-        routers.retain(|router| routes.route(*router).is_some());
-        let mut far = Far { to: Vec::with_capacity(routers.len()), shares: Vec::new(), next: 0 };
-        for router in routers {
-            let Some(route) = routes.route(router) else { continue };
-            let Some(id) = routes.graph().id(route.next_hop) else { continue };
-            let hop = self.hop(id);
-            let share = far.shares.iter().position(|share| share.hop == hop).unwrap_or_else(|| {
-                far.shares.push(Share { hop, outstanding: 0 });
-                far.shares.len() - 1
-            });
-            far.to.push(FarRouter { router, share, cost: route.cost });
-        }
+        let mut far = Far::default();
+        self.far_routers(name, &mut far);
+        self.far_edges(name, &mut far);
         far.to.sort_by_key(|far| far.cost);
         (!far.to.is_empty()).then(|| Box::new(far))
     }
 
-    /// The number of a neighbour; it gets one if it has none. Neighbours are few, and come back.
-    fn hop(&mut self, id: &str) -> u32 {
-        if let Some(at) = self.hops.iter().position(|hop| *hop.id == *id) {
-            return at as u32;
+    fn far_routers(&mut self, name: &str, far: &mut Far) {
+        let routes = Arc::clone(&self.routes);
+        if routes.reachable_count() == 0 {
+            return;
         }
-        let by_priority = std::array::from_fn(|priority| self.address(&format!("P{id}/{priority}"), false));
+        let rest = name.get(1..).unwrap_or_default();
+        let mut routers: Vec<(RouterIndex, Option<Arc<str>>)> = match Class::of_key(name) {
+            Class::Router => routes.graph().index_of(rest).map(|router| (router, None)).into_iter().collect(),
+            Class::Topological => routes.reachable().map(|(router, _)| (router, None)).collect(),
+            Class::Mobile | Class::Network | Class::Edge => {
+                let all = self.book.destinations(name).iter();
+                all.filter_map(|d| Some((routes.graph().index_of(&d.router)?, d.mesh.clone()))).collect()
+            }
+            Class::Local | Class::Area | Class::Hop => return,
+        };
+        routers.retain(|(router, _)| routes.route(*router).is_some());
+        for (router, mesh) in routers {
+            let Some(route) = routes.route(router) else { continue };
+            let Some(id) = routes.graph().id(route.next_hop) else { continue };
+            let hop = self.hop(id);
+            far.push(FarEnd::Router(router), mesh, route.cost, hop);
+        }
+    }
+
+    /// The key of a neighbour; it gets one if it has none. Neighbours are few, and come back.
+    fn hop(&mut self, id: &str) -> Key {
+        if let Some(key) = self.hop_ids.get(id) {
+            return *key;
+        }
+        let links = std::array::from_fn(|priority| self.address(&format!("P{id}/{priority}"), false));
         let stream = self.address(&format!("P{id}/stream"), false);
-        self.hops.push(Hop { id: id.into(), name: format!("0/{id}").into(), by_priority, stream });
-        self.hops.len() as u32 - 1
+        let id: RouterId = id.into();
+        let hop = Hop { id: id.clone(), name: format!("0/{id}").into(), links: HopLinks::ByPriority(links), stream };
+        let key = self.hops.insert(hop);
+        self.hop_ids.insert(id, key);
+        key
     }
 
     /// A link of ours to a neighbour was attached. Its credit is told with [`credit`](Self::credit), as that of any outlet.
@@ -261,10 +324,11 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<OutletKey> {
         let hop = self.hop(neighbour);
-        let hop = self.hops.get(hop as usize)?;
-        let address = match kind {
-            HopLink::Priority(priority) => *hop.by_priority.get(usize::from(priority))?,
-            HopLink::Stream => hop.stream,
+        let hop = self.hops.get(hop)?;
+        let address = match (kind, &hop.links) {
+            (HopLink::Priority(priority), HopLinks::ByPriority(links)) => *links.get(usize::from(priority))?,
+            (HopLink::Priority(_), HopLinks::One(link)) => *link,
+            (HopLink::Stream, _) => hop.stream,
         };
         self.addresses.get_mut(address)?.ours = ours;
         let key = self.outlet_at(conn, link, address, kind == HopLink::Stream, eg)?;
@@ -276,20 +340,27 @@ impl Core {
         let a = self.addresses.get_mut(address)?;
         let far = a.far.as_mut()?;
         let routes = &self.routes;
-        let valid = |router| way.origin().leads_to(router, routes);
+        let valid = |far: &FarRouter| far.takes(way, routes);
+        let here = a.candidates.len();
+        let edges_first = far.is_turn_of_edges(here, valid);
         if a.treatment == Treatment::Closest {
-            if a.candidates.len() > 0 {
-                return a.candidates.round_robin().map(Pick::from);
+            if here > 0 && !edges_first {
+                let free = |far: &FarRouter| far.cost == 0 && valid(far);
+                let near = a.candidates.round_robin().map(Pick::from);
+                return near.or_else(|| far.closest(free).map(Pick::Far));
             }
             return far.closest(valid).map(Pick::Far);
         }
         let (outlets, remotes) = (&self.outlets, &self.remotes);
         let near = a.candidates.least(|candidate| load(outlets, remotes, candidate));
         let near = near.map(|candidate| (candidate, u64::from(load(outlets, remotes, candidate))));
-        if let Some((candidate, 0)) = near {
+        if let Some((candidate, 0)) = near.filter(|_| !edges_first) {
             return Some(candidate.into());
         }
         match (near, far.least(valid)) {
+            (Some(_), Some((hop, value))) if edges_first && near.is_some_and(|(_, near)| value == near) => {
+                Some(Pick::Far(hop))
+            }
             (Some((candidate, value)), Some((_, far))) if value <= far => Some(candidate.into()),
             (_, Some((hop, _))) => Some(Pick::Far(hop)),
             (Some((candidate, _)), None) => Some(candidate.into()),
@@ -300,7 +371,7 @@ impl Core {
     /// Sends a delivery, or its first part, to a neighbour.
     pub(super) fn forward(
         &mut self,
-        hop: u32,
+        hop: Key,
         address: Key,
         arrival: &Arrival<'_>,
         payload: &Payload<'_>,
@@ -342,7 +413,7 @@ impl Core {
 
     /// Sends a delivery that waits at its address to a neighbour. It was sent by a client: what came from other routers knows where it
     /// has been only while it arrives.
-    pub(super) fn forward_waiting(&mut self, d: Key, hop: u32, eg: &mut impl Egress) {
+    pub(super) fn forward_waiting(&mut self, d: Key, hop: Key, eg: &mut impl Egress) {
         self.leave_waiting(d);
         let Some(delivery) = self.deliveries.get(d) else { return };
         let (address, settled, arrived) =
@@ -351,7 +422,7 @@ impl Core {
             crate::delivery::From::Inlet { inlet, .. } => inlet,
             _ => Key::NONE,
         };
-        let local = self.inlets.get(inlet).is_some_and(|inlet| !inlet.router);
+        let local = self.inlets.get(inlet).is_some_and(|inlet| !inlet.router());
         let priority = delivery.priority.min(9);
         let links = self.links_to(hop, priority).filter(|_| local);
         let Some(links) = links else { return self.dropped(d, eg) };
@@ -396,8 +467,12 @@ impl Core {
         self.store(d, payload, eg);
         let Some(delivery) = self.deliveries.get(d) else { return };
         let (address, priority, whole) = (delivery.address, delivery.priority, delivery.has(WHOLE));
-        let hop = self.onwards.at(delivery.onward).map_or(NIL, |(_, onward)| onward.hop);
+        let hop = self.onwards.at(delivery.onward).map_or(Key::NONE, |(_, onward)| onward.hop);
         if end == End::Complete {
+            if self.addresses.get(address).is_none_or(|a| !a.open) {
+                // The links went away meanwhile.
+                return self.dropped(d, eg);
+            }
             if self.is_of_one(d) {
                 // From here on its sender may wait for it.
                 self.unpool(d, eg);
@@ -408,7 +483,7 @@ impl Core {
                 self.demand(address, eg);
             }
         } else if !whole && delivery.content.as_ref().is_some_and(|content| content.charge() > GATHER) {
-            let Some(stream) = self.hops.get(hop as usize).map(|hop| hop.stream) else { return };
+            let Some(stream) = self.hops.get(hop).map(|hop| hop.stream) else { return self.dropped(d, eg) };
             self.unpool(d, eg);
             self.move_to(d, stream);
             self.enqueue(d, stream, priority);
@@ -419,12 +494,13 @@ impl Core {
 
     /// Toward a neighbour there is no link for the streams that wait for one, and none will come for them: they are gathered to their ends.
     pub fn no_stream(&mut self, neighbour: &str, eg: &mut impl Egress) {
-        let Some(hop) = self.hops.iter().position(|hop| *hop.id == *neighbour) else { return };
-        let Some(stream) = self.hops.get(hop).map(|hop| hop.stream) else { return };
+        let Some(stream) = self.stream_of(neighbour) else { return };
         while let Some(d) = self.front_waiting(stream) {
             self.leave_waiting(d);
-            let priority = self.deliveries.get(d).map_or(MEDIUM, |d| d.priority);
-            let Some(links) = self.links_to(hop as u32, priority) else {
+            let Some(delivery) = self.deliveries.get(d) else { continue };
+            let (priority, onward) = (delivery.priority, delivery.onward);
+            let hop = self.onwards.at(onward).map_or(Key::NONE, |(_, onward)| onward.hop);
+            let Some(links) = self.links_to(hop, priority) else {
                 self.dropped(d, eg);
                 continue;
             };
@@ -442,6 +518,14 @@ impl Core {
         }
     }
 
+    /// The address of the links for streams to a neighbour.
+    fn stream_of(&self, neighbour: &str) -> Option<Key> {
+        match edge_of_hop(neighbour) {
+            Some(edge) => self.edges.stream_of(edge),
+            None => self.hops.get(*self.hop_ids.get(neighbour)?).map(|hop| hop.stream),
+        }
+    }
+
     /// The delivery waits elsewhere from now on.
     fn move_to(&mut self, d: Key, address: Key) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
@@ -456,12 +540,12 @@ impl Core {
     /// A delivery that has to be forwarded while it arrives.
     fn begin_stream(
         &mut self,
-        hop: u32,
+        hop: Key,
         arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) -> Option<Key> {
-        let stream = self.hops.get(hop as usize)?.stream;
+        let stream = self.hops.get(hop)?.stream;
         if let Some(Pick::Local(_) | Pick::Remote(_)) = self.peek(stream) {
             return self.route(stream, arrival, payload, End::More, eg);
         }
@@ -481,8 +565,8 @@ impl Core {
     }
 
     /// Asks for one more link for streams if some wait.
-    pub(super) fn want_stream(&mut self, hop: u32, eg: &mut impl Egress) {
-        let Some(hop) = self.hops.get(hop as usize) else { return };
+    pub(super) fn want_stream(&mut self, hop: Key, eg: &mut impl Egress) {
+        let Some(hop) = self.hops.get(hop) else { return };
         let (stream, id) = (hop.stream, hop.id.clone());
         if self.addresses.get(stream).is_some_and(|a| a.waiting.len() > 0) {
             eg.open_stream(&id);
@@ -500,20 +584,24 @@ impl Core {
         eg: &mut impl Egress,
     ) -> u32 {
         let routes = Arc::clone(&self.routes);
-        let Some(far) = self.addresses.get(address).and_then(|a| a.far.as_ref()) else { return 0 };
-        let origin = arrival.way.origin();
-        let mut hops: Vec<u32> = Vec::with_capacity(far.shares.len());
-        for to in &far.to {
-            let valid = origin.leads_to(to.router, &routes);
-            if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
-                hops.push(share.hop);
+        let hops: Vec<Key> = match self.addresses.get(address).and_then(|a| a.far.as_ref()) {
+            Some(far) => {
+                let mut hops = Vec::with_capacity(far.shares.len());
+                for to in &far.to {
+                    let valid = to.takes(&arrival.way, &routes);
+                    if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
+                        hops.push(share.hop);
+                    }
+                }
+                hops
             }
-        }
+            None => self.uplink_for(address, &arrival.way),
+        };
         let priority = self.priority_of(address, payload);
         let prefix = self.composed(&arrival.way, false);
         let mut readers = 0;
         for hop in hops {
-            let passed = self.hops.get(hop as usize).is_some_and(|hop| arrival.way.passed(&hop.name));
+            let passed = self.hops.get(hop).is_some_and(|hop| arrival.way.passed(&hop.name));
             let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
             let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
             let Some(a) = self.addresses.get(links) else { continue };
@@ -535,13 +623,15 @@ impl Core {
     }
 
     /// The address of the links to a neighbour that carry a priority. Neighbours that have none for it use those of the medium one.
-    fn links_to(&self, hop: u32, priority: u8) -> Option<Key> {
-        let hop = self.hops.get(hop as usize)?;
-        let open = |priority: u8| {
-            let key = *hop.by_priority.get(usize::from(priority))?;
-            self.addresses.get(key).filter(|a| a.candidates.len() > 0).map(|_| key)
-        };
-        open(priority).or_else(|| open(MEDIUM))
+    fn links_to(&self, hop: Key, priority: u8) -> Option<Key> {
+        let open = |key: Key| self.addresses.get(key).filter(|a| a.candidates.len() > 0).map(|_| key);
+        match &self.hops.get(hop)?.links {
+            HopLinks::One(key) => open(*key),
+            HopLinks::ByPriority(links) => {
+                let of = |priority: u8| links.get(usize::from(priority)).and_then(|key| open(*key));
+                of(priority).or_else(|| of(MEDIUM))
+            }
+        }
     }
 
     fn priority_of(&self, address: Key, payload: &Payload<'_>) -> u8 {
@@ -549,7 +639,7 @@ impl Core {
         configured.unwrap_or_else(|| header_priority(payload)).min(PRIORITIES as u8 - 1)
     }
 
-    fn share(&mut self, address: Key, hop: u32) -> Option<&mut Share> {
+    fn share(&mut self, address: Key, hop: Key) -> Option<&mut Share> {
         let far = self.addresses.get_mut(address)?.far.as_mut()?;
         far.shares.iter_mut().find(|share| share.hop == hop)
     }
@@ -585,8 +675,8 @@ impl Core {
 
     /// Writes them.
     fn compose(&self, way: &Way<'_>, settled: bool, out: &mut Vec<u8>) {
-        let me = Some(&*self.hop_name);
-        let here = Annotations { ingress: me, ..Annotations::default() };
+        let me = self.trace_name();
+        let here = Annotations { ingress: me, ingress_mesh: self.edges.own_mesh(), ..Annotations::default() };
         let annotations = match way {
             Way::Here => here,
             Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
@@ -611,6 +701,7 @@ impl Core {
     pub(super) fn keep_target(&mut self, inlet: Key, address: Key, target: Terminus<'_>) {
         let foreign = |a: &super::Address| {
             matches!(Class::of_key(&a.name), Class::Router | Class::Edge | Class::Network | Class::Topological)
+                || *a.name == *super::edges::UPLINK
         };
         if let Terminus::Address(text) = target
             && self.addresses.get(address).is_some_and(foreign)
@@ -628,7 +719,7 @@ impl Core {
         let prefix = Some(self.arena.copy(prefix));
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
-            None => delivery.onward = self.onwards.insert(Onward { prefix, origin: Key::NONE, hop: NIL }).index,
+            None => delivery.onward = self.onwards.insert(Onward { prefix, origin: Key::NONE, hop: Key::NONE }).index,
         }
     }
 

@@ -68,7 +68,7 @@ impl Core {
                 lag += u32::from(reads);
             }
         }
-        if from_here && self.addresses.get(address).is_some_and(|a| a.far.is_some()) {
+        if from_here && (self.edges.here || self.addresses.get(address).is_some_and(|a| a.far.is_some())) {
             lag += self.fan_out_far(p, address, arrival, payload, end, eg);
         }
         for at in 0.. {

@@ -6,16 +6,16 @@ use amqp_proto::{
 };
 use bytes::Bytes;
 
-use super::{Core, HopLink};
+use super::{Core, HopLink, hops::FarEnd};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
     address::Class,
-    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, SETTLED, STREAMING, parse},
+    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, SETTLED, STREAMING, Trace, parse},
     core::slots::Key,
     credit::Capacity,
     delivery::CREDIT,
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
-    inlet::{Inlet, Pending},
+    inlet::{Inlet, Pending, Sends},
     routing::{RouterIndex, Routes},
 };
 
@@ -39,26 +39,33 @@ pub(super) enum Origin {
     Here,
     /// At another.
     Router(RouterIndex),
-    /// At one that is not in our table; there is no valid way on.
+    /// At an edge router of this one, on the connection with this number.
+    Edge(u64),
+    /// At one that is not in our table, or, at an edge router, at any other: there is no valid way on.
     Unknown,
 }
 
-impl Origin {
-    /// Whether what entered here may be forwarded toward a router.
-    pub(super) fn leads_to(self, router: RouterIndex, routes: &Routes) -> bool {
-        match self {
-            Self::Here => true,
-            Self::Router(origin) => routes.is_valid_origin(origin, router),
-            Self::Unknown => false,
+impl Way<'_> {
+    /// Whether it may be forwarded there.
+    pub(super) fn leads_to(&self, end: FarEnd, routes: &Routes) -> bool {
+        match (self, end) {
+            (Self::Here | Self::Targeted(_) | Self::Stream, _) => true,
+            (Self::Routed { origin, .. }, end) => match (origin, end) {
+                (Origin::Here | Origin::Edge(_), FarEnd::Router(_))
+                | (Origin::Here | Origin::Router(_), FarEnd::Edge(_)) => true,
+                (Origin::Router(origin), FarEnd::Router(router)) => routes.is_valid_origin(*origin, router),
+                // Never back to where it came from.
+                (Origin::Edge(from), FarEnd::Edge(to)) => *from != to,
+                (Origin::Unknown, _) => false,
+            },
         }
     }
-}
 
-impl Way<'_> {
-    pub(super) const fn origin(&self) -> Origin {
+    /// The mesh of edge routers that it came from.
+    pub(super) const fn mesh(&self) -> Option<&str> {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => Origin::Here,
-            Self::Routed { origin, .. } => *origin,
+            Self::Here | Self::Targeted(_) | Self::Stream => None,
+            Self::Routed { annotations, .. } => annotations.ingress_mesh,
         }
     }
 
@@ -116,7 +123,7 @@ impl Core {
         let owner = self.conns.get_mut(conn.0)?;
         let capacity = Capacity::new(owner.link_capacity);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
-        let key = self.inlets.insert(Inlet { router: true, shared: kind != HopLink::Stream, ..inlet });
+        let key = self.inlets.insert(Inlet { sends: Sends::Router, shared: kind != HopLink::Stream, ..inlet });
         owner.inlets.push(key);
         self.start_granting(key);
         Some(InletKey(key))
@@ -131,7 +138,9 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         let message = payload.as_slice();
-        if let Some(known) = self.known.take(message) {
+        let edge = self.inlets.get(key)?.edge();
+        // Where what comes from an edge may go depends on the link.
+        if !edge && let Some(known) = self.known.take(message) {
             let Resolved { to, origin, version } = known.memo;
             let current = version == self.routes.version() && self.addresses.contains(to);
             if current && (message.len() > known.len() || t.end != End::More) {
@@ -141,11 +150,11 @@ impl Core {
                 return answer;
             }
         }
-        match self.beginning(message, t.end) {
+        match self.beginning(key, message, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = payload.skip(size);
                 // Without an override each message says for itself where it goes.
-                if annotations.to_override.is_some() {
+                if annotations.to_override.is_some() && !edge {
                     let resolved =
                         Resolved { to, origin: self.origin_of(&annotations), version: self.routes.version() };
                     self.known.remember(message, &annotations, resolved);
@@ -227,7 +236,7 @@ impl Core {
         if let Some(address) = self.inlets.get(key)?.address {
             return self.first_bound(key, address, t, &Payload::new(&block), eg);
         }
-        match self.beginning(&block, t.end) {
+        match self.beginning(key, &block, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = Payload::range(&block, size, block.len());
                 self.admit_routed(key, to, &annotations, t, &rest, eg)
@@ -260,7 +269,19 @@ impl Core {
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
-        let origin = self.origin_of(annotations);
+        let (edge, bound) = match self.edges.inlet(key, self.inlets.get(key)?) {
+            Some(edge) => (Some(edge.conn), edge.bound.clone()),
+            None => (None, None),
+        };
+        // Who sends on a link for one address need not say which.
+        let to_override = annotations.to_override.or_else(|| bound.as_deref()?.get(1..));
+        let annotations = &Annotations { to_override, ..*annotations };
+        let origin = match edge {
+            // What came down to an edge router does not go up again.
+            _ if self.edges.here => Origin::Unknown,
+            Some(conn) => Origin::Edge(conn),
+            None => self.origin_of(annotations),
+        };
         self.admit(key, to, t, payload, self.routed(key, annotations, origin), eg)
     }
 
@@ -287,9 +308,9 @@ impl Core {
     }
 
     /// Finds out where a delivery goes.
-    fn beginning<'a>(&mut self, message: &'a [u8], end: End) -> Beginning<'a> {
+    fn beginning<'a>(&mut self, inlet: Key, message: &'a [u8], end: End) -> Beginning<'a> {
         let complete = end != End::More;
-        let (annotations, size) = match parse(message) {
+        let (mut annotations, size) = match parse(message) {
             Ok(Parsed::Found(annotations, size)) => (annotations, size),
             Ok(Parsed::Absent) => (Annotations::default(), 0),
             Ok(Parsed::Incomplete(_)) if !complete && message.len() <= MAX_SECTION => return Beginning::NeedMore,
@@ -299,12 +320,27 @@ impl Core {
             Err(error) => return Beginning::Refused(malformed(&error)),
         };
         // A message that has passed more routers than there are on the longest way is in a loop; so is one that was here.
-        if annotations.trace.len() > self.routes.radius() + 1 || annotations.trace.contains(&self.hop_name) {
+        let edge = self.inlets.get(inlet).and_then(|known| self.edges.inlet(inlet, known));
+        let bound = edge.and_then(|edge| edge.bound.clone());
+        if edge.is_some() && !self.edges.here {
+            // It enters the network here, whatever the edge says; and what it says of a mesh is not about others.
+            annotations.ingress = None;
+            annotations.trace = Trace::default();
+        }
+        if edge.is_none()
+            && (annotations.trace.len() > self.routes.radius() + 1 || annotations.trace.contains(&self.hop_name))
+        {
             return Beginning::Refused(DeliveryState::Released);
         }
         let rest = message.get(size..).unwrap_or_default();
         if rest.is_empty() && !complete {
             return Beginning::NeedMore;
+        }
+        if let Some(bound) = bound {
+            return match self.known_address(&bound) {
+                Some(to) => Beginning::Known { annotations, size, to },
+                None => Beginning::Refused(DeliveryState::Released),
+            };
         }
         let to = match annotations.to_override {
             Some(to) => to,

@@ -70,6 +70,7 @@ impl Core {
         let a = self.addresses.get_mut(address)?;
         a.watches.push(key);
         self.reachability.extend(reachability_event(&self.watches, key, a.reachable));
+        self.demand_changed(address);
         Some(WatchKey(key))
     }
 
@@ -80,6 +81,7 @@ impl Core {
         if let Some(a) = self.addresses.get_mut(watch.address) {
             a.watches.retain(|other| *other != key.0);
         }
+        self.demand_changed(watch.address);
         self.forget_address(watch.address);
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, Core, Presence, hops::MEDIUM};
+use super::{Address, Core, Presence, edges, hops::MEDIUM};
 use crate::{
     AddressConfig, Treatment,
     address::Class,
@@ -70,8 +70,10 @@ impl Core {
     /// Forgets the address if nobody needs it any more.
     pub(super) fn forget_address(&mut self, key: Key) {
         let Some(a) = self.addresses.get(key) else { return };
+        // The names of neighbours stay; those of single links go with them.
+        let edge = edges::is_edge_hop(&a.name);
         let used = a.candidates.len() > 0
-            || a.is_hop()
+            || (a.is_hop() && (!edge || self.is_edge_stream_in_use(key, &a.name)))
             || a.far.is_some()
             || !a.inlets.is_empty()
             || a.waiting.len() > 0
@@ -80,6 +82,7 @@ impl Core {
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
             self.crossed_by_address.remove(&key);
+            self.hop_addresses -= usize::from(address.is_hop());
         }
     }
 
@@ -106,17 +109,26 @@ impl Core {
         if open == was_open {
             return;
         }
+        let edge = edges::is_edge_hop(&address.name).then(|| Arc::clone(&address.name));
         let inlets = address.inlets.clone();
         if open {
             inlets.into_iter().for_each(|inlet| self.start_granting(inlet));
-            return;
+        } else {
+            self.drop_waiting(key, eg);
+            for inlet in inlets {
+                self.withdraw(inlet, eg);
+            }
         }
+        if let Some(name) = edge {
+            self.edge_link_changed(key, &name, open, eg);
+        }
+    }
+
+    /// Nobody is left for what waits at an address.
+    pub(super) fn drop_waiting(&mut self, key: Key, eg: &mut impl Egress) {
         while let Some(d) = self.front_waiting(key) {
             self.leave_waiting(d);
             self.dropped(d, eg);
-        }
-        for inlet in inlets {
-            self.withdraw(inlet, eg);
         }
     }
 

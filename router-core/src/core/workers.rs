@@ -6,7 +6,7 @@ use super::{AddressPeer, Core, Remote, Want, Wanter, forward::Arrival, routed::W
 use crate::{
     Treatment, WorkerBatch, WorkerId,
     core::slots::Key,
-    delivery::{Delivery, From, HEAD_SETTLED, IN_SETTLED, NIL, PRESETTLED, SECOND, SENT, To},
+    delivery::{Delivery, From, HEAD_SETTLED, IN_SETTLED, PRESETTLED, SECOND, SENT, To},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload, SendHead},
     worker_batch::{Bounced, Deliver, DeliverTo, Msg, Place, Posted, WorkerMsg},
@@ -302,7 +302,7 @@ impl Core {
             way: Way::Here,
             prefix,
             origin: Key::NONE,
-            hop: NIL,
+            hop: Key::NONE,
         };
         match deliver.target {
             DeliverTo::Address(address) => {

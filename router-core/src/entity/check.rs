@@ -420,8 +420,8 @@ fn check_socket<'a>(entity: &'a Entity, sockets: &mut HashMap<(String, u16), &'a
 pub fn inactive_reason(entity: &Entity) -> Option<String> {
     let role: Role = entity.typed("role");
     match entity.kind() {
-        EntityKind::Listener | EntityKind::Connector if matches!(role, Role::Edge | Role::InterEdge) => {
-            Some(format!("role {role}: links of edge routers are not available in this version"))
+        EntityKind::Listener | EntityKind::Connector if role == Role::InterEdge => {
+            Some(format!("role {role}: links of edge meshes are not available in this version"))
         }
         EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => {
             Some("HTTP listeners are not available in this version; `admin` answers probes and /metrics".to_owned())

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
-    AnyEntity, Change, Entity, EntityKind, EntityStore, NetworkEntity, StoreError, Value, inactive_reason,
+    AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, StoreError, Value, inactive_reason,
 };
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
@@ -376,6 +376,7 @@ async fn install_workers(
     let mut core = CoreConfig::new(Arc::clone(&id));
     core.network_id = network_id(&configuration.network);
     core.tenant_id = Tenant::of(configuration).id();
+    core.edge = configuration.router.mode == Mode::Edge;
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
     core.stall_limit = STALL_LIMIT;
     let count = u16::try_from(workers.len()).context("too many workers")?;
@@ -384,6 +385,7 @@ async fn install_workers(
     let group = Group::new(workers);
     let (neighbours, events) = Neighbours::new(workers);
     let (presence, present) = mailbox();
+    let (demand, demanded) = mailbox();
     let (senders, inboxes): (Vec<_>, Vec<_>) = workers.iter().map(|_| mailbox()).unzip();
     for (index, (handle, inbox)) in (0..count).zip(workers.iter().zip(inboxes)) {
         let parts = Parts {
@@ -398,10 +400,11 @@ async fn install_workers(
             inbox,
             neighbours: neighbours.clone(),
             presence: presence.clone(),
+            demand: demand.clone(),
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok((neighbours, Inputs { neighbours: events, presence: present }))
+    Ok((neighbours, Inputs { neighbours: events, presence: present, demand: demanded }))
 }
 
 /// What the network is called among networks, if it has a name.

@@ -1,5 +1,6 @@
 //! The network as the control thread sees it: the routing protocol runs here, and the workers get the tables that come of it.
 
+mod edges;
 mod relay;
 mod view;
 
@@ -11,15 +12,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_adaptor::{NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours};
 use router_core::config::Configuration;
+use router_core::edge::{EdgeNeighbours, Uplinks};
 use router_core::entity::Mode;
 use router_core::routing::codec::Interner;
-use router_core::routing::{
-    AddressBook, AddressKey, Event, FloodGuard, Hint, LinkId, LocalAddress, Output, Routing, RoutingConfig,
-};
-use router_core::{Presence, Treatment};
+use router_core::routing::{AddressBook, AddressKey, Event, FloodGuard, LinkId, Output, Routing, RoutingConfig};
+use router_core::{Demand, Presence};
 use transport::{MailReceiver, WorkerHandle};
 
 use super::worker;
+use edges::Edges;
 pub(crate) use view::View;
 
 /// How long copies of a flooded message are recognised; see [`FloodGuard::new`].
@@ -30,6 +31,7 @@ const FLOOD_WINDOW: Duration = Duration::from_millis(1500);
 pub(crate) struct Inputs {
     pub(crate) neighbours: MailReceiver<NeighbourEvent>,
     pub(crate) presence: MailReceiver<Presence>,
+    pub(crate) demand: MailReceiver<Demand>,
 }
 
 /// The routing protocol of this router and what it needs to run.
@@ -37,6 +39,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Network {
     /// `None`: a router that stands alone.
     routing: Option<Routing>,
+    edges: Edges,
     interner: Interner,
     guard: FloodGuard,
     /// As in traces.
@@ -77,8 +80,14 @@ impl Network {
             };
             Routing::new(config, Instant::now())
         });
+        let edges = if router.mode == Mode::Edge {
+            Edges::Here { uplinks: Uplinks::new(), mesh: edges::new_mesh() }
+        } else {
+            Edges::Neighbours(EdgeNeighbours::new())
+        };
         let mut network = Self {
             routing,
+            edges,
             interner: Interner::new(),
             guard: FloodGuard::new(FLOOD_WINDOW),
             name: format!("0/{id}"),
@@ -92,13 +101,17 @@ impl Network {
             stale: true,
         };
         network.show();
+        if let Edges::Here { mesh, .. } = &network.edges {
+            let mesh = Arc::clone(mesh);
+            network.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_mesh(Arc::clone(&mesh))));
+        }
         network
     }
 
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self, inputs: Option<Inputs>) -> Infallible {
-        let Some(Inputs { mut neighbours, mut presence }) = inputs else { return pending().await };
-        let (mut events, mut addresses) = (Vec::new(), Vec::new());
+        let Some(Inputs { mut neighbours, mut presence, mut demand }) = inputs else { return pending().await };
+        let (mut events, mut addresses, mut demands) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let wake = self.routing.as_ref().and_then(Routing::poll_timeout);
             let sleep = async {
@@ -118,6 +131,11 @@ impl Network {
                         return pending().await;
                     }
                 }
+                open = demand.drain(&mut demands) => {
+                    if open.is_err() {
+                        return pending().await;
+                    }
+                }
                 () = sleep => {}
             }
             let now = Instant::now();
@@ -127,6 +145,9 @@ impl Network {
             for presence in addresses.drain(..) {
                 self.presence(presence);
             }
+            for demand in demands.drain(..) {
+                self.demand(demand);
+            }
             self.settle(now);
         }
     }
@@ -134,6 +155,7 @@ impl Network {
     fn neighbour(&mut self, event: NeighbourEvent, now: Instant) {
         match event {
             NeighbourEvent::Opened(info) => {
+                self.edge_opened(&info);
                 self.conns.insert(info.conn.id, info);
             }
             NeighbourEvent::ControlUp { conn, replaces } => {
@@ -149,8 +171,11 @@ impl Network {
             NeighbourEvent::ControlDown { conn, .. } => self.link_lost(conn, now),
             // Logged where it was noticed.
             NeighbourEvent::GroupSplit { .. } => {}
+            NeighbourEvent::Edge { conn, event } => self.edge_event(conn, event),
             NeighbourEvent::Closed { conn, .. } => {
-                self.conns.remove(&conn.id);
+                if let Some(info) = self.conns.remove(&conn.id) {
+                    self.edge_closed(&info);
+                }
                 self.link_lost(conn, now);
             }
         }
@@ -162,32 +187,23 @@ impl Network {
         }
     }
 
-    fn presence(&mut self, presence: Presence) {
-        let Some(routing) = &mut self.routing else { return };
-        let hint = match presence.treatment {
-            Treatment::Multicast => Hint::Multicast,
-            Treatment::Closest => Hint::Closest,
-            Treatment::Balanced => Hint::Balanced,
-            Treatment::Unavailable => Hint::Unavailable,
-        };
-        let state = presence.here.then(|| LocalAddress { hint: Some(hint), ..LocalAddress::default() });
-        if let Err(error) = routing.local_address(presence.key, state) {
-            tracing::warn!(target: "ROUTER_MA", "{error}: other routers are not told of it");
-        }
-    }
-
     /// Does what is due, and everything that follows from what came in.
     fn settle(&mut self, now: Instant) {
         while let Some(routing) = self.routing.as_mut().filter(|r| r.poll_timeout().is_some_and(|at| at <= now)) {
             routing.handle_timeout(now);
         }
-        while let Some(output) = self.routing.as_mut().and_then(Routing::poll_output) {
-            match output {
-                Output::Send { to, message } => self.send(&to, &message),
-                Output::Event(event) => {
-                    self.stale = true;
-                    self.happened(event);
+        loop {
+            while let Some(output) = self.routing.as_mut().and_then(Routing::poll_output) {
+                match output {
+                    Output::Send { to, message } => self.send(&to, &message),
+                    Output::Event(event) => {
+                        self.stale = true;
+                        self.happened(event);
+                    }
                 }
+            }
+            if !self.settle_edges() {
+                break;
             }
         }
         self.publish();
@@ -206,8 +222,13 @@ impl Network {
             }
             Event::Addresses { added, removed, .. } => {
                 self.book.apply(&event);
-                self.changed.extend(added.iter().map(|entry| Arc::clone(&entry.key)));
-                self.changed.extend(removed.iter().cloned());
+                let keys = added.iter().map(|entry| &entry.key).chain(removed.iter());
+                for key in keys {
+                    self.changed.push(Arc::clone(key));
+                    if let Edges::Neighbours(edges) = &mut self.edges {
+                        edges.changed(key, &self.book);
+                    }
+                }
             }
             Event::RouterUnreachable { router } => {
                 tracing::info!(target: "ROUTER_LS", "Router {router} cannot be reached any more");

@@ -9,8 +9,8 @@ use amqp_adaptor::{AmqpAdaptor, BESIDE, Mail, Neighbours, Placement, RouterIdent
 use bytes::Bytes;
 use router_core::egress::{DeliveryState, End, Payload};
 use router_core::{
-    Core, CoreConfig, Counters, FlowPick, InletKey, LinkRef, OutKey, OutletKey, Presence, Reachability, ServerInfo,
-    ServerKey, ServerPick, Transfer, WatchKey, WorkerId,
+    Core, CoreConfig, Counters, Demand, FlowPick, InletKey, LinkRef, OutKey, OutletKey, Presence, Reachability,
+    ServerInfo, ServerKey, ServerPick, Transfer, WatchKey, WorkerId,
 };
 use tcp_adaptor::{Directory, Group, TcpAdaptor};
 use tokio::sync::Notify;
@@ -45,11 +45,13 @@ pub(crate) struct Parts {
     pub(crate) inbox: MailReceiver<Mail>,
     pub(crate) neighbours: Neighbours,
     pub(crate) presence: MailSender<Presence>,
+    pub(crate) demand: MailSender<Demand>,
 }
 
 /// Sets up the calling worker.
 pub(crate) fn install(parts: Parts) {
-    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours, presence } = parts;
+    let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours, presence, demand } =
+        parts;
     let id = WorkerId(index);
     let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
     let amqp = AmqpAdaptor::new(Rc::clone(&core), id, identity, placement, mail, inbox);
@@ -75,6 +77,9 @@ pub(crate) fn install(parts: Parts) {
             while let Some(change) = core.borrow_mut().poll_presence() {
                 // Nobody listens any more when the router ends.
                 let _ = presence.push(change);
+            }
+            while let Some(change) = core.borrow_mut().poll_demand() {
+                let _ = demand.push(change);
             }
         }
     });

@@ -1,0 +1,310 @@
+//! Events of connections with an edge router at one end, and what control wants of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use amqp_proto::connection::{Attached, CommandError, End, Initiator, LinkId, Transfer};
+use amqp_proto::{Attach, DeliveryState, EXPIRY_LINK_DETACH, Error, Role, Source, Str, Symbols, Target, condition};
+use bytes::Bytes;
+use router_core::edge::codec::{decode_mesh, decode_tracking, encode_mesh, encode_tracking};
+use router_core::{Core, LinkRef, Treatment};
+
+use super::{
+    DOWNLINK, EdgeCommand, EdgeEvent, EdgeLinks, EdgePurpose, MESH, MESH_CREDIT, TRACKING, TRACKING_CREDIT, decide,
+};
+use crate::conn::Conn;
+use crate::drive::END_LIMIT;
+use crate::egress::Conns;
+use crate::neighbour::control::Arrived;
+use crate::neighbour::wire::SETUP_LIMIT;
+use crate::neighbour::{ControlMessage, Inbox, LinkPurpose, Neighbour, NeighbourConn, NeighbourEvent, links};
+use crate::worker::Inner;
+
+/// The token of all these links: what each is for is known by the link.
+const TOKEN: u64 = LinkPurpose::Stream.token();
+
+impl Inner {
+    /// The peer attached a link, or answered ours.
+    pub(in crate::neighbour) fn edge_attached(&self, core: &mut Core, conns: &mut Conns, id: u32, attached: &Attached) {
+        let Some(conn) = conns.get(id) else { return };
+        let Some(neighbour) = conn.neighbour.as_mut() else { return };
+        let Some(edge) = neighbour.edge.as_mut() else { return };
+        let role = attached.link.role();
+        let purpose = if attached.answer {
+            let refused = match role {
+                Role::Sender => attached.attach.target.is_none(),
+                Role::Receiver => attached.attach.source.is_none(),
+            };
+            let Some(link) = edge.links.get_mut(&attached.link.to_u32()).filter(|_| !refused) else { return };
+            link.attached = true;
+            link.purpose.clone()
+        } else {
+            let decided = decide(core, &neighbour.info.container, neighbour.info.outgoing, &attached.attach);
+            match decided {
+                Ok(purpose) => {
+                    let up = purpose == EdgePurpose::Stream && !neighbour.info.outgoing && !edge.has_uplink();
+                    let purpose = if up { EdgePurpose::Uplink } else { purpose };
+                    conn.engine.accept_attach(attached.link, links::answer(&attached.attach), TOKEN);
+                    if purpose == EdgePurpose::Mesh {
+                        conn.engine.grant(attached.link, MESH_CREDIT);
+                    }
+                    edge.attaching(attached.link, purpose.clone(), true);
+                    purpose
+                }
+                Err(refusal) => {
+                    let name = attached.attach.name.as_str();
+                    tracing::info!(target: "ROUTER_CORE", "[C{}] Link {name:?} refused: {refusal}", conn.details.id);
+                    conn.engine.refuse_attach(attached.link, refusal.into());
+                    return;
+                }
+            }
+        };
+        if edge.is_complete() {
+            neighbour.setup_by = None;
+        }
+        let (key, outgoing) = (neighbour.info.conn, neighbour.info.outgoing);
+        if let (Some(kind), Some(hook)) = (purpose.kind(), self.links_hook()) {
+            hook.edge_attached(core, conns, LinkRef { conn: id, link: attached.link.to_u32() }, key.id, kind, role);
+        }
+        if let Some(event) = event_of(purpose, role, true).filter(|_| !outgoing) {
+            self.tell(NeighbourEvent::Edge { conn: key, event });
+        }
+    }
+
+    /// A link is gone.
+    pub(in crate::neighbour) fn edge_detached(
+        &self,
+        core: &mut Core,
+        conns: &mut Conns,
+        id: u32,
+        link: LinkId,
+        by: Initiator,
+        error: Option<&Error>,
+    ) {
+        let Some(conn) = conns.get(id) else { return };
+        let Some(neighbour) = conn.neighbour.as_mut() else { return };
+        neighbour.unwanted.retain(|other| *other != link);
+        // One that we detached was forgotten then.
+        let Some(gone) = neighbour.edge.as_mut().and_then(|edge| edge.gone(link)) else { return };
+        let (key, outgoing) = (neighbour.info.conn, neighbour.info.outgoing);
+        let reason = error.map_or_else(|| "detached by the peer".to_owned(), ToString::to_string);
+        let event = match (gone.purpose, outgoing) {
+            (EdgePurpose::Stream, _) => {
+                neighbour.links.gone(LinkPurpose::Stream, link);
+                if link.role() == Role::Sender
+                    && by == Initiator::Peer
+                    && let Some(neighbours) = self.neighbours.get()
+                {
+                    neighbours.stream_refused(&format!("!{}", key.id));
+                }
+                None
+            }
+            (EdgePurpose::Proxy(key, _), true) => Some(EdgeEvent::LinkGone { key, role: link.role() }),
+            (EdgePurpose::Uplink | EdgePurpose::Downlink(_) | EdgePurpose::Tracking, true) => {
+                if by == Initiator::Peer {
+                    // Another try, or another router, may do better.
+                    let text = format!("router {} takes no edge router here: {reason}", neighbour.info.container);
+                    conn.close(Error::new(condition::CONNECTION_FORCED, text), Instant::now() + END_LIMIT);
+                }
+                None
+            }
+            (EdgePurpose::Mesh, _) => {
+                neighbour.inbox = Inbox::default();
+                None
+            }
+            (purpose, false) => event_of(purpose, link.role(), false),
+        };
+        if let Some(hook) = self.links_hook() {
+            let purpose = LinkPurpose::Stream;
+            hook.detached(core, conns, LinkRef { conn: id, link: link.to_u32() }, purpose, link.role());
+        }
+        if let Some(event) = event {
+            self.tell(NeighbourEvent::Edge { conn: key, event });
+        }
+    }
+
+    /// Whether a link is for messages about addresses; then what waits is sent.
+    pub(in crate::neighbour) fn edge_credit(conn: &mut Conn, link: LinkId) -> bool {
+        let Some(neighbour) = conn.neighbour.as_mut() else { return false };
+        let ours = neighbour.edge.as_ref().is_some_and(|edge| edge.message_out == Some(link));
+        if ours {
+            neighbour.outbox.flush(&mut conn.engine, link);
+        }
+        ours
+    }
+
+    /// A frame on a link for messages about addresses. False if the link is another.
+    pub(in crate::neighbour) fn edge_message(
+        &self,
+        conns: &mut Conns,
+        id: u32,
+        transfer: &Transfer,
+        block: &Bytes,
+    ) -> bool {
+        let Some(conn) = conns.get(id) else { return false };
+        let Some(neighbour) = conn.neighbour.as_mut() else { return false };
+        let purpose = neighbour.edge.as_ref().and_then(|edge| edge.purpose(transfer.link));
+        let tracking = match purpose {
+            Some(EdgePurpose::Tracking) => true,
+            Some(EdgePurpose::Mesh) => false,
+            _ => return false,
+        };
+        let end = crate::drive::end_of(transfer);
+        let arrived = neighbour.inbox.frame(transfer.payload(block).as_slice(), transfer.first, end);
+        if end == End::More {
+            return true;
+        }
+        if !transfer.settled && end == End::Complete {
+            let state = DeliveryState::Accepted;
+            conn.engine.settle_incoming(transfer.link, transfer.delivery_id, Some(&state), true);
+        }
+        conn.engine.grant(transfer.link, 1);
+        let Arrived::Message(message) = arrived else { return true };
+        let event = if tracking {
+            decode_tracking(&message).map(|(key, reachable)| EdgeEvent::Tracking { key, reachable })
+        } else {
+            decode_mesh(&message).map(EdgeEvent::Mesh)
+        };
+        let key = neighbour.info.conn;
+        match event {
+            Ok(event) => self.tell(NeighbourEvent::Edge { conn: key, event }),
+            Err(error) => {
+                tracing::warn!(
+                    target: "ROUTER_CORE",
+                    "[C{}] A message of router {} about addresses is ignored: {error}", key.id, neighbour.info.container
+                );
+            }
+        }
+        true
+    }
+
+    /// Does what control wants of a connection, if it is still there.
+    pub(crate) fn edge_command(&self, key: NeighbourConn, command: EdgeCommand) {
+        {
+            let mut core = self.core.borrow_mut();
+            let mut conns = self.conns.borrow_mut();
+            let conns = &mut *conns;
+            if conns.get(key.slot).is_none_or(|conn| conn.details.id != key.id || conn.details.end_by.is_some()) {
+                return;
+            }
+            conns.touch(key.slot);
+            let mut gone = Vec::new();
+            if let Some(conn) = conns.get(key.slot) {
+                let done = apply(conn, command, &self.identity.id, &mut gone);
+                if let Err(error) = done {
+                    let error = Error::new(condition::RESOURCE_LIMIT_EXCEEDED, format!("links of edges: {error}"));
+                    conn.close(error, Instant::now() + END_LIMIT);
+                }
+            }
+            if let Some(hook) = self.links_hook() {
+                for link in gone {
+                    let at = LinkRef { conn: key.slot, link: link.to_u32() };
+                    hook.detached(&mut core, conns, at, LinkPurpose::Stream, link.role());
+                }
+            }
+            core.end_batch(conns);
+        }
+        self.write_dirty();
+    }
+}
+
+/// What an interior router's control is told of a link.
+fn event_of(purpose: EdgePurpose, role: Role, here: bool) -> Option<EdgeEvent> {
+    match (purpose, role) {
+        (EdgePurpose::Proxy(key, treatment), Role::Sender) => Some(EdgeEvent::Consumer { key, treatment, here }),
+        (EdgePurpose::Proxy(key, _), Role::Receiver) => Some(EdgeEvent::Producer { key, here }),
+        (EdgePurpose::Downlink(key), _) => Some(EdgeEvent::Consumer { key, treatment: Treatment::Balanced, here }),
+        _ => None,
+    }
+}
+
+fn apply(conn: &mut Conn, command: EdgeCommand, id: &str, gone: &mut Vec<LinkId>) -> Result<(), CommandError> {
+    let limit = conn.origin.handshake_timeout().unwrap_or(SETUP_LIMIT);
+    let Conn { engine, neighbour, .. } = conn;
+    let Some(neighbour) = neighbour.as_deref_mut() else { return Ok(()) };
+    let Neighbour { edge, names, outbox, setup_by, .. } = neighbour;
+    let Some(edge) = edge.as_deref_mut() else { return Ok(()) };
+    let message = |bytes: Vec<u8>| ControlMessage { bytes: bytes.into(), hello: false };
+    match command {
+        EdgeCommand::Activate { mesh } => {
+            let (about, data) = match edge.sessions {
+                Some(sessions) => sessions,
+                None => *edge.sessions.insert((engine.begin()?, engine.begin()?)),
+            };
+            let down: Arc<str> = format!("H{id}").into();
+            let plan = [
+                (data, EdgePurpose::Uplink, Role::Sender, None),
+                (data, EdgePurpose::Downlink(down), Role::Receiver, Some(id)),
+                (about, EdgePurpose::Tracking, Role::Receiver, Some(TRACKING)),
+                (about, EdgePurpose::Mesh, Role::Sender, Some(MESH)),
+            ];
+            outbox.clear();
+            outbox.push(message(encode_mesh(&mesh)));
+            for (session, purpose, role, address) in plan {
+                let link = engine.attach(session, attach(&purpose, role, address, &names.next()), TOKEN)?;
+                if purpose == EdgePurpose::Tracking {
+                    engine.grant(link, TRACKING_CREDIT);
+                }
+                edge.attaching(link, purpose, false);
+            }
+            *setup_by = Some(Instant::now() + limit);
+        }
+        EdgeCommand::Retire => {
+            let ours = |(id, link): (&u32, &super::EdgeLink)| {
+                (link.purpose != EdgePurpose::Stream).then(|| LinkId::from_u32(*id))
+            };
+            for link in edge.links.iter().filter_map(ours).collect::<Vec<_>>() {
+                detach(engine, edge, link, gone);
+            }
+            *setup_by = None;
+        }
+        EdgeCommand::Attach { key, role } => {
+            let Some((_, session)) = edge.sessions else { return Ok(()) };
+            let text = Some(key.get(1..).unwrap_or_default());
+            // How it is treated is of interest at the other end only.
+            let purpose = EdgePurpose::Proxy(Arc::clone(&key), Treatment::Balanced);
+            let link = engine.attach(session, attach(&purpose, role, text, &names.next()), TOKEN)?;
+            edge.attaching(link, purpose, false);
+        }
+        EdgeCommand::Detach { key, role } => {
+            if let Some(link) = edge.find(&key, role) {
+                detach(engine, edge, link, gone);
+            }
+        }
+        EdgeCommand::Track { key, reachable } => {
+            outbox.push(message(encode_tracking(&key, reachable, &format!("0/{id}"))));
+            if let Some(link) = edge.message_out {
+                outbox.flush(engine, link);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn detach(engine: &mut amqp_proto::connection::Connection, edge: &mut EdgeLinks, link: LinkId, gone: &mut Vec<LinkId>) {
+    engine.detach(link, true, None);
+    edge.gone(link);
+    gone.push(link);
+}
+
+/// The attach of a link of an edge router's.
+fn attach(purpose: &EdgePurpose, role: Role, address: Option<&str>, name: &str) -> Attach {
+    let down = matches!(purpose, EdgePurpose::Downlink(_)).then_some(DOWNLINK);
+    let capabilities: Symbols = down.into_iter().collect();
+    let mut source =
+        Source { expiry_policy: EXPIRY_LINK_DETACH, capabilities: capabilities.clone(), ..Source::default() };
+    let mut target = Target { expiry_policy: EXPIRY_LINK_DETACH, capabilities, ..Target::default() };
+    match (address, role) {
+        (Some(address), Role::Receiver) => source = source.with_address(address),
+        (Some(address), Role::Sender) => target = target.with_address(address),
+        (None, _) => {}
+    }
+    Attach {
+        name: Str::from(name),
+        role,
+        source: Some(source.into()),
+        target: Some(target.into()),
+        max_message_size: Some(0),
+        ..Attach::default()
+    }
+}

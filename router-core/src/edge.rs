@@ -1,0 +1,24 @@
+//! What edge routers and interior routers have to agree on: which links an edge router's connection has, and which addresses an edge can
+//! reach through it. State machines without I/O: events in, outputs out.
+//!
+//! [`Uplinks`] runs in an edge router, [`EdgeNeighbours`] in an interior one. Connections are known by their number in the router.
+
+pub mod codec;
+mod interior;
+mod uplinks;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use interior::{EdgeNeighbours, NeighbourOutput};
+pub use uplinks::{Direction, UplinkOutput, Uplinks};
+
+/// Length of the id of a mesh of edge routers.
+pub const MESH_ID: usize = 15;
+
+/// A mesh's id as a peer told it. `None` if it is none.
+pub fn mesh_id(text: &str) -> Option<Arc<str>> {
+    (text.len() == MESH_ID).then(|| text.into())
+}

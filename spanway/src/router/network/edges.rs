@@ -1,0 +1,214 @@
+//! Edge routers: the uplinks of one, or those that have their uplinks here.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use amqp_adaptor::{ConnectionRole, EdgeCommand, EdgeEvent, NeighbourConn, NeighbourInfo};
+use amqp_proto::Role;
+use router_core::edge::{Direction, EdgeNeighbours, MESH_ID, NeighbourOutput, UplinkOutput, Uplinks};
+use router_core::routing::Hint;
+use router_core::{Demand, Presence, Treatment};
+
+use super::Network;
+use crate::router::worker;
+
+/// What control does about edge routers.
+#[derive(Debug)]
+pub(super) enum Edges {
+    /// This router is one.
+    Here { uplinks: Uplinks, mesh: Arc<str> },
+    /// It may have some.
+    Neighbours(EdgeNeighbours),
+}
+
+pub(super) fn hint(treatment: Treatment) -> Hint {
+    match treatment {
+        Treatment::Multicast => Hint::Multicast,
+        Treatment::Closest => Hint::Closest,
+        Treatment::Balanced => Hint::Balanced,
+        Treatment::Unavailable => Hint::Unavailable,
+    }
+}
+
+/// An id that no other mesh has.
+pub(super) fn new_mesh() -> Arc<str> {
+    const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_";
+    // New states are seeded by the system, and an empty hash of one is a random number.
+    let random = || RandomState::new().build_hasher().finish();
+    let letters = (0..MESH_ID).map(|_| ALPHABET.get((random() % 64) as usize).map_or('a', |c| char::from(*c)));
+    letters.collect::<String>().into()
+}
+
+impl Network {
+    /// Whether a connection is one with an edge router at one end; then that it was opened is known.
+    pub(super) fn edge_opened(&mut self, info: &NeighbourInfo) {
+        if let Edges::Here { uplinks, .. } = &mut self.edges
+            && info.role == ConnectionRole::Edge
+            && info.outgoing
+        {
+            uplinks.opened(info.conn.id, info.ordinal);
+        }
+    }
+
+    pub(super) fn edge_closed(&mut self, info: &NeighbourInfo) {
+        if info.role != ConnectionRole::Edge {
+            return;
+        }
+        let id = info.conn.id;
+        match &mut self.edges {
+            Edges::Here { uplinks, .. } => {
+                if uplinks.active() == Some(id) {
+                    tracing::info!(target: "ROUTER_CORE", "[C{id}] Lost the uplink to router {}", info.container);
+                }
+                uplinks.closed(id);
+            }
+            Edges::Neighbours(edges) => {
+                edges.closed(id, &self.book);
+                self.on_workers(move |worker| {
+                    worker.amqp.with_core(|core, eg| core.set_edge_mesh(id, None, eg));
+                });
+            }
+        }
+    }
+
+    pub(super) fn edge_event(&mut self, conn: NeighbourConn, event: EdgeEvent) {
+        // What is late for a connection that is gone would never be taken back.
+        if !self.conns.contains_key(&conn.id) {
+            return;
+        }
+        match (&mut self.edges, event) {
+            (Edges::Neighbours(edges), EdgeEvent::Consumer { key, treatment, here }) => {
+                edges.consumer(conn.id, key, hint(treatment), here, &self.book);
+            }
+            (Edges::Neighbours(edges), EdgeEvent::Producer { key, here }) => {
+                edges.producer(conn.id, key, here, &self.book);
+            }
+            (Edges::Neighbours(edges), EdgeEvent::Mesh(mesh)) => {
+                edges.mesh(conn.id, Arc::clone(&mesh), &self.book);
+                self.on_workers(move |worker| {
+                    let mesh = Some(Arc::clone(&mesh));
+                    worker.amqp.with_core(|core, eg| core.set_edge_mesh(conn.id, mesh, eg));
+                });
+            }
+            (Edges::Here { uplinks, .. }, EdgeEvent::Tracking { key, reachable }) => {
+                uplinks.tracked(conn.id, &key, reachable);
+            }
+            (Edges::Here { uplinks, .. }, EdgeEvent::LinkGone { key, role }) => {
+                uplinks.refused(conn.id, key, direction(role));
+            }
+            _ => {}
+        }
+    }
+
+    /// Consumers of this router itself. True if that was all there is to do.
+    pub(super) fn presence(&mut self, presence: Presence) {
+        match &mut self.edges {
+            Edges::Here { uplinks, .. } => {
+                if presence.key.starts_with('M') {
+                    uplinks.consumers(presence.key, presence.here);
+                }
+            }
+            Edges::Neighbours(edges) => {
+                let hint = presence.here.then(|| hint(presence.treatment));
+                edges.local(presence.key, hint, &self.book);
+            }
+        }
+    }
+
+    pub(super) fn demand(&mut self, demand: Demand) {
+        if let Edges::Here { uplinks, .. } = &mut self.edges
+            && demand.key.starts_with('M')
+        {
+            uplinks.producers(demand.key, demand.worker, demand.wanted);
+        }
+    }
+
+    /// Does what follows from events about edges. True if the routing protocol has something new.
+    pub(super) fn settle_edges(&mut self) -> bool {
+        let mut news = false;
+        let mut bound = Vec::new();
+        loop {
+            match &mut self.edges {
+                Edges::Here { uplinks, mesh } => {
+                    let Some(output) = uplinks.poll_output() else { break };
+                    let mesh = Arc::clone(mesh);
+                    self.uplink_output(output, mesh, &mut bound);
+                }
+                Edges::Neighbours(edges) => {
+                    let Some(output) = edges.poll_output() else { break };
+                    news = true;
+                    self.neighbour_output(output);
+                }
+            }
+        }
+        if !bound.is_empty() {
+            let bound: Arc<[(Arc<str>, bool)]> = bound.into();
+            self.on_workers(move |worker| {
+                worker.amqp.with_core(|core, eg| core.set_bound(&bound, eg));
+            });
+        }
+        news
+    }
+
+    fn uplink_output(&mut self, output: UplinkOutput, mesh: Arc<str>, bound: &mut Vec<(Arc<str>, bool)>) {
+        let (conn, command) = match output {
+            UplinkOutput::Activate { conn } => {
+                if let Some(info) = self.conns.get(&conn) {
+                    tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {}", info.container);
+                }
+                (conn, EdgeCommand::Activate { mesh })
+            }
+            UplinkOutput::Retire { conn } => (conn, EdgeCommand::Retire),
+            UplinkOutput::Attach { conn, key, direction } => (conn, EdgeCommand::Attach { key, role: role(direction) }),
+            UplinkOutput::Detach { conn, key, direction } => (conn, EdgeCommand::Detach { key, role: role(direction) }),
+            UplinkOutput::Bind { key, bound: now } => return bound.push((key, now)),
+        };
+        if let Some(info) = self.conns.get(&conn) {
+            self.neighbours.edge(info.conn, command);
+        }
+    }
+
+    fn neighbour_output(&mut self, output: NeighbourOutput) {
+        match output {
+            NeighbourOutput::Address { key, state } => {
+                let Some(routing) = &mut self.routing else { return };
+                if let Err(error) = routing.local_address(key, state) {
+                    tracing::warn!(target: "ROUTER_MA", "{error}: other routers are not told of it");
+                }
+            }
+            NeighbourOutput::Track { conn, key, reachable } => {
+                if let Some(info) = self.conns.get(&conn) {
+                    self.neighbours.edge(info.conn, EdgeCommand::Track { key, reachable });
+                }
+            }
+        }
+    }
+
+    /// Changes something in every worker's core.
+    pub(super) fn on_workers(&self, change: impl Fn(&worker::Worker) + Clone + Send + 'static) {
+        for handle in &self.workers {
+            let change = change.clone();
+            // A worker that is gone needs no news.
+            let _ = handle.run(move || {
+                let Some(worker) = worker::current() else { return };
+                change(&worker);
+                worker.amqp.flush();
+            });
+        }
+    }
+}
+
+const fn role(direction: Direction) -> Role {
+    match direction {
+        Direction::In => Role::Receiver,
+        Direction::Out => Role::Sender,
+    }
+}
+
+const fn direction(role: Role) -> Direction {
+    match role {
+        Role::Receiver => Direction::In,
+        Role::Sender => Direction::Out,
+    }
+}
