@@ -1,9 +1,10 @@
 //! TCP workloads: bulk (iperf3), small requests and new connections (wrk against nginx), and their TLS forms.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::compare::Run;
@@ -72,21 +73,14 @@ pub(super) fn iperf3_over(
     streams: u32,
     goals: &'static [(&'static str, Goal)],
 ) -> Result<Results> {
-    let iperf3 = run.tools.iperf3.as_ref().context("iperf3 is not installed")?;
+    let iperf3 = run.tools.iperf3.as_deref().context("iperf3 is not installed")?;
     let mut results = Results::new(title, BULK);
     results.aim(goals);
     for round in 0..run.runs {
         for path in paths {
             run.progress(&format!("   {title}, run {} of {}, {}", round + 1, run.runs, path.name));
             let (cpu, _) = usage(path);
-            let mut command = Command::new(iperf3);
-            command.args(["-c", "127.0.0.1", "-J", "-p", &path.port.to_string()]);
-            command.args(["-t", &run.seconds.to_string(), "-P", &streams.to_string()]);
-            let report: Value = serde_json::from_str(&output(command, run.limit())?)?;
-            let bytes = report
-                .pointer("/end/sum_received/bytes")
-                .and_then(Value::as_f64)
-                .ok_or_else(|| anyhow!("iperf3 reported no bytes"))?;
+            let (report, bytes) = iperf3_report(run, iperf3, path.port, streams)?;
             let seconds = report.pointer("/end/sum_received/seconds").and_then(Value::as_f64).unwrap_or(1.0);
             let (cpu_after, rss) = usage(path);
             let cpu = if path.is_direct() { f64::NAN } else { (cpu_after - cpu) / (bytes / 1e9) };
@@ -94,6 +88,26 @@ pub(super) fn iperf3_over(
         }
     }
     Ok(results)
+}
+
+/// Runs iperf3 until it has sent something, and answers its report and the bytes that were received. Its server takes one client at a time,
+/// and our own look whether a path listens may still be on its way through it.
+fn iperf3_report(run: &Run<'_>, program: &Path, port: u16, streams: u32) -> Result<(Value, f64)> {
+    let mut tries = 10;
+    loop {
+        let mut command = Command::new(program);
+        command.args(["-c", "127.0.0.1", "-J", "-p", &port.to_string()]);
+        command.args(["-t", &run.seconds.to_string(), "-P", &streams.to_string()]);
+        let report: Value = serde_json::from_str(&output(command, run.limit())?)?;
+        if let Some(bytes) = report.pointer("/end/sum_received/bytes").and_then(Value::as_f64) {
+            return Ok((report, bytes));
+        }
+        tries -= 1;
+        if tries == 0 {
+            bail!("iperf3 reported no bytes: {:?}", report.get("error"));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
 }
 
 /// nginx as the server: a tiny file and a large sparse one.
