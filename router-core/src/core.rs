@@ -88,6 +88,8 @@ pub struct CoreConfig {
     /// all addresses share, and those that are gathered for a neighbour. An address may have as much of it as is still free. Beyond that
     /// they are released, presettled ones dropped. Default 64 MiB a worker.
     pub pool: usize,
+    /// Content that a worker holds, of whatever kind, beyond which no delivery of several frames begins: it is rejected. Default 512 MiB.
+    pub streams: usize,
 }
 
 impl CoreConfig {
@@ -106,6 +108,7 @@ impl CoreConfig {
             multicast_lag: 1 << 20,
             orphans: 32 << 20,
             pool: 64 << 20,
+            streams: 512 << 20,
         }
     }
 }
@@ -159,6 +162,7 @@ pub struct Core {
     multicast_queue: usize,
     multicast_lag: usize,
     orphan_limit: usize,
+    stream_limit: u64,
     conns: Slots<Conn>,
     inlets: Slots<Inlet>,
     outlets: Slots<Outlet>,
@@ -360,6 +364,7 @@ impl Core {
             multicast_queue: config.multicast_queue.max(1),
             multicast_lag: config.multicast_lag,
             orphan_limit: config.orphans,
+            stream_limit: config.streams as u64,
             conns: Slots::default(),
             inlets: Slots::default(),
             outlets: Slots::default(),

@@ -11,7 +11,7 @@ use crate::{
         SECOND, SENT, STARTED, TRACKED, To, WAITS,
     },
     distribution::Candidate,
-    egress::{DeliveryState, Egress, End, Payload, SendHead, Sent, Transfer},
+    egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
     outlet::Outlet,
 };
 
@@ -130,6 +130,9 @@ impl Core {
         way: Way<'_>,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
+        if t.end == End::More && self.counters.bytes_held > self.stream_limit {
+            return self.refuse_anonymous(key, t, &too_much(), eg);
+        }
         self.seq += 1;
         let prefix = if self.networks > 0 { self.prefix_for_networks(address, &way) } else { Vec::new() };
         let arrival = Arrival {
@@ -550,6 +553,13 @@ impl Core {
             self.want(address, true, eg);
         }
     }
+}
+
+/// No stream may begin: those that are there hold all the memory that there is for them.
+#[cold]
+fn too_much() -> DeliveryState {
+    let what = "the router holds as much content as it may";
+    DeliveryState::rejected(Some(&Error::new(amqp_proto::condition::RESOURCE_LIMIT_EXCEEDED, what)))
 }
 
 /// What balances: how much an outlet has to do already.

@@ -229,3 +229,34 @@ fn what_slow_consumers_of_a_multicast_address_are_behind_is_bounded_in_bytes() {
         w.assert_empty();
     }
 }
+
+#[test]
+fn no_stream_begins_when_those_that_are_there_hold_too_much() {
+    let mut w = World::with(1, |config| config.streams = 200_000);
+    let (slow, fast) = (w.receiver(0, "slow", 10), w.receiver(0, "fast", 10));
+    w.room(slow, 1000);
+    let (s, t, from) = (w.sender(0, "slow"), w.sender(0, "fast"), w.router_link(0, HopLink::Stream));
+    let long = vec![1; 1_000_000];
+    w.begin(s, &long, false, false, 300_000);
+    let rejected = |state: Option<DeliveryState>| matches!(state, Some(DeliveryState::Rejected(_)));
+    let id = w.begin(t, &long, false, false, 10_000);
+    assert!(rejected(w.told(t, id)));
+    w.send_rest(t);
+    let id = w.begin(from, &from_b(Some("fast"), STREAMING, &long), false, false, 10_000);
+    assert!(rejected(w.told(from, id)));
+    w.send_rest(from);
+    w.send(t, b"short", true);
+    assert_eq!(w.bodies(fast), [b"short".to_vec()]);
+    // There is room again.
+    w.room(slow, 2_000_000);
+    w.begin(from, &from_b(Some("fast"), STREAMING, &long), false, false, 10_000);
+    w.send_rest(from);
+    assert_eq!(w.count(fast), 2);
+    w.send_rest(s);
+    w.accept_all(slow);
+    w.accept_all(fast);
+    for sender in [s, t, from] {
+        assert_eq!(w.cores[0].issued(w.inlet(sender).key).1, 0, "all credit is back");
+    }
+    w.assert_empty();
+}
