@@ -275,6 +275,13 @@ impl Core {
         if a.far.is_some() {
             return self.select_far(address, way);
         }
+        self.select_near(address)
+    }
+
+    /// The outlet whose turn it is among those of this router.
+    #[inline]
+    pub(super) fn select_near(&mut self, address: Key) -> Option<Pick> {
+        let a = self.addresses.get_mut(address)?;
         if a.treatment == Treatment::Closest {
             return a.candidates.round_robin().map(Pick::from);
         }

@@ -422,7 +422,7 @@ impl Core {
             crate::delivery::From::Inlet { inlet, .. } => inlet,
             _ => Key::NONE,
         };
-        let local = self.inlets.get(inlet).is_some_and(|inlet| !inlet.router());
+        let local = self.inlets.get(inlet).is_some() && !self.is_of_router(d);
         let priority = delivery.priority.min(9);
         let links = self.links_to(hop, priority).filter(|_| local);
         let Some(links) = links else { return self.dropped(d, eg) };

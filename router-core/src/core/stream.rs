@@ -100,14 +100,24 @@ impl Core {
         }
     }
 
+    /// Another router of this network sent it, which is known of its link only: the delivery says nothing any more of where it has been.
+    pub(super) fn is_of_router(&self, d: Key) -> bool {
+        let Some(From::Inlet { inlet, .. }) = self.deliveries.get(d).map(|d| d.from) else { return false };
+        self.inlets.get(inlet).is_some_and(|inlet| inlet.router() && inlet.address.is_none())
+    }
+
     /// Sends deliveries that wait at an address to outlets that are ready.
     pub(super) fn pump(&mut self, address: Key, eg: &mut impl Egress) {
         while let Some(a) = self.addresses.get(address)
             && a.waiting.len() > 0
             && (a.candidates.any_ready() || a.far.is_some())
         {
+            let (far, near) = (a.far.is_some(), a.candidates.len() > 0);
             let Some(d) = self.front_waiting(address) else { return };
-            match self.select(address, &Way::Here) {
+            // What came from another router chose this one when it arrived: it may have been where else there are destinations.
+            let stays = far && near && self.is_of_router(d);
+            let pick = if stays { self.select_near(address) } else { self.select(address, &Way::Here) };
+            match pick {
                 Some(Pick::Local(o)) => self.assign(d, o, eg),
                 Some(Pick::Remote(remote)) => self.lend_out_waiting(remote, d, eg),
                 Some(Pick::Far(hop)) => self.forward_waiting(d, hop, eg),

@@ -218,6 +218,24 @@ fn what_another_router_sends_goes_to_consumers_without_annotations() {
     w.assert_empty();
 }
 
+/// A ring of three would send it back, and its router release what it has seen before.
+#[test]
+fn what_another_router_sent_waits_for_consumers_here_though_there_are_others() {
+    let mut w = World::new(1);
+    let _b = w.hop(0, "B", NORMAL, 10);
+    let from = w.router_sender(0);
+    know(&mut w, &[("B", "Msvc")]);
+    let r = w.receiver(0, "svc", 0);
+    let id = w.send(from, &from_b(Some("svc"), 0, b"x"), false);
+    know(&mut w, &[("B", "Msvc")]);
+    assert_eq!(w.told(from, id), None);
+    w.credit(r, 1, false);
+    assert_eq!(w.bodies(r), [b"x".to_vec()]);
+    w.accept(r, 0);
+    assert_eq!(w.told(from, id), Some(DeliveryState::Accepted));
+    w.assert_empty();
+}
+
 #[test]
 fn the_credit_of_a_router_does_not_wait_for_outcomes() {
     let mut w = World::new(1);
