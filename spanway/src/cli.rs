@@ -24,7 +24,7 @@ const STYLES: Styles = Styles::styled()
     version = VERSION,
     styles = STYLES,
     arg_required_else_help = true,
-    after_help = "Start with `spanway run`, then try `spanway recv greetings`, `spanway send greetings hello` and `spanway stat`.\n\
+    after_help = "Start with `spanway demo`; or with `spanway run`, and then `spanway recv greetings`, `spanway send greetings hello` and `spanway stat`.\n\
                   Exit status: 0 when all went well, 1 when something failed, 2 for mistakes in the command line."
 )]
 pub(crate) struct Cli {
@@ -112,6 +112,11 @@ pub(crate) enum Command {
     Recv(messaging::RecvArgs),
     /// Show what a router does: connections, links, addresses, counters
     Stat(stat::StatArgs),
+    /// Run a small network on this machine to play with, and say what to try
+    ///
+    /// Three sites with a router each, a web server that only one of them knows, and receivers in two. It uses free ports, leaves routers
+    /// that run alone, tells what happens in the network, and ends with Ctrl-C.
+    Demo,
     /// Run a router with skrouterd's command line; also when started under the name `skrouterd`
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Skrouterd {
@@ -188,6 +193,10 @@ pub(crate) struct RunArgs {
     /// Certificates (PEM) of the authorities whose clients are trusted by amqps:// listeners, and other routers by links
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) ca: Option<String>,
+
+    /// End when the standard input does, as those do that are started by another program and must not outlive it
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_ends: bool,
 
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]

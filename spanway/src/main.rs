@@ -5,6 +5,7 @@ mod admin;
 mod cli;
 mod client;
 mod config_load;
+mod demo;
 mod logging;
 mod management;
 mod metrics;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Run(args) => start::run(&cli.log, &args),
+        Command::Demo => start::tool(&cli.log, demo::run),
         Command::Skrouterd { arguments } => start::skrouterd("skrouterd", arguments),
         Command::Send(args) => start::tool(&cli.log, || send::run(&args)),
         Command::Recv(args) => start::tool(&cli.log, || recv::run(&args)),

@@ -68,6 +68,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     announce(&start, &running, &admin_addresses, workers.len());
     let interrupted = tokio::select! {
         interrupted = signals.wait() => interrupted,
+        () = stdin_ended(start.command) => false,
         never = trim_memory() => match never {},
         never = network.run(running.inputs()) => match never {},
     };
@@ -78,6 +79,23 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     workers.stop();
     tracing::info!(target: "SERVER", "Shut Down");
     Ok(if interrupted { Ended::Interrupted } else { Ended::Done })
+}
+
+/// Waits for the end of the standard input, if the router is to end with it.
+async fn stdin_ended(command: StartedAs) {
+    if !matches!(command, StartedAs::Run { until_stdin_ends: true, .. }) {
+        return std::future::pending().await;
+    }
+    let (over, ended) = tokio::sync::oneshot::channel();
+    // A thread of its own: reading blocks, and goes on when the router ends for another reason.
+    let spawned = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = over.send(());
+    });
+    if spawned.is_err() {
+        return std::future::pending().await;
+    }
+    let _ = ended.await;
 }
 
 /// Gives memory back after many connections were closed.
@@ -114,7 +132,7 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
         "Operational, {workers} Threads Running (process ID {})",
         std::process::id()
     );
-    if let StartedAs::Run { default_configuration: true } = start.command {
+    if let StartedAs::Run { default_configuration: true, until_stdin_ends: false } = start.command {
         eprintln!("{}", hints::text(&start.configuration, running, admin));
     }
     start.ready.announce();

@@ -36,6 +36,8 @@ pub(crate) enum StartedAs {
     Run {
         /// There was no configuration file: say what to try.
         default_configuration: bool,
+        /// End when the standard input does.
+        until_stdin_ends: bool,
     },
     /// `skrouterd`: four threads unless configured, no hints.
     Skrouterd {
@@ -98,7 +100,10 @@ pub(crate) fn run(log_args: &LogArgs, args: &RunArgs) -> ExitCode {
             log,
             log_args: log_args.clone(),
             ready: Ready::default(),
-            command: StartedAs::Run { default_configuration: args.config.is_none() },
+            command: StartedAs::Run {
+                default_configuration: args.config.is_none(),
+                until_stdin_ends: args.until_stdin_ends,
+            },
         })
     });
     finish(result.map(|_| ()))

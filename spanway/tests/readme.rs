@@ -13,6 +13,8 @@ const README: &str = include_str!("../../README.md");
 
 /// The command lines of README. A new one has to be added here together with what runs it.
 const COMMANDS: &[&str] = &[
+    // `tests/demo.rs`
+    "cargo run --release -- demo",
     // `a_router_starts_and_says_what_to_try`; the workspace's default member is `spanway`.
     "cargo run --release -- run",
     // Runs this.
