@@ -27,6 +27,11 @@ pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(10);
 /// Links whose current delivery is unwanted are remembered; a peer that opens more than this at once is cut off.
 const MAX_UNWANTED: usize = 65_536;
 
+/// What a session of a reference router may have on its way to us, in bytes. Its engine, Proton, moves what is left of a stream byte by byte
+/// whenever a window let only a part of it go, and may stand still for seconds with that (seen in November 2026 with windows of 1 and
+/// of 8 MiB and a busy machine). The reference gives 128 MiB; it hands on 1 MiB at a time to Proton, so less does.
+const FOREIGN_SESSION: u32 = 64 * 1024 * 1024;
+
 /// Makes names of links: unique on their connection, and not to be guessed.
 #[derive(Debug)]
 pub(crate) struct Names(u64);
@@ -71,6 +76,9 @@ impl Inner {
         };
         // A peer that we accepted waits for our open, and gets it before anything else.
         conn.engine.open();
+        if !info.ours {
+            conn.engine.set_session_limits(FOREIGN_SESSION);
+        }
         if let Err(error) = self.admit(&info, group.as_ref()) {
             conn.close(error, Instant::now() + END_LIMIT);
             return;

@@ -56,6 +56,15 @@ impl Connection {
         self.drop_all();
     }
 
+    /// Sets how much content a session that begins from now on may have on its way to us before it was passed on, in bytes; see
+    /// [`Limits::session_bytes`].
+    ///
+    /// [`Limits::session_bytes`]: super::Limits::session_bytes
+    pub fn set_session_limits(&mut self, bytes: u32) {
+        self.limits.session_bytes = bytes;
+        self.limits.first_window_bytes = bytes;
+    }
+
     /// Begins a session. [`super::Event::SessionBegun`] comes with the peer's answer, links may be attached at once.
     ///
     /// # Errors
