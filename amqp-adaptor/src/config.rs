@@ -1,6 +1,7 @@
 //! What a listener decides about its connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use amqp_proto::Value;
@@ -18,6 +19,29 @@ pub struct RouterIdentity {
     pub version: String,
 }
 
+/// The cost of a listener's or connector's links to routers, 1 or more. It can be changed while they are in use: clones share it.
+#[derive(Clone, Debug)]
+pub struct Cost(Arc<AtomicU32>);
+
+impl From<u32> for Cost {
+    fn from(cost: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(cost)))
+    }
+}
+
+impl Cost {
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// What connections say from now on. [`Neighbours::cost_changed`](crate::Neighbours::cost_changed) is for those that there are.
+    pub fn set(&self, cost: u32) {
+        self.0.store(cost, Ordering::Relaxed);
+    }
+}
+
 /// An AMQP listener.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
@@ -31,8 +55,8 @@ pub struct ListenerConfig {
     pub family: Family,
     /// Who connects here.
     pub role: ConnectionRole,
-    /// The cost of links to routers that connect here, 1 or more.
-    pub cost: u32,
+    /// The cost of links to routers that connect here.
+    pub cost: Cost,
     /// TLS, if offered.
     pub tls: Option<Arc<TlsProfile>>,
     /// Refuse connections without TLS (`requireSsl`, `requireEncryption`).

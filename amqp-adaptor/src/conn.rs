@@ -45,8 +45,8 @@ impl Origin {
     /// The cost as it was configured.
     pub(crate) fn cost(&self) -> u32 {
         match self {
-            Self::Listener(config) => config.cost,
-            Self::Connector(dial) => dial.run.config.cost,
+            Self::Listener(config) => config.cost.get(),
+            Self::Connector(dial) => dial.run.config.cost.get(),
         }
     }
 

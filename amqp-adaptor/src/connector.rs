@@ -20,6 +20,7 @@ use transport::WorkerHandle;
 use transport::socket::Family;
 use transport::tls::TlsClient;
 
+use crate::config::Cost;
 use crate::neighbour::{ConnectionRole, NeighbourInfo};
 
 pub use proxy::ProxyConfig;
@@ -59,8 +60,8 @@ pub struct ConnectorConfig {
     pub family: Family,
     /// What the connection is for.
     pub role: ConnectionRole,
-    /// The cost of the link, 1 or more.
-    pub cost: u32,
+    /// The cost of the link.
+    pub cost: Cost,
     /// TLS, if used.
     pub tls: Option<Arc<TlsClient>>,
     /// The ordinal of the TLS profile; with TLS only.

@@ -18,7 +18,7 @@ mod placement;
 mod worker;
 
 pub use auto_link::{AutoLinkConfig, AutoLinkState, AutoLinkStatus};
-pub use config::{Identity, ListenerConfig, RouterIdentity};
+pub use config::{Cost, Identity, ListenerConfig, RouterIdentity};
 pub use connector::{
     AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,
 };

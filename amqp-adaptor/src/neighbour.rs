@@ -20,6 +20,7 @@ use std::time::Instant;
 use amqp_proto::Role;
 use amqp_proto::connection::{Disposed, Disposition, LinkId, SessionId};
 use bytes::Bytes;
+use router_core::routing::LinkCost;
 use router_core::{Core, LinkRef};
 
 use crate::egress::Conns;
@@ -58,8 +59,8 @@ pub struct NeighbourInfo {
     pub role: ConnectionRole,
     /// The neighbour's router id (its container-id).
     pub container: String,
-    /// The larger one of both sides' costs.
-    pub cost: u32,
+    /// What the link costs.
+    pub cost: LinkCost,
     /// The neighbour is a router of this make.
     pub ours: bool,
     /// The neighbour's version, for people.
@@ -94,6 +95,15 @@ pub enum NeighbourEvent {
         conn: NeighbourConn,
         /// The message with its router annotations, at most [`MAX_CONTROL_MESSAGE`] bytes.
         message: Bytes,
+    },
+    /// The cost of a connector or listener was changed, and with it our side of its links.
+    CostChanged {
+        /// It is a connector.
+        outgoing: bool,
+        /// Its name.
+        via: Arc<str>,
+        /// What its links cost now.
+        cost: u32,
     },
     /// A control link of a connection is gone, though the connection is not.
     ControlDown {

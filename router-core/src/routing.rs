@@ -51,6 +51,7 @@ pub use relay::FloodGuard;
 pub use routes::{Route, Routes};
 
 use links::Link;
+pub use links::LinkCost;
 use local::LocalAddresses;
 use nodes::{ME, Nodes};
 use throttle::Throttle;
@@ -156,19 +157,19 @@ impl Routing {
         }
     }
 
-    /// The control links of a connection to another router are attached. `cost`: of the connection, 1 to [`message::MAX_COST`]; what is
-    /// outside becomes the nearest.
-    pub fn link_up(&mut self, link: LinkId, cost: u32, now: Instant) {
+    /// The control links of a connection to another router are attached. Costs are 1 to [`message::MAX_COST`]; what is outside becomes the
+    /// nearest.
+    pub fn link_up(&mut self, link: LinkId, cost: impl Into<LinkCost>, now: Instant) {
         self.advance(now);
         self.link_lost(link, now);
-        self.links.insert(link, Link::new(cost.clamp(1, message::MAX_COST)));
+        self.links.insert(link, Link::new(cost.into()));
     }
 
-    /// The cost of a connection is another one.
-    pub fn link_cost(&mut self, link: LinkId, cost: u32, now: Instant) {
+    /// Our side of a connection has another cost. A neighbour of our make is told, so that both ways cost the same.
+    pub fn link_cost(&mut self, link: LinkId, ours: u32, now: Instant) {
         self.advance(now);
         let Some(known) = self.links.get_mut(&link) else { return };
-        known.cost = cost.clamp(1, message::MAX_COST);
+        known.set_cost(ours);
         if let Some(router) = known.router().cloned() {
             self.refresh_neighbour(&router, now);
         }

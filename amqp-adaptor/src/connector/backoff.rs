@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 /// The first wait, which doubles with each failure up to the last.
 const FIRST: Duration = Duration::from_millis(50);
-const LAST: Duration = Duration::from_secs(30);
+/// The last one is short enough for a network to be whole again within ten seconds after a long interruption.
+const LAST: Duration = Duration::from_secs(4);
 
-/// A connection that stayed open this long was no failure.
-const STABLE: Duration = Duration::from_secs(5);
+/// A connection that stayed open this long was no failure: a peer that hangs up on everybody is tried twice a second at most, and a line
+/// that breaks every second is used in between.
+const STABLE: Duration = Duration::from_millis(500);
 
 /// The next number of a sequence that looks random (SplitMix64). Jitter and names need no more.
 pub(crate) const fn splitmix(state: &mut u64) -> u64 {

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use amqp_proto::Error;
 use transport::{MailReceiver, MailSender, WorkerHandle, mailbox};
 
 use super::groups::Groups;
 use super::{ControlMessage, EdgeCommand, NeighbourConn, NeighbourEvent};
+use crate::drive::END_LIMIT;
 use crate::worker::Inner;
 
 /// The neighbours of a router, for the control thread and for every worker's adaptor. Cheap to clone.
@@ -65,7 +67,17 @@ impl Neighbours {
 
     /// Closes a connection. A connector of ours will make it again. Callable from any thread.
     pub fn close(&self, conn: NeighbourConn, error: Error) {
-        self.on(conn, move |inner| inner.close_neighbour(conn, error));
+        self.on(conn, move |inner| inner.close_neighbour(conn, error, END_LIMIT));
+    }
+
+    /// The same for a connection whose peer is silent: nothing is expected of it any more. Callable from any thread.
+    pub fn abandon(&self, conn: NeighbourConn, error: Error) {
+        self.on(conn, move |inner| inner.close_neighbour(conn, error, Duration::ZERO));
+    }
+
+    /// The cost of a connector or listener is another one: so it is on the links that there are. Callable from any thread.
+    pub fn cost_changed(&self, outgoing: bool, via: &str, cost: u32) {
+        self.tell(NeighbourEvent::CostChanged { outgoing, via: Arc::from(via), cost });
     }
 
     /// Does something with a connection that has an edge router at one end, if it is still there. Callable from any thread.

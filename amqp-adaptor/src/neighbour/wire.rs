@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use amqp_proto::connection::{Attached, CommandError, End, Initiator, LinkId, SessionId, Transfer};
 use amqp_proto::{DeliveryState, Error, Open, Role, condition};
 use bytes::Bytes;
+use router_core::routing::LinkCost;
 use router_core::{Core, LinkRef};
 
 use super::control::Arrived;
@@ -113,7 +114,7 @@ impl Inner {
         tracing::info!(
             target: "SERVER",
             "[C{}] Connection {} router {} opened: role {}, cost {}, version {}",
-            info.conn.id, if info.outgoing { "to" } else { "from" }, info.container, info.role, info.cost,
+            info.conn.id, if info.outgoing { "to" } else { "from" }, info.container, info.role, info.cost.larger(),
             if info.version.is_empty() { "unknown" } else { &info.version }
         );
         conn.neighbour = Some(Box::new(neighbour));
@@ -140,7 +141,10 @@ impl Inner {
             Origin::Connector(dial) => dial.run.config.ordinal.unwrap_or(0),
             Origin::Listener(_) => theirs.group.as_ref().map_or(0, |(_, ordinal)| *ordinal),
         };
-        let cost = if role.has_cost() { conn.origin.cost().max(theirs.cost) } else { 1 };
+        let cost = match role.has_cost() {
+            true => LinkCost { ours: conn.origin.cost(), theirs: theirs.cost },
+            false => LinkCost::from(1),
+        };
         NeighbourInfo {
             conn: NeighbourConn { worker: self.worker.0, slot, id: conn.details.id },
             role,
@@ -455,11 +459,12 @@ impl Inner {
         });
     }
 
-    /// Closes a connection in order. That the neighbour is lost is told at once: a peer that is gone does not answer.
-    pub(crate) fn close_neighbour(&self, key: NeighbourConn, error: Error) {
+    /// Closes a connection in order, or without the peer's part after `limit`. That the neighbour is lost is told at once: a peer that is
+    /// gone does not answer.
+    pub(crate) fn close_neighbour(&self, key: NeighbourConn, error: Error, limit: Duration) {
         let mut lost = None;
         self.with_neighbour(key, |conn| {
-            conn.close(error, Instant::now() + END_LIMIT);
+            conn.close(error, Instant::now() + limit);
             lost = conn.neighbour.take().map(|n| (n, conn.details.reason.clone().unwrap_or_default()));
         });
         if let Some((neighbour, reason)) = lost {

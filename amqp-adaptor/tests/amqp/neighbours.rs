@@ -20,7 +20,7 @@ use crate::router::{LIMIT, Router, listener};
 
 /// A listener for routers.
 fn inter_router() -> ListenerConfig {
-    ListenerConfig { role: ConnectionRole::InterRouter, cost: 3, ..listener() }
+    ListenerConfig { role: ConnectionRole::InterRouter, cost: 3.into(), ..listener() }
 }
 
 /// A connector to a router at a port of this machine.
@@ -31,7 +31,7 @@ fn connector(port: u16) -> ConnectorConfig {
         port,
         family: Family::Any,
         role: ConnectionRole::InterRouter,
-        cost: 1,
+        cost: 1.into(),
         tls: None,
         ordinal: None,
         certified: false,

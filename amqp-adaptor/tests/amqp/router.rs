@@ -47,7 +47,7 @@ pub(crate) fn listener() -> ListenerConfig {
         handshake_timeout: Some(Duration::from_secs(60)),
         link_capacity: None,
         role: ConnectionRole::Normal,
-        cost: 1,
+        cost: 1.into(),
         open_properties: Vec::new(),
     }
 }

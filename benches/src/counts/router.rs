@@ -79,7 +79,7 @@ impl Router {
             port,
             family: Family::V4,
             role: ConnectionRole::InterRouter,
-            cost: 1,
+            cost: 1.into(),
             tls: None,
             ordinal: None,
             certified: false,
@@ -142,7 +142,7 @@ impl Router {
             handshake_timeout: None,
             link_capacity: None,
             role,
-            cost: 1,
+            cost: 1.into(),
             open_properties: Vec::new(),
         };
         let listener = amqp_adaptor::listen(config)?;

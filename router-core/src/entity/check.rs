@@ -141,6 +141,9 @@ impl Entity {
         for interval in ["helloIntervalSeconds", "helloMaxAgeSeconds", "raIntervalSeconds", "raIntervalFluxSeconds"] {
             self.check_range(problems, interval, 1, u32::MAX.into());
         }
+        for interval in ["helloIntervalMilliseconds", "helloMaxAgeMilliseconds"] {
+            self.check_range(problems, interval, 10, u32::MAX.into());
+        }
         self.check_range(problems, "workerThreads", 1, 1024);
         if let Some(count) = self.text("dataConnectionCount")
             && count != "auto"

@@ -25,6 +25,12 @@ entities! {
         hello_interval_seconds "helloIntervalSeconds": u32 = "1" [create];
         /// Seconds without a hello after which a neighbour is taken for lost.
         hello_max_age_seconds "helloMaxAgeSeconds": u32 = "3" [create];
+        /// Milliseconds between two hellos to a neighbour, instead of `helloIntervalSeconds`: for less than a second. Neighbours are
+        /// told, so that they notice silence sooner, if they are of this make.
+        hello_interval_milliseconds "helloIntervalMilliseconds": Option<u32> [create ours];
+        /// Milliseconds without a hello after which a neighbour is taken for lost, instead of `helloMaxAgeSeconds`. A neighbour has two
+        /// of its own intervals at least, which is 2,000 for one that does not say how long they are.
+        hello_max_age_milliseconds "helloMaxAgeMilliseconds": Option<u32> [create ours];
         /// Seconds between two announcements of this router's state while the network is stable.
         ra_interval_seconds "raIntervalSeconds": u32 = "30" [create];
         /// Seconds between two announcements of this router's state while the network changes.
@@ -138,7 +144,7 @@ entities! {
     /// A socket on which the router accepts AMQP connections.
     Listener ListenerEntity = "listener" | "listeners" {
         options(identity = Identity::HostPortName);
-        operations(Read Create Delete);
+        operations(Read Create Update Delete);
         /// The address to listen on, or a name of one. Empty: all addresses, IPv4 and IPv6.
         host "host": String = "" [create];
         /// The port: a number, `amqp` (5672) or `amqps` (5671). 0 takes a free one, which the log shows.
@@ -148,7 +154,7 @@ entities! {
         /// Who connects here.
         role "role": Role = "normal" [create];
         /// The cost of links to routers that connect here.
-        cost "cost": i64 = "1" [create];
+        cost "cost": i64 = "1" [create update];
         /// The `sslProfile` that makes this a TLS listener.
         ssl_profile "sslProfile": Option<String> [create];
         /// SASL mechanisms to offer, separated by blanks.
@@ -197,7 +203,7 @@ entities! {
     /// A place that the router makes an AMQP connection to, again and again until it succeeds.
     Connector ConnectorEntity = "connector" | "connectors" {
         options(identity = Identity::HostPortName);
-        operations(Read Create Delete);
+        operations(Read Create Update Delete);
         /// The host to connect to.
         host "host": String = "127.0.0.1" [create];
         /// The port to connect to: a number, `amqp` (5672) or `amqps` (5671).
@@ -207,7 +213,7 @@ entities! {
         /// Who is connected to.
         role "role": Role = "normal" [create];
         /// The cost of the link to the router that is connected to.
-        cost "cost": i64 = "1" [create];
+        cost "cost": i64 = "1" [create update];
         /// The `sslProfile` that makes this a TLS connection.
         ssl_profile "sslProfile": Option<String> [create];
         /// The `proxyProfile` of the HTTP proxy to go through.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Routing,
-    message::{Hello, Message, ROUTER_VERSION, RouterId},
+    message::{Hello, MAX_COST, Message, ROUTER_VERSION, RouterId},
     nodes::{ME, Slot},
     output::{Event, LinkId, Output, Target},
 };
@@ -15,10 +15,45 @@ use super::{
 /// How many HELLOs a link may cause between two regular ones: two neighbours need one each to know one another.
 const PROMPTS: u8 = 3;
 
+/// How often a router sends HELLO that does not say how often.
+const USUAL_INTERVAL: Duration = Duration::from_secs(1);
+/// A neighbour may be silent for so many of its own intervals at least, however short our age limit is.
+const MIN_INTERVALS: u32 = 2;
+/// The longest interval that a peer is believed.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a link costs, as either side is configured. The larger one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkCost {
+    /// Our side.
+    pub ours: u32,
+    /// The other side, as it said when the connection was opened.
+    pub theirs: u32,
+}
+
+impl From<u32> for LinkCost {
+    /// The other side says nothing.
+    fn from(ours: u32) -> Self {
+        Self { ours, theirs: 1 }
+    }
+}
+
+impl LinkCost {
+    /// The one that counts.
+    #[must_use]
+    pub fn larger(self) -> u32 {
+        self.ours.max(self.theirs).clamp(1, MAX_COST)
+    }
+}
+
 /// A control link.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) cost: u32,
+    cost: LinkCost,
+    /// Our cost is another one than when the connection was opened: HELLOs say so.
+    cost_changed: bool,
+    /// How often the other side sends HELLO.
+    interval: Duration,
     /// Who was heard on it last, and when.
     heard: Option<(RouterId, Instant)>,
     /// When that router last said that it hears us.
@@ -29,8 +64,34 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(cost: u32) -> Self {
-        Self { cost, heard: None, confirmed: None, prompt: true, prompts_left: PROMPTS }
+    pub(super) const fn new(cost: LinkCost) -> Self {
+        Self {
+            cost,
+            cost_changed: false,
+            interval: USUAL_INTERVAL,
+            heard: None,
+            confirmed: None,
+            prompt: true,
+            prompts_left: PROMPTS,
+        }
+    }
+
+    /// Our side has another cost from now on, and says so at once.
+    pub(super) fn set_cost(&mut self, ours: u32) {
+        self.cost.ours = ours;
+        self.cost_changed = true;
+        self.prompt = true;
+    }
+
+    /// How long it may be silent.
+    fn max_age(&self, configured: Duration) -> Duration {
+        configured.max(self.interval * MIN_INTERVALS)
+    }
+
+    /// Takes what was heard for heard later, by this much.
+    fn forgive(&mut self, by: Duration, now: Instant) {
+        let heard = self.heard.as_mut().map(|(_, at)| at);
+        heard.into_iter().chain(&mut self.confirmed).for_each(|at| *at = (*at + by).min(now));
     }
 
     /// The router at its other end, if that hears us.
@@ -57,6 +118,11 @@ impl Routing {
         let Some(known) = self.links.get_mut(&link) else { return };
         let before = known.heard.replace((hello.id.clone(), now)).map(|(id, _)| id);
         let new = before.as_ref() != Some(&hello.id);
+        known.interval = hello.interval.unwrap_or(USUAL_INTERVAL).min(MAX_INTERVAL);
+        let other_cost = hello.cost.filter(|cost| *cost != known.cost.theirs);
+        if let Some(cost) = other_cost {
+            known.cost.theirs = cost;
+        }
         if new {
             known.confirmed = None;
             known.prompt = true;
@@ -69,7 +135,7 @@ impl Routing {
         if hears_us && let Some(slot) = self.learn(&hello.id, now) {
             self.heard_instance(slot, hello.version, hello.instance, now);
             // Nearly every HELLO says what the one before said.
-            if !confirmed {
+            if !confirmed || other_cost.is_some() {
                 self.refresh_neighbour(&hello.id, now);
             }
         }
@@ -90,8 +156,8 @@ impl Routing {
             .links
             .iter()
             .filter(|(_, link)| link.neighbour() == Some(id))
-            .min_by_key(|(id, link)| (link.cost, **id));
-        let best = best.map(|(id, link)| (*id, link.cost));
+            .map(|(id, link)| (*id, link.cost.larger()))
+            .min_by_key(|(id, cost)| (*cost, *id));
         let Some(node) = self.nodes.get_mut(slot) else { return };
         let before = node.link;
         node.link = best.map(|(link, _)| link);
@@ -119,28 +185,43 @@ impl Routing {
     }
 
     /// Loses what was not heard for too long.
+    ///
+    /// If it is us who slept, as a machine does that is suspended, what was sent meanwhile is still to be read: nobody is lost for that.
     pub(super) fn expire_links(&mut self, now: Instant) {
-        let max_age = self.config.hello_max_age;
-        let old = |at: Instant| now.saturating_duration_since(at) >= max_age;
-        let mut lost = Vec::new();
-        for link in self.links.values_mut() {
-            let Some((id, at)) = &link.heard else { continue };
+        let configured = self.config.hello_max_age;
+        let late = self.links_due().map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        if late > self.config.hello_interval {
+            // Half an age is time enough to read it.
+            self.links.values_mut().for_each(|link| link.forgive(late + configured / 2, now));
+        }
+        let (mut lost, mut silent) = (Vec::new(), Vec::new());
+        for (id, link) in &mut self.links {
+            let max_age = link.max_age(configured);
+            let old = |at: Instant| now.saturating_duration_since(at) >= max_age;
+            let Some((router, at)) = &link.heard else { continue };
             if link.confirmed.is_some_and(old) {
                 link.confirmed = None;
-                lost.push(id.clone());
+                lost.push(router.clone());
             }
             if old(*at) {
+                silent.push((*id, router.clone()));
                 link.heard = None;
             }
         }
-        for id in lost {
-            self.refresh_neighbour(&id, now);
+        for router in lost {
+            self.refresh_neighbour(&router, now);
+        }
+        for (link, router) in silent {
+            self.event(Event::LinkSilent { link, router });
         }
     }
 
     pub(super) fn links_due(&self) -> Option<Instant> {
-        let ages = self.links.values().flat_map(|link| [link.confirmed, link.heard.as_ref().map(|(_, at)| *at)]);
-        ages.flatten().min().map(|oldest| oldest + self.config.hello_max_age)
+        let dues = self.links.values().filter_map(|link| {
+            let oldest = [link.confirmed, link.heard.as_ref().map(|(_, at)| *at)].into_iter().flatten().min()?;
+            Some(oldest + link.max_age(self.config.hello_max_age))
+        });
+        dues.min()
     }
 
     /// When HELLOs are to be sent: at their time, or at once on links where somebody new was heard.
@@ -161,12 +242,15 @@ impl Routing {
             return;
         }
         let seen: BTreeSet<_> = self.links.values().filter_map(|link| Some(link.heard.as_ref()?.0.clone())).collect();
-        let hello = Message::Hello(Hello {
+        let interval = self.config.hello_interval;
+        let hello = Hello {
             id: self.me.clone(),
             version: ROUTER_VERSION,
             instance: self.config.instance,
             seen: seen.into_iter().collect(),
-        });
+            interval: (interval != USUAL_INTERVAL).then_some(interval),
+            cost: None,
+        };
         for (id, link) in &mut self.links {
             if all {
                 link.prompts_left = PROMPTS;
@@ -176,7 +260,9 @@ impl Routing {
                 continue;
             }
             link.prompt = false;
-            self.out.push_back(Output::Send { to: Target::Hop(*id), message: hello.clone() });
+            let cost = link.cost_changed.then_some(link.cost.ours);
+            let message = Message::Hello(Hello { cost, ..hello.clone() });
+            self.out.push_back(Output::Send { to: Target::Hop(*id), message });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The messages of the routing protocol, as data.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A router's id. Shared: every mention of a router costs a reference count.
 pub type RouterId = Arc<str>;
@@ -91,6 +91,10 @@ pub struct Hello {
     pub instance: i64,
     /// The neighbours that the sender hears.
     pub seen: Vec<RouterId>,
+    /// How often the sender sends HELLO; `None` means once a second. The reference neither says it nor reads it.
+    pub interval: Option<Duration>,
+    /// What the link costs as the sender is configured, if that was changed since the connection was opened. As `interval`.
+    pub cost: Option<u32>,
 }
 
 /// RA

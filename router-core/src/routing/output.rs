@@ -53,6 +53,13 @@ pub enum Event {
         /// The neighbour.
         router: RouterId,
     },
+    /// Nothing was heard on a link for too long: whatever carries it is dead, or the other end is. Told once; what is heard on it later counts.
+    LinkSilent {
+        /// The link.
+        link: LinkId,
+        /// The router that was heard on it.
+        router: RouterId,
+    },
     /// The topology is another one.
     Routes(Arc<Routes>),
     /// The addresses of a remote router changed.

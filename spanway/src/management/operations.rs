@@ -168,7 +168,11 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
         EntityType::Operational(_) => return Err(not_offered(operation, &long_name)),
         EntityType::Configured(kind) => kind,
     };
-    if operation == "UPDATE" && matches!(kind, EntityKind::Log | EntityKind::TcpListener | EntityKind::Network) {
+    let changeable = matches!(
+        kind,
+        EntityKind::Log | EntityKind::TcpListener | EntityKind::Network | EntityKind::Listener | EntityKind::Connector
+    );
+    if operation == "UPDATE" && changeable {
         return update(agent, request, kind, &row).await;
     }
     if operation != "DELETE" || !kind.descriptor().offers(Operation::Delete) {

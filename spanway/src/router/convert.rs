@@ -134,7 +134,7 @@ fn role(role: Role) -> anyhow::Result<ConnectionRole> {
     })
 }
 
-fn cost(value: i64) -> u32 {
+pub(crate) fn cost(value: i64) -> u32 {
     u32::try_from(value.max(1)).unwrap_or(u32::MAX)
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn connector(
         port: entity.port.number(),
         family: family(entity.socket_address_family),
         role: role(entity.role).with_context(|| format!("connector {}", entity.name))?,
-        cost: cost(entity.cost),
+        cost: cost(entity.cost).into(),
         tls,
         ordinal: profile.as_ref().map(|profile| profile.ordinal),
         certified: profile.as_ref().is_some_and(|profile| profile.certified),
@@ -249,7 +249,7 @@ pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::
         handshake_timeout: seconds(entity.initial_handshake_timeout_seconds),
         link_capacity: entity.link_capacity,
         role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
-        cost: cost(entity.cost),
+        cost: cost(entity.cost).into(),
         open_properties: open_properties(entity.open_properties.as_ref()),
     })
 }

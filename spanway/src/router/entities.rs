@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqp_adaptor::{AmqpConnector, DataConnections, Neighbours, Placement, RouterIdentity};
+use amqp_adaptor::{AmqpConnector, Cost, DataConnections, Neighbours, Placement, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
@@ -57,6 +57,8 @@ struct State {
     profiles: Profiles,
     proxies: Proxies,
     connectors: HashMap<String, AmqpConnector>,
+    /// What links of listeners and connectors cost, by identity.
+    costs: HashMap<String, Cost>,
     /// AMQP listeners in the order in which they were opened.
     listening: Vec<(String, Vec<SocketAddr>)>,
 }
@@ -173,6 +175,15 @@ impl Running {
             state.store.revert(before);
             return Err(ChangeError::Work(error));
         }
+        let (outgoing, value) = match AnyEntity::from(&entity) {
+            AnyEntity::Connector(connector) => (true, connector.cost),
+            AnyEntity::Listener(listener) => (false, listener.cost),
+            _ => return Ok(entity),
+        };
+        if let Some(cost) = state.costs.get(entity.identity()).filter(|cost| cost.get() != convert::cost(value)) {
+            cost.set(convert::cost(value));
+            self.neighbours.cost_changed(outgoing, entity.name(), cost.get());
+        }
         Ok(entity)
     }
 
@@ -223,7 +234,9 @@ impl Running {
             }
             AnyEntity::Listener(listener) => {
                 let config = convert::listener(&listener, &self.lock().profiles)?;
+                let cost = config.cost.clone();
                 self.open_listener(config, workers).await?;
+                self.lock().costs.insert(entity.identity().to_owned(), cost);
             }
             AnyEntity::ProxyProfile(profile) => {
                 self.lock().proxies.insert(profile.name.clone(), *profile);
@@ -233,6 +246,7 @@ impl Running {
                 let config = convert::connector(&connector, &state.profiles, &state.proxies, self.data_connections)?;
                 let [a, b, c, d, e, f, g, h, ..] = random_seed();
                 let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                state.costs.insert(entity.identity().to_owned(), config.cost.clone());
                 state.connectors.insert(connector.name.clone(), AmqpConnector::start(config, workers, seed));
             }
             AnyEntity::AutoLink(link) => {
@@ -263,6 +277,7 @@ impl Running {
 
     async fn take_out(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
         let drop_flows = self.drop_tcp_connections;
+        self.lock().costs.remove(entity.identity());
         match AnyEntity::from(entity) {
             AnyEntity::SslProfile(profile) => {
                 self.lock().profiles.remove(&profile.name);

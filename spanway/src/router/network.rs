@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_adaptor::{NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours};
+use amqp_proto::{Error, condition};
 use router_core::config::Configuration;
 use router_core::edge::{EdgeNeighbours, Uplinks};
 use router_core::entity::Mode;
 use router_core::routing::codec::Interner;
-use router_core::routing::{AddressBook, AddressKey, Event, FloodGuard, LinkId, Output, Routing, RoutingConfig};
+use router_core::routing::{AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, Output, Routing, RoutingConfig};
 use router_core::{Demand, Presence};
 use transport::{MailReceiver, WorkerHandle};
 
@@ -68,10 +69,11 @@ impl Network {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let routing = (router.mode == Mode::Interior).then(|| {
             let seconds = |n: u32| Duration::from_secs(u64::from(n));
+            let finer = |ms: Option<u32>, n: u32| ms.map_or_else(|| seconds(n), |ms| Duration::from_millis(ms.into()));
             let config = RoutingConfig {
                 first_sequence: since.subsec_micros(),
-                hello_interval: seconds(router.hello_interval_seconds),
-                hello_max_age: seconds(router.hello_max_age_seconds),
+                hello_interval: finer(router.hello_interval_milliseconds, router.hello_interval_seconds),
+                hello_max_age: finer(router.hello_max_age_milliseconds, router.hello_max_age_seconds),
                 ra_interval: seconds(router.ra_interval_seconds),
                 ra_interval_flux: seconds(router.ra_interval_flux_seconds),
                 remote_ls_max_age: seconds(router.remote_ls_max_age_seconds),
@@ -159,11 +161,21 @@ impl Network {
                 self.conns.insert(info.conn.id, info);
             }
             NeighbourEvent::ControlUp { conn, replaces } => {
-                let cost = self.conns.get(&conn.id).map_or(1, |info| info.cost);
+                let cost = self.conns.get(&conn.id).map_or_else(|| LinkCost::from(1), |info| info.cost);
                 if let Some(routing) = &mut self.routing {
                     routing.link_up(LinkId(conn.id), cost, now);
                     if let Some(old) = replaces {
                         routing.link_lost(LinkId(old.id), now);
+                    }
+                }
+            }
+            NeighbourEvent::CostChanged { outgoing, via, cost } => {
+                for (id, info) in &mut self.conns {
+                    if info.outgoing == outgoing && info.via == via {
+                        info.cost.ours = cost;
+                        if let Some(routing) = &mut self.routing {
+                            routing.link_cost(LinkId(*id), cost, now);
+                        }
                     }
                 }
             }
@@ -216,6 +228,10 @@ impl Network {
                 tracing::info!(target: "ROUTER_LS", "Router {router} is a neighbour, at cost {cost}");
             }
             Event::NeighbourDown { router } => tracing::info!(target: "ROUTER_LS", "Lost the neighbour {router}"),
+            Event::LinkSilent { link, router } => {
+                tracing::info!(target: "ROUTER_HELLO", "[C{}] Nothing heard from router {router} for too long: closing", link.0);
+                self.close_silent(*link);
+            }
             Event::Routes(routes) => {
                 tracing::debug!(target: "ROUTER_LS", "{} other routers can be reached", routes.reachable_count());
                 self.new_routes = true;
@@ -248,6 +264,18 @@ impl Network {
             Event::LimitReached { limit, router } => {
                 tracing::warn!(target: "ROUTER_LS", "Router {router} told more than is kept: {limit:?}");
             }
+        }
+    }
+
+    /// Closes a connection on which a neighbour is silent, and those for data that go with it: what waits there for an outcome gets one
+    /// now, instead of after the idle timeout, and a connector connects again.
+    fn close_silent(&self, link: LinkId) {
+        let Some(info) = self.conns.get(&link.0) else { return };
+        let groups = self.neighbours.groups_to(&info.container);
+        let data = groups.into_iter().filter(|group| group.control == info.conn).flat_map(|group| group.data);
+        for conn in data.chain([info.conn]) {
+            let text = "nothing was heard from the router for longer than helloMaxAge";
+            self.neighbours.abandon(conn, Error::new(condition::CONNECTION_FORCED, text));
         }
     }
 

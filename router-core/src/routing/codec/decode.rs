@@ -1,6 +1,6 @@
 //! Bytes to messages.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use amqp_proto::{
     DecodeError, Raw, Reader, Value,
@@ -129,6 +129,8 @@ struct Map {
     del: Option<Raw>,
     exist: Option<Raw>,
     have_seq: Option<Raw>,
+    interval: Option<Raw>,
+    cost: Option<Raw>,
 }
 
 impl Map {
@@ -152,6 +154,8 @@ impl Map {
                 b"del" => &mut map.del,
                 b"exist" => &mut map.exist,
                 b"have_seq" => &mut map.have_seq,
+                b"interval_ms" => &mut map.interval,
+                b"cost" => &mut map.cost,
                 _ => continue,
             };
             *slot = Some(value);
@@ -181,7 +185,11 @@ impl Body<'_> {
                 let seen = self.map.seen.take();
                 let seen = self.list("seen", seen)?;
                 let seen = self.items("seen", &seen, |body, item| body.text("seen", item, MAX_ID))?;
-                Message::Hello(Hello { id, version, instance, seen })
+                let (interval, cost) = (self.map.interval.take(), self.map.cost.take());
+                let interval = self.optional("interval_ms", interval)?.and_then(|ms| u64::try_from(ms).ok());
+                let cost = self.optional("cost", cost)?.and_then(|cost| u32::try_from(cost).ok());
+                let interval = interval.map(Duration::from_millis);
+                Message::Hello(Hello { id, version, instance, seen, interval, cost })
             }
             "RA" => {
                 let (ls_seq, mobile_seq) = (self.map.ls_seq.take(), self.map.mobile_seq.take());

@@ -65,6 +65,12 @@ fn body(w: &mut Compound<'_>, message: &Message) {
                 [] => w.byte(code::LIST0),
                 seen => w.list(|w| seen.iter().for_each(|id| w.item(|w| w.string(id)))),
             });
+            if let Some(interval) = m.interval {
+                w.entry("interval_ms", |w| w.number(i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)));
+            }
+            if let Some(cost) = m.cost {
+                w.entry("cost", |w| w.number(cost.into()));
+            }
         }
         Message::RouterAdvertisement(m) => {
             w.entry("instance", |w| w.number(m.instance));

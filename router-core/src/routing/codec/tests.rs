@@ -50,7 +50,14 @@ fn entry(key: &str, hint: Hint, in_links: u32, mesh: Option<&str>) -> AddressEnt
 
 #[test]
 fn hello() {
-    let hello = Hello { id: "A".into(), version: 1, instance: 1_700_000_000, seen: vec!["B".into()] };
+    let hello = Hello {
+        id: "A".into(),
+        version: 1,
+        instance: 1_700_000_000,
+        seen: vec!["B".into()],
+        interval: None,
+        cost: None,
+    };
     let wire = "00 53 73 d0 00 00 00 1f 00 00 00 06 40 40 a1 14 'amqp:/_local/qdhello' 40 40 40
         00 53 74 d1 00 00 00 13 00 00 00 02 a1 06 'opcode' a1 05 'HELLO'
         00 53 77 d1 00 00 00 3b 00 00 00 0a a1 02 'id' a1 01 'A' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
@@ -60,7 +67,7 @@ fn hello() {
 
 #[test]
 fn hello_of_a_router_that_hears_nobody() {
-    let hello = Hello { id: "C".into(), version: 1, instance: 1_795_384_095, seen: vec![] };
+    let hello = Hello { id: "C".into(), version: 1, instance: 1_795_384_095, seen: vec![], interval: None, cost: None };
     let wire = "00 53 73 d0 00 00 00 1f 00 00 00 06 40 40 a1 14 'amqp:/_local/qdhello' 40 40 40
         00 53 74 d1 00 00 00 13 00 00 00 02 a1 06 'opcode' a1 05 'HELLO'
         00 53 77 d1 00 00 00 30 00 00 00 0a a1 02 'id' a1 01 'C' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
@@ -218,7 +225,11 @@ fn message() -> impl Strategy<Value = Message> {
     ];
     (head, seq(), seq(), prop::collection::vec(id(), 0..20), peers, content, 0..6).prop_map(
         |((id, version, instance), a, b, seen, peers, content, kind)| match kind {
-            0 => Message::Hello(Hello { id, version, instance, seen }),
+            0 => {
+                let interval = (a % 2 == 0).then(|| std::time::Duration::from_millis(a % 100_000));
+                let cost = u32::try_from(b % 100_000).ok().filter(|cost| cost % 2 == 0);
+                Message::Hello(Hello { id, version, instance, seen, interval, cost })
+            }
             1 => Message::RouterAdvertisement(RouterAdvertisement { id, version, instance, ls_seq: a, mobile_seq: b }),
             2 => Message::LinkStateUpdate(LinkStateUpdate { id, version, instance, ls_seq: a, peers: peers.into() }),
             3 => Message::LinkStateRequest(LinkStateRequest { id, version }),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::World;
-use crate::routing::{Event, LinkId};
+use crate::routing::{Event, LinkCost, LinkId};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -129,4 +129,67 @@ fn higher_protocol_versions_are_reported_once_and_ignored() {
     }
     assert_eq!(world.events("A", |e| matches!(e, Event::UnsupportedVersion { version: 2, opcode: "HELLO", .. })), 2);
     assert_eq!(world.table("A").len(), 0);
+}
+
+/// With short ages on our side, a neighbour that says HELLO once a second, as the reference does, is not lost.
+#[test]
+fn neighbours_are_granted_two_of_their_own_intervals() {
+    let mut world = World::new();
+    let mut config = world.config("A");
+    config.hello_interval = Duration::from_millis(50);
+    config.hello_max_age = Duration::from_millis(150);
+    world.start(config);
+    world.router("B");
+    world.connect("A", "B", 1);
+    world.until(SOON, "up", |w| w.reaches("A", "B"));
+    world.run(Duration::from_secs(10));
+    assert_eq!(down(&world, "A"), 0);
+    world.silence("A", "B", true);
+    let took = world.until(Duration::from_secs(3), "lost", |w| !w.reaches("A", "B"));
+    assert!(took > Duration::from_millis(900) && took <= Duration::from_secs(2), "{took:?}");
+}
+
+/// Whoever carries a link is told once that nothing comes on it.
+#[test]
+fn a_silent_link_is_told() {
+    let mut world = World::of("A-B");
+    world.until(SOON, "up", |w| w.reaches("A", "B") && w.reaches("B", "A"));
+    let silent = |w: &World| w.events("A", |e| matches!(e, Event::LinkSilent { .. }));
+    world.run(Duration::from_secs(5));
+    assert_eq!(silent(&world), 0);
+    world.silence("A", "B", true);
+    world.run(Duration::from_secs(10));
+    assert_eq!(silent(&world), 1);
+}
+
+/// A router that was suspended does not take its neighbours for lost, whose HELLOs it has yet to read.
+#[test]
+fn nobody_is_lost_for_our_own_sleep() {
+    let mut world = World::of("A-B");
+    world.until(SOON, "up", |w| w.reaches("A", "B"));
+    world.run(Duration::from_secs(5));
+    world.with("A", |a, now| a.handle_timeout(now + Duration::from_secs(60)));
+    assert_eq!(down(&world, "A"), 0);
+    assert_eq!(world.events("A", |e| matches!(e, Event::LinkSilent { .. })), 0);
+}
+
+/// The cost of one side, changed while the link is in use, counts in both directions.
+#[test]
+fn a_changed_cost_is_told_to_the_other_side() {
+    let mut world = World::of("A-B:4 B-C");
+    world.until(Duration::from_secs(5), "up", |w| w.reaches("A", "C") && w.reaches("C", "A"));
+    let link = LinkId(world.link("A", "B"));
+    // As if both sides had said their 4 when the connection was opened.
+    world.with("A", |a, now| a.link_up(link, LinkCost { ours: 4, theirs: 4 }, now));
+    world.until(Duration::from_secs(5), "up", |w| w.reaches("A", "C") && w.reaches("C", "A"));
+    world.run(Duration::from_secs(5));
+    let lost = down(&world, "A") + down(&world, "B");
+    let cost = |w: &World, from: &str, to: &str| w.table(from)[to].1;
+    assert_eq!(cost(&world, "C", "A"), 5);
+    world.with("A", |a, now| a.link_cost(link, 9, now));
+    world.until(Duration::from_secs(2), "told", |w| cost(w, "A", "C") == 10 && cost(w, "C", "A") == 10);
+    // B is still configured with 4.
+    world.with("A", |a, now| a.link_cost(link, 2, now));
+    world.until(Duration::from_secs(2), "told", |w| cost(w, "A", "C") == 5 && cost(w, "C", "A") == 5);
+    assert_eq!(down(&world, "A") + down(&world, "B"), lost);
 }

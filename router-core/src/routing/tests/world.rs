@@ -227,7 +227,7 @@ impl World {
 
     pub(super) fn hello(id: &str, instance: i64, seen: &[&str]) -> Message {
         let seen = seen.iter().map(|id| RouterId::from(*id)).collect();
-        Message::Hello(Hello { id: id.into(), version: 1, instance, seen })
+        Message::Hello(Hello { id: id.into(), version: 1, instance, seen, interval: None, cost: None })
     }
 
     fn arrive(&mut self, link: u64, id: &str, envelope: &Envelope) {
