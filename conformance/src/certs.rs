@@ -37,14 +37,18 @@ impl Certs {
         Self::issue(dir, name, &[host])
     }
 
+    /// One authority, with a server certificate for each of these hosts.
+    pub fn for_hosts(dir: &Path, hosts: &[&str]) -> Vec<Self> {
+        let (ca, issuer) = authority(dir, "network");
+        hosts.iter().map(|host| Self::issued(dir, host, &[host], ca.clone(), &issuer)).collect()
+    }
+
     fn issue(dir: &Path, name: &str, hosts: &[&str]) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
-        let key = KeyPair::generate().unwrap();
-        let ca = dir.join(format!("{name}-ca.pem"));
-        fs::write(&ca, params.self_signed(&key).unwrap().pem()).unwrap();
-        let issuer = Issuer::new(params, key);
+        let (ca, issuer) = authority(dir, name);
+        Self::issued(dir, name, hosts, ca, &issuer)
+    }
+
+    fn issued(dir: &Path, name: &str, hosts: &[&str], ca: PathBuf, issuer: &Issuer<'_, KeyPair>) -> Self {
         let issue = |what: &str, names: &[&str], usage: ExtendedKeyUsagePurpose| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let mut params = CertificateParams::new(names).unwrap();
@@ -54,7 +58,7 @@ impl Certs {
             let key = KeyPair::generate().unwrap();
             let pair =
                 Pair { cert: dir.join(format!("{name}-{what}.pem")), key: dir.join(format!("{name}-{what}.key")) };
-            fs::write(&pair.cert, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+            fs::write(&pair.cert, params.signed_by(&key, issuer).unwrap().pem()).unwrap();
             fs::write(&pair.key, key.serialize_pem()).unwrap();
             pair
         };
@@ -90,6 +94,17 @@ impl Certs {
         }
         (trust, keys)
     }
+}
+
+/// The certificate of an authority, and what it issues with.
+fn authority(dir: &Path, name: &str) -> (PathBuf, Issuer<'static, KeyPair>) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
+    let key = KeyPair::generate().unwrap();
+    let ca = dir.join(format!("{name}-ca.pem"));
+    fs::write(&ca, params.self_signed(&key).unwrap().pem()).unwrap();
+    (ca, Issuer::new(params, key))
 }
 
 fn run(command: &mut Command) {

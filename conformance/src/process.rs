@@ -149,6 +149,18 @@ impl Process {
         status_kib(self.pid(), "VmHWM:") * 1024
     }
 
+    /// CPU time that it has used so far, to some 10 ms.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name, which may hold anything, is in parentheses; `utime` and `stime` are the 14th and 15th field.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// Number of open file descriptors.
     ///
     /// # Panics

@@ -83,16 +83,21 @@ impl Config {
         Self::of("interior", id)
     }
 
-    fn of(mode: &str, id: &str) -> Self {
+    /// A router with these attributes, its mode and id among them, without listeners.
+    pub fn router(attributes: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("spanway-").tempdir().unwrap();
         let mut config = Self { text: String::new(), dir, amqp: Vec::new() };
-        config.section("router", &[("mode", mode), ("id", id)]);
+        config.section("router", attributes);
         config
     }
 
     /// An edge router, without listeners.
     pub fn edge(id: &str) -> Self {
         Self::of("edge", id)
+    }
+
+    fn of(mode: &str, id: &str) -> Self {
+        Self::router(&[("mode", mode), ("id", id)])
     }
 
     /// Takes connections of other routers on this port of 127.0.0.1.
@@ -140,7 +145,11 @@ impl Config {
     /// Adds an AMQP listener for clients on 127.0.0.1, without authentication unless `attributes` say otherwise;
     /// returns its port.
     pub fn listener(&mut self, attributes: &[(&str, &str)]) -> u16 {
-        let port = free_port();
+        self.listener_on(free_port(), attributes)
+    }
+
+    /// The same on a port that is known.
+    pub fn listener_on(&mut self, port: u16, attributes: &[(&str, &str)]) -> u16 {
         let port_text = port.to_string();
         let mut all = vec![("host", "127.0.0.1"), ("port", port_text.as_str())];
         for default in [("saslMechanisms", "ANONYMOUS"), ("authenticatePeer", "no"), ("idleTimeoutSeconds", "240")] {

@@ -158,13 +158,15 @@ impl V {
         }
     }
 
-    /// The number of an unsigned integer of any width.
+    /// The number of an integer of any width that is not negative.
     pub fn number(&self) -> Option<u64> {
         match self {
             Self::Ubyte(v) => Some(u64::from(*v)),
             Self::Ushort(v) => Some(u64::from(*v)),
             Self::Uint(v) => Some(u64::from(*v)),
             Self::Ulong(v) => Some(*v),
+            Self::Int(v) => u64::try_from(*v).ok(),
+            Self::Long(v) => u64::try_from(*v).ok(),
             _ => None,
         }
     }
