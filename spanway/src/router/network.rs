@@ -16,7 +16,9 @@ use router_core::config::Configuration;
 use router_core::edge::{EdgeNeighbours, Uplinks};
 use router_core::entity::Mode;
 use router_core::routing::codec::Interner;
-use router_core::routing::{AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, Output, Routing, RoutingConfig};
+use router_core::routing::{
+    AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, Output, Routing, RoutingConfig,
+};
 use router_core::{Demand, Presence};
 use transport::{MailReceiver, WorkerHandle};
 

@@ -1,0 +1,141 @@
+//! Every shape of network carries every kind of traffic: a line of three routers and a ring of four.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use conformance::client::Client;
+use conformance::network::{Network, Plan};
+use conformance::traffic::{Pace, Requests, Responder, Sink, Source};
+
+const MIB: u64 = 1 << 20;
+
+fn shapes() -> [Plan; 2] {
+    let all = [Plan::line(3), Plan::ring(4)];
+    all.map(|plan| {
+        plan.distribution("near", "closest").distribution("shared", "balanced").distribution("all", "multicast")
+    })
+}
+
+fn ids(network: &Network) -> Vec<String> {
+    network.routers().map(|(id, _)| id.to_owned()).collect()
+}
+
+/// Sends `count` messages from a router and waits for their outcomes.
+fn send(network: &Network, from: &str, address: &str, count: u64) -> conformance::traffic::Sent {
+    let source = Source::start(network.router(from), from, address, Pace { count, ..Pace::default() });
+    source.wait_done(count);
+    source.stop()
+}
+
+/// `closest`: everything stays with the consumer at the sender's own router; without one it goes to the nearest.
+#[test]
+fn closest() {
+    for plan in shapes() {
+        let network = plan.start();
+        let all = ids(&network);
+        let far = all.last().unwrap();
+        let there = Sink::start(network.router("B"), "near.one", 50);
+        network.wait_address("A", "near.one", 0, 1);
+        assert_eq!(send(&network, "A", "near.one", 100).accepted.count(), 100);
+        let here = Sink::start(network.router("A"), "near.one", 50);
+        network.wait_address(far, "near.one", 0, 2);
+        network.wait_address("A", "near.one", 1, 1);
+        assert_eq!(send(&network, "A", "near.one", 100).accepted.count(), 100);
+        assert_eq!((here.count(), there.count()), (100, 100), "the consumer here gets what is sent here");
+        here.stop();
+        network.wait_address("A", "near.one", 0, 1);
+        assert_eq!(send(&network, "A", "near.one", 1).accepted.count(), 1);
+        assert_eq!(there.stop().moments.count(), 101);
+    }
+}
+
+/// `balanced`: three consumers at three routers all take part in 300 messages (O2).
+#[test]
+fn balanced() {
+    for plan in shapes() {
+        let network = plan.start();
+        // Work that takes time: with nothing under way here, nothing needs to go away.
+        let work = Duration::from_millis(3);
+        let sinks: Vec<Sink> = ["A", "B", "C"].map(|id| Sink::slow(network.router(id), "shared.x", 50, work)).into();
+        network.wait_address("B", "shared.x", 1, 2);
+        let sent = send(&network, "B", "shared.x", 300);
+        assert_eq!((sent.accepted.count(), sent.open), (300, 0), "{:?}", sent.refused);
+        let received: Vec<_> = sinks.into_iter().map(Sink::stop).collect();
+        let counts: Vec<usize> = received.iter().map(|received| received.moments.count()).collect();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        let all: BTreeSet<u64> = received.iter().flat_map(|received| received.of("B")).collect();
+        assert_eq!((counts.iter().sum::<usize>(), all.len()), (300, 300), "{counts:?}");
+    }
+}
+
+/// `multicast`: every consumer gets one copy of every message, in order, and the sender one outcome (O1).
+#[test]
+fn multicast() {
+    for plan in shapes() {
+        let network = plan.start();
+        let all = ids(&network);
+        // Two at one router, and one at each other one.
+        let mut sinks: Vec<Sink> = all.iter().map(|id| Sink::start(network.router(id), "all.x", 50)).collect();
+        sinks.push(Sink::start(network.router("C"), "all.x", 50));
+        for id in &all {
+            network.wait_address(id, "all.x", if id == "C" { 2 } else { 1 }, all.len() as u64 - 1);
+        }
+        for id in &all {
+            let sent = send(&network, id, "all.x", 50);
+            assert_eq!((sent.accepted.count(), sent.open), (50, 0), "{:?}", sent.refused);
+        }
+        for sink in sinks {
+            sink.wait(50 * all.len());
+            let received = sink.stop();
+            assert!(received.ordered);
+            assert!(received.times.values().all(|times| *times == 1), "copies came twice");
+            assert_eq!(received.times.len(), 50 * all.len());
+        }
+    }
+}
+
+/// From every router to every other.
+#[test]
+fn requests() {
+    for plan in shapes() {
+        let network = plan.start();
+        let all = ids(&network);
+        let _responders: Vec<Responder> =
+            all.iter().map(|id| Responder::start(network.router(id), &format!("service.{id}"))).collect();
+        for from in &all {
+            let loops: Vec<Requests> = all
+                .iter()
+                .map(|to| Requests::start(network.router(from), &format!("service.{to}"), Duration::ZERO))
+                .collect();
+            for requests in loops {
+                requests.wait(20);
+                let answers = requests.stop();
+                assert_eq!((answers.refused, answers.repeated, answers.ended), (0, 0, false));
+            }
+        }
+    }
+}
+
+/// One message of 1 GiB over two routers between, whose memory does not grow with it.
+#[test]
+fn a_message_of_1_gib_over_three_routers() {
+    let network = Plan::line(3).start();
+    let stream = |size: u64| {
+        let size_text = size.to_string();
+        let args = [("address", "stream"), ("size", size_text.as_str())];
+        let limit = Duration::from_secs(300);
+        let (from, to) = (network.router("A"), network.router("C"));
+        let receiving = Client::ProtonPython.start(to.dir(), "stream-recv", to.port, &args).ready();
+        let sent = Client::ProtonPython.start(from.dir(), "stream-send", from.port, &args).finish(limit);
+        let received = receiving.finish(limit).pop().unwrap();
+        assert_eq!((received["received"].as_u64(), &received["good"]), (Some(size), &true.into()), "{received}");
+        assert_eq!(sent.last().unwrap()["state"], "ACCEPTED");
+    };
+    stream(MIB);
+    let before: Vec<u64> = network.routers().map(|(_, router)| router.process.peak_rss()).collect();
+    stream(1024 * MIB);
+    let grown = network.routers().zip(before).map(|((_, router), before)| router.process.peak_rss() - before);
+    let grown: Vec<u64> = grown.map(|bytes| bytes / MIB).collect();
+    println!("routers grew by {grown:?} MiB");
+    assert!(grown.iter().all(|grown| *grown < 24), "grown by {grown:?} MiB");
+}
