@@ -41,6 +41,8 @@ pub struct Node {
     pub next_hop: Option<String>,
     /// What the way costs, 0 to the router itself; `None` when there is none.
     pub cost: Option<u64>,
+    /// Its neighbours, as it told, in the order of ids.
+    pub neighbours: Vec<String>,
 }
 
 /// An address, as a router sees it.
@@ -145,11 +147,12 @@ impl Agent {
 
     /// The routers of the network, in the order of ids.
     pub fn nodes(&mut self) -> Vec<Node> {
-        let rows = self.rows("router.node", &["id", "nextHop", "cost"]);
+        let rows = self.rows("router.node", &["id", "nextHop", "cost", "linkState"]);
         let node = |row: Vec<V>| Node {
             id: row[0].text().unwrap().to_owned(),
             next_hop: row[1].text().filter(|hop| *hop != "(self)").map(str::to_owned),
             cost: if row[1].text() == Some("(self)") { Some(0) } else { row[2].number() },
+            neighbours: names(&row[3]),
         };
         let mut nodes: Vec<Node> = rows.into_iter().map(node).collect();
         nodes.sort();
@@ -170,6 +173,13 @@ impl Agent {
         let wanted = Address { local, remote };
         wait_for(&format!("{wanted:?} of {address}"), PATIENCE, || (self.address(address) == wanted).then_some(()));
     }
+}
+
+fn names(list: &V) -> Vec<String> {
+    let V::List(items) = list else { return Vec::new() };
+    let mut names: Vec<String> = items.iter().filter_map(V::text).map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 fn answer(mut payload: &[u8]) -> Answer {

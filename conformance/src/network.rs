@@ -1,6 +1,6 @@
 //! Networks of real routers: their shape in a few lines, each connection through a relay if it is to be broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::{Agent, Node};
 use crate::ports::free_port;
@@ -280,7 +280,21 @@ impl Network {
         costs.into_iter().map(|(at, cost)| (self.plan.ids[at].clone(), cost)).collect()
     }
 
-    /// Waits until every router knows what it costs to reach each other, and that there is no way to those without one.
+    /// The routers that a router has a link to.
+    fn neighbours(&self, id: &str) -> Vec<String> {
+        let at = self.plan.at(id);
+        let links = self.plan.links.iter().zip(&self.costs).filter(|(_, cost)| cost.is_some());
+        let others = links.filter_map(|(link, _)| match (link.from == at, link.to == at) {
+            (true, _) => Some(link.to),
+            (_, true) => Some(link.from),
+            _ => None,
+        });
+        let ids = others.map(|other| self.plan.ids[other].clone()).filter(|id| self.routers.contains_key(id));
+        ids.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Waits until every router knows all links between those that it can reach, what it costs to reach them, and that there is no way to
+    /// the others. Only then do all take the same of equal ways.
     pub fn converge(&self) {
         for id in self.routers.keys() {
             self.converge_at(id);
@@ -290,11 +304,13 @@ impl Network {
     /// The same of one router.
     pub fn converge_at(&self, id: &str) {
         let wanted = self.reachable(id);
+        let wanted: BTreeMap<String, (u64, Vec<String>)> =
+            wanted.into_iter().map(|(id, cost)| (id.clone(), (cost, self.neighbours(&id)))).collect();
         let mut agent = self.agent(id);
         let mut last = Vec::new();
         let converged = |last: &mut Vec<Node>, agent: &mut Agent| {
             *last = agent.nodes();
-            let known = last.iter().filter_map(|node| Some((node.id.clone(), node.cost?)));
+            let known = last.iter().filter_map(|node| Some((node.id.clone(), (node.cost?, node.neighbours.clone()))));
             known.collect::<BTreeMap<_, _>>() == wanted
         };
         let end = std::time::Instant::now() + PATIENCE;
