@@ -244,6 +244,8 @@ impl Core {
         }
         if let Some(address) = self.addresses.get_mut(address_key) {
             address.lent = address.lent.saturating_sub(lent);
+            // Nobody answers for an outlet that is gone. Each of the others knows itself whether it was recalled.
+            address.recalled = false;
             let past = if internal { &mut address.past.to_container } else { &mut address.past.deliveries_out };
             *past += deliveries;
             let moved = address.candidates.remove(at);

@@ -357,6 +357,10 @@ impl Core {
             let sent = eg.send(link, &head, payload, deliver.end);
             if sent.started {
                 self.started(o, d, address, arrival, payload, deliver.end, sent, eg);
+                if self.outlets.get(o).is_some_and(|outlet| outlet.single && outlet.is_ready()) {
+                    // It came complete, so the link is free again though nothing of this delivery follows.
+                    self.flush(o, eg);
+                }
                 self.answer_drain(o, eg);
                 return;
             }

@@ -148,6 +148,27 @@ fn a_flow_is_a_stream_that_routers_do_not_hold_back() {
 }
 
 #[test]
+fn a_link_of_another_worker_is_free_after_a_flow_that_came_complete() {
+    let mut w = World::new(2);
+    let _ = w.hop(1, "C", HopLink::Priority(4), 100);
+    know(&mut w, &[("C", "Msvc")]);
+    let c = w.hop(1, "C", HopLink::Stream, 100);
+    for n in 0..5 {
+        let first = begin(&mut w, "svc");
+        assert_eq!(w.outlet(c).received.len(), 2 * n + 1);
+        // It waits until the first is over, and ends meanwhile.
+        let next = begin(&mut w, "svc");
+        w.send_rest(next);
+        assert_eq!(w.outlet(c).received.len(), 2 * n + 1);
+        w.send_rest(first);
+        w.deliver_all();
+        assert_eq!(w.outlet(c).received.len(), 2 * n + 2);
+        w.accept_all(c);
+    }
+    w.assert_empty();
+}
+
+#[test]
 fn a_stream_of_another_router_is_served_here() {
     let mut w = World::new(1);
     w.serve(0);
