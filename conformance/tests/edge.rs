@@ -1,10 +1,15 @@
 //! Edge routers with foreign clients. A sender gets no credit before its router has heard of a consumer, so that nothing here has to wait for
 //! routes.
 
+use std::time::{Duration, Instant};
+
+use conformance::agent::Agent;
 use conformance::client::{Client, Running};
 use conformance::ports::free_port;
-use conformance::router::{Config, Router};
+use conformance::router::{Config, PATIENCE, Router};
 use conformance::suite::{exchange, number};
+use conformance::traffic::{Pace, Requests, Responder, Sink, Source};
+use conformance::wait_for;
 
 fn interior(id: &str, edges: u16) -> Router {
     interior_with(id, edges, |_| {})
@@ -94,4 +99,63 @@ fn a_star_of_edges_distributes_as_it_should() {
     let first = number(&all.remove(0).result(), "received");
     assert_eq!(first, 20);
     drop(all);
+}
+
+/// Connections of edges that a router has.
+fn edge_connections(router: &Router) -> usize {
+    let rows = Agent::connect(router.port).rows("connection", &["role", "container"]);
+    rows.iter().filter(|row| row[0].text() == Some("edge")).count()
+}
+
+/// E connects to A and B, which are connected; the service is at C, behind both. What E sends goes on when its uplink is lost, and all
+/// that was accepted has arrived (KUBERNETES.md, C5).
+#[test]
+fn an_edge_takes_its_other_uplink_when_it_loses_one() {
+    let (of_a, of_b, of_c) = (free_port(), free_port(), free_port());
+    let last = interior_with("C", free_port(), |config| {
+        config.accept_routers(of_c);
+    });
+    let joined = |id: &str, edges: u16| {
+        Some(interior_with(id, edges, |config| {
+            config.connect_router(of_c);
+        }))
+    };
+    let mut interiors = [joined("A", of_a), joined("B", of_b)];
+    let outer = edge("E", &[of_a, of_b]);
+    let ids = |router: &Router| Agent::connect(router.port).nodes().into_iter().map(|n| n.id).collect::<Vec<_>>();
+    for router in interiors.iter().flatten().chain([&last]) {
+        wait_for("the interior routers", PATIENCE, || (ids(router) == ["A", "B", "C"]).then_some(()));
+    }
+    for router in interiors.iter().flatten() {
+        wait_for("both uplinks", PATIENCE, || (edge_connections(router) == 1).then_some(()));
+    }
+    let _responder = Responder::start(&last, "service");
+    let requests = Requests::start(&outer, "service", Duration::from_millis(2));
+    let sink = Sink::start(&last, "bulk", 100);
+    let bulk = Source::start(&outer, "bulk", "bulk", Pace { size: 2_000, ..Pace::default() });
+    requests.wait(50);
+    bulk.wait_accepted(200);
+    let used =
+        |id: &str| outer.process.output().matches(&format!("The uplink is the connection to router {id}")).count();
+    let active = match (used("A"), used("B")) {
+        (1, 0) => 0,
+        (0, 1) => 1,
+        other => panic!("the uplinks in use: {other:?}"),
+    };
+    let lost = Instant::now();
+    interiors[active] = None;
+    requests.wait(50);
+    let gap = requests.moments().longest_gap(lost - Duration::from_millis(100), Instant::now()).unwrap();
+    assert!(gap < Duration::from_secs(3), "{gap:?}");
+    bulk.wait_accepted(200);
+    let other = interiors[1 - active].as_ref().unwrap();
+    assert_eq!(used("A") + used("B"), 2);
+    assert!(!ids(other).contains(&"E".to_owned()));
+    let answers = requests.stop();
+    assert!(!answers.ended && answers.repeated == 0);
+    let sent = bulk.stop();
+    assert_eq!(sent.open, 0);
+    let received = sink.stop();
+    assert!(sent.numbers.is_subset(&received.of("bulk")), "what was accepted has not arrived");
+    println!("no answers for {gap:?}; {} of {} accepted", sent.accepted.count(), sent.sent);
 }
