@@ -162,6 +162,9 @@ impl Inner {
         let conns = &mut *state;
         let mut pos = 0;
         let mut routed = conns.get(id).is_some_and(|conn| conn.neighbour.is_some());
+        if routed {
+            self.take_mail(&mut core, conns);
+        }
         loop {
             let Some(conn) = conns.get(id) else { return };
             let Some(event) = conn.engine.handle_input(block, &mut pos, now) else { break };
@@ -189,6 +192,8 @@ impl Inner {
         let mut core = self.core.borrow_mut();
         let mut state = self.conns.borrow_mut();
         let conns = &mut *state;
+        // First, so that whoever answers what is written finds other workers knowing what this one knew.
+        self.post(conns);
         while let Some(id) = conns.next_dirty() {
             if id == crate::inproc::CONN {
                 crate::inproc::settle(&mut core, conns);

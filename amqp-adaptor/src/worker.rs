@@ -1,14 +1,16 @@
 //! A worker's share of the AMQP adaptor.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use amqp_proto::connection::{Config, Connection, Limits, ServerSasl, Side};
 use amqp_proto::{Error, Str, condition};
 use router_core::{Core, WorkerBatch, WorkerId};
-use transport::{MailReceiver, MailSender, Stream};
+use transport::{Closed, MailReceiver, MailSender, Stream};
 
 use crate::auto_link::AutoLinkConfig;
 use crate::config::{Identity, ListenerConfig, RouterIdentity};
@@ -60,6 +62,9 @@ pub(crate) struct Inner {
     pub(crate) placement: Arc<Placement>,
     pub(crate) identity: RouterIdentity,
     mail: Vec<MailSender<Mail>>,
+    inbox: RefCell<MailReceiver<Mail>>,
+    /// What was taken from it; empty between calls.
+    mails: RefCell<Vec<Mail>>,
     after: RefCell<Option<Hook>>,
     opened: Cell<u64>,
     closed: Cell<u64>,
@@ -143,6 +148,8 @@ impl AmqpAdaptor {
             placement,
             identity,
             mail,
+            inbox: RefCell::new(inbox),
+            mails: RefCell::default(),
             after: RefCell::new(None),
             opened: Cell::new(0),
             closed: Cell::new(0),
@@ -152,7 +159,7 @@ impl AmqpAdaptor {
             auto_links: RefCell::default(),
         });
         CURRENT.with_borrow_mut(|current| *current = Rc::downgrade(&inner));
-        transport::worker::spawn("mail", read_mail(Rc::downgrade(&inner), inbox));
+        transport::worker::spawn("mail", read_mail(Rc::downgrade(&inner)));
         transport::worker::spawn("timeouts", tick(Rc::downgrade(&inner)));
         Self(inner)
     }
@@ -455,6 +462,22 @@ impl Inner {
         }
     }
 
+    /// Handles what other workers have sent by now. Called before anything that may follow from it: what a worker posts is posted before
+    /// it writes to its connections, so an answer that comes from another router finds the address that was made for it.
+    pub(crate) fn take_mail(&self, core: &mut Core, conns: &mut Conns) {
+        if self.mail.len() > 1 && self.inbox.borrow_mut().try_drain(&mut self.mails.borrow_mut()) {
+            self.handle_mail(core, conns);
+        }
+    }
+
+    fn handle_mail(&self, core: &mut Core, conns: &mut Conns) {
+        for mail in self.mails.borrow_mut().drain(..) {
+            let spare = core.worker_batch(mail.from, mail.batch, conns);
+            conns.keep_batch(spare);
+        }
+        core.end_batch(conns);
+    }
+
     /// Streams for a neighbour that wait here get no link.
     pub(crate) fn no_stream(&self, neighbour: &str) {
         {
@@ -541,19 +564,14 @@ fn server_sasl(listener: &ListenerConfig, stream: &Stream) -> ServerSasl {
     }
 }
 
-async fn read_mail(inner: Weak<Inner>, mut inbox: MailReceiver<Mail>) {
-    let mut mails = Vec::new();
-    while inbox.drain(&mut mails).await.is_ok() {
+async fn read_mail(inner: Weak<Inner>) {
+    let next = |cx: &mut Context<'_>| match inner.upgrade() {
+        Some(inner) => inner.inbox.borrow_mut().poll_drain(cx, &mut inner.mails.borrow_mut()),
+        None => Poll::Ready(Err(Closed)),
+    };
+    while poll_fn(next).await.is_ok() {
         let Some(inner) = inner.upgrade() else { return };
-        {
-            let mut core = inner.core.borrow_mut();
-            let mut conns = inner.conns.borrow_mut();
-            for mail in mails.drain(..) {
-                let spare = core.worker_batch(mail.from, mail.batch, &mut *conns);
-                conns.keep_batch(spare);
-            }
-            core.end_batch(&mut *conns);
-        }
+        inner.handle_mail(&mut inner.core.borrow_mut(), &mut inner.conns.borrow_mut());
         inner.write_dirty();
     }
 }
