@@ -101,8 +101,9 @@ pub(crate) enum Command {
     /// Without a file, the router is standalone, takes AMQP on 127.0.0.1:5672 and answers probes on 127.0.0.1:5680.
     /// Flags add to the file, or to these defaults: --listen and --admin replace the default of the same kind.
     ///
-    /// Two routers make a network when one runs with --accept-links and the other with --link. So that both can run on one machine, they
-    /// take the next free port where one of those defaults is taken.
+    /// Two routers make a network when one runs with --accept-links and the other with --link. Any number of edge routers hang on a router
+    /// with --accept-edges, each with --edge-link: they know nothing of the network and cost it nothing. So that several can run on one
+    /// machine, routers with links take the next free port where one of those defaults is taken.
     ///
     /// SIGTERM and SIGINT drain: addresses are withdrawn, work in flight may finish, then the router ends.
     Run(RunArgs),
@@ -134,6 +135,7 @@ pub(crate) enum Command {
         spanway run --listen amqp://0.0.0.0:5672 --id A\n  \
         spanway run --accept-links 127.0.0.1:55671\n  \
         spanway run --link 127.0.0.1:55671\n  \
+        spanway run --edge-link 127.0.0.1:45671\n  \
         spanway run --tcp-listener db=127.0.0.1:15432 --tcp-connector db=10.0.0.7:5432\n  \
         spanway run --listen amqps://0.0.0.0:5671 --cert tls.crt --key tls.key\n  \
         spanway run -c skrouterd.json --check\n\n\
@@ -148,7 +150,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
 
-    /// standalone, interior or edge [default: standalone, or interior with --link or --accept-links]
+    /// standalone, interior or edge [default: standalone, or what the links need]
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<String>,
 
@@ -169,6 +171,16 @@ pub(crate) struct RunArgs {
     /// and --ca; repeatable [default port: 55671]
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::link)]
     pub(crate) link: Vec<Flag>,
+
+    /// Take links of edge routers, for which this one is the way into the network: HOST[:PORT], or amqps://HOST[:PORT] as above;
+    /// repeatable [default port: 45671]
+    #[arg(long, value_name = "HOST:PORT", value_parser = Flag::accept_edges)]
+    pub(crate) accept_edges: Vec<Flag>,
+
+    /// Be an edge router: link to an interior router that takes edges. Given several times, one link is used and the others stand by:
+    /// HOST[:PORT], or amqps://HOST[:PORT] as above [default port: 45671]
+    #[arg(long, value_name = "HOST:PORT", value_parser = Flag::edge_link)]
+    pub(crate) edge_link: Vec<Flag>,
 
     /// Take TCP connections for an address: ADDRESS=HOST:PORT; repeatable
     #[arg(long, value_name = "ADDRESS=HOST:PORT", value_parser = Flag::tcp_listener)]

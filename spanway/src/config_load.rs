@@ -121,19 +121,19 @@ fn flags(args: &RunArgs) -> Result<Vec<Flag>, LoadError> {
     for (flag, attribute, value) in router {
         flags.extend(value.map(|value| Flag::router(flag, attribute, &value)));
     }
-    let links = || args.accept_links.iter().chain(&args.link);
     if args.cert.is_some() {
         flags.push(Flag::tls(args.cert.as_deref(), args.key.as_deref(), args.ca.as_deref()));
     } else if args.listen.iter().any(Flag::needs_tls) {
         return Err(LoadError::Flags("--listen amqps://... needs --cert and --key".to_owned()));
     }
-    if args.ca.is_none() && links().any(Flag::needs_tls) {
+    if args.ca.is_none() && links::all(args).any(Flag::needs_tls) {
         return Err(LoadError::Flags(
             "links over amqps:// need --cert, --key, and --ca with the authority that signed the certificates of the other routers"
                 .to_owned(),
         ));
     }
-    for group in [&args.listen, &args.accept_links, &args.link, &args.tcp_listener, &args.tcp_connector, &args.admin] {
+    flags.extend(args.listen.iter().chain(links::all(args)).cloned());
+    for group in [&args.tcp_listener, &args.tcp_connector, &args.admin] {
         flags.extend(group.iter().cloned());
     }
     Ok(flags)

@@ -105,17 +105,22 @@ async fn tell(
     let place = |port: u16| format!("127.0.0.1:{port}");
     let server = format!("web={web}");
     let listener = format!("web={}", place(ports.web));
-    let (east, west) = (place(ports.east_links), place(ports.west_links));
+    let (east, east_edges, west_edges) = (place(ports.east_links), place(ports.east_edges), place(ports.west_edges));
     // Whoever is connected to first.
-    programs.router("east", ports.east, &["--accept-links", &east, "--tcp-listener", &listener])?;
+    programs.router(
+        "east",
+        ports.east,
+        &["--accept-links", &east, "--accept-edges", &east_edges, "--tcp-listener", &listener],
+    )?;
     if !is_ready(happened, "east", by).await? {
         return Ok(Outcome::NotStarted("east"));
     }
-    programs.router("west", ports.west, &["--link", &east, "--accept-links", &west])?;
+    programs.router("west", ports.west, &["--link", &east, "--accept-edges", &west_edges])?;
     if !is_ready(happened, "west", by).await? {
         return Ok(Outcome::NotStarted("west"));
     }
-    programs.router("shop", ports.shop, &["--link", &west, "--link", &east, "--tcp-connector", &server])?;
+    let edge = ["--edge-link", &west_edges, "--edge-link", &east_edges, "--tcp-connector", &server];
+    programs.router("shop", ports.shop, &edge)?;
     if !is_ready(happened, "shop", by).await? {
         return Ok(Outcome::NotStarted("shop"));
     }

@@ -7,8 +7,9 @@ use crate::entity::{EntityKind, Shortened, Value, parse_port};
 /// The `sslProfile` that `--cert`, `--key` and `--ca` make.
 const COMMAND_LINE_PROFILE: &str = "command-line";
 
-/// Where routers take links of others when nobody says where.
+/// Where routers take links of others when nobody says where: those that interior and edge routers of the reference's users have.
 const LINK_PORT: &str = "55671";
+const EDGE_PORT: &str = "45671";
 const LINK_PLACE: &str = "HOST:PORT, or amqps://HOST:PORT for TLS, such as 127.0.0.1:55671";
 
 /// Why a flag was refused. The user's fault.
@@ -75,6 +76,22 @@ impl Flag {
     /// The value has another form.
     pub fn link(value: &str) -> Result<Self, FlagError> {
         Self::connect("--link", value, "inter-router", LINK_PORT)
+    }
+
+    /// `--accept-edges host:port`, for edge routers. Over TLS they have to show a certificate.
+    ///
+    /// # Errors
+    /// The value has another form.
+    pub fn accept_edges(value: &str) -> Result<Self, FlagError> {
+        Self::accept("--accept-edges", value, "edge", EDGE_PORT)
+    }
+
+    /// `--edge-link host:port`, from an edge router to an interior router.
+    ///
+    /// # Errors
+    /// The value has another form.
+    pub fn edge_link(value: &str) -> Result<Self, FlagError> {
+        Self::connect("--edge-link", value, "edge", EDGE_PORT)
     }
 
     fn accept(flag: &str, value: &str, role: &str, port: &'static str) -> Result<Self, FlagError> {

@@ -13,30 +13,43 @@ const TRIED: u16 = 100;
 
 /// Whether the router is to be a member of a network.
 pub(super) fn wanted(args: &RunArgs) -> bool {
-    !args.accept_links.is_empty() || !args.link.is_empty()
+    all(args).next().is_some()
+}
+
+/// All flags that make links.
+pub(super) fn all(args: &RunArgs) -> impl Iterator<Item = &Flag> {
+    args.accept_links.iter().chain(&args.link).chain(&args.accept_edges).chain(&args.edge_link)
 }
 
 /// The mode that links need, unless somebody chose it.
 pub(super) fn mode(args: &RunArgs, sections: &[Section]) -> Result<Option<Flag>, LoadError> {
-    const NEEDED: &str = "interior";
-    if !wanted(args) {
-        return Ok(None);
-    }
-    let flag = if args.link.is_empty() { "--accept-links" } else { "--link" };
+    let interior =
+        [("--link", &args.link), ("--accept-links", &args.accept_links), ("--accept-edges", &args.accept_edges)];
+    let interior = interior.into_iter().find(|(_, flags)| !flags.is_empty()).map(|(flag, _)| flag);
+    let (flag, needed) = match (interior, args.edge_link.is_empty()) {
+        (None, true) => return Ok(None),
+        (Some(flag), true) => (flag, "interior"),
+        (None, false) => ("--edge-link", "edge"),
+        (Some(flag), false) => {
+            return Err(LoadError::Flags(format!(
+                "--edge-link makes this an edge router, which has no other links: leave out {flag}, or say --link instead of --edge-link"
+            )));
+        }
+    };
     let refused = |who: &str, mode: &str| {
         Err(LoadError::Flags(format!(
-            "{flag} makes this an interior router, but {who} says `{mode}`: say `{NEEDED}`, or nothing, there"
+            "{flag} makes this an {needed} router, but {who} says `{mode}`: say `{needed}`, or nothing, there"
         )))
     };
     if let Some(mode) = &args.mode {
-        return if mode == NEEDED { Ok(None) } else { refused("--mode", mode) };
+        return if mode == needed { Ok(None) } else { refused("--mode", mode) };
     }
     let router = sections.iter().find(|section| section.name == EntityKind::Router.name());
     let written = router.and_then(|router| router.attributes.iter().find(|attribute| attribute.name == "mode"));
     match (&args.config, written.map(|attribute| &attribute.value)) {
-        (Some(_), Some(Value::String(mode))) if mode == NEEDED => Ok(None),
+        (Some(_), Some(Value::String(mode))) if mode == needed => Ok(None),
         (Some(file), Some(Value::String(mode))) => refused(file, mode),
-        _ => Ok(Some(Flag::router("--mode", "mode", NEEDED))),
+        _ => Ok(Some(Flag::router("--mode", "mode", needed))),
     }
 }
 

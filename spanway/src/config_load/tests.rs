@@ -130,6 +130,21 @@ fn links_of_other_modes_are_refused() {
 }
 
 #[test]
+fn edge_links_make_an_edge_router() {
+    let c = load(&args(&["--edge-link", "127.0.0.1:9", "--edge-link", "h"])).expect("two links");
+    assert_eq!((c.router.mode, c.connectors.len()), (Mode::Edge, 2));
+    let c = load(&args(&["--accept-edges", "127.0.0.1", "--accept-links", "127.0.0.1"])).expect("an interior router");
+    assert_eq!(c.router.mode, Mode::Interior);
+    assert!(ports(&c).ends_with(&[55671, 45671]), "{:?}", ports(&c));
+    for flag in ["--link", "--accept-links", "--accept-edges"] {
+        let error = load(&args(&["--edge-link", "h", flag, "h"])).expect_err("two modes");
+        assert!(error.to_string().contains(&format!("leave out {flag}")), "{error}");
+    }
+    let error = load(&args(&["--edge-link", "h", "--mode", "interior"])).expect_err("another mode");
+    assert!(error.to_string().starts_with("--edge-link makes this an edge router, but --mode says"), "{error}");
+}
+
+#[test]
 fn ports_that_are_taken_are_left_to_others_in_a_network() {
     // Whether or not something on this machine has the defaults, from here on something has them.
     let _held = [5672, 5680].map(|port| std::net::TcpListener::bind(("127.0.0.1", port)));

@@ -32,15 +32,15 @@ pub(super) fn text(programs: &Programs, ports: &Ports, web: SocketAddr) -> Strin
         text,
         "  east  process {}; port {} leads to the address `web`\n  \
            west  process {}, linked to east; a receiver of `greetings`\n  \
-           shop  process {}, linked to west and east; a receiver of `greetings`, and the server of `web`,\n        \
-                 {web}, which no other router knows\n\n\
+           shop  process {}, an edge router behind west, with east as its spare; a receiver of `greetings`, and\n        \
+                 the server of `web`, {web}, which no other router knows\n\n\
          Try in another terminal:\n\n  \
            curl http://127.0.0.1:{}/\n  \
            spanway send greetings hello{at_east}\n  \
            spanway send greetings --count 10 hello{at_shop}\n  \
            spanway stat nodes{at_east}\n  \
            spanway stat addresses{at_east}\n  \
-           kill -9 {}      (ends the router of west; the others go on)\n\n\
+           kill -9 {}      (ends the router of west; shop goes on behind east)\n\n\
          Ctrl-C ends everything. Until then, this is what happens:\n",
         pid("east"),
         ports.web,

@@ -12,7 +12,9 @@ pub(super) struct Ports {
     pub(super) shop: u16,
     /// Links of other routers.
     pub(super) east_links: u16,
-    pub(super) west_links: u16,
+    /// Links of edge routers.
+    pub(super) east_edges: u16,
+    pub(super) west_edges: u16,
     /// Clients of the web server.
     pub(super) web: u16,
 }
@@ -38,7 +40,8 @@ impl Ports {
             west: find(0)?,
             shop: find(0)?,
             east_links: find(0)?,
-            west_links: find(0)?,
+            east_edges: find(0)?,
+            west_edges: find(0)?,
         })
     }
 }

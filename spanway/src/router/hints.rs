@@ -28,11 +28,12 @@ pub(super) fn text(configuration: &Configuration, running: &Running, admin: &[So
         "\nThe router is ready. In other terminals, try:\n\n".to_owned()
     };
     // Writing to a `String` cannot fail.
-    if let Some((scheme, address)) = first(Role::InterRouter) {
+    for (role, flag) in [(Role::InterRouter, "--link"), (Role::Edge, "--edge-link")] {
+        let Some((scheme, address)) = first(role) else { continue };
         let _ = match scheme {
-            "amqps" => writeln!(text, "  spanway run --link amqps://HOST:{} --cert C --key K --ca A", address.port()),
-            _ if address.ip().is_unspecified() => writeln!(text, "  spanway run --link HOST:{}", address.port()),
-            _ => writeln!(text, "  spanway run --link {address}"),
+            "amqps" => writeln!(text, "  spanway run {flag} amqps://HOST:{} --cert C --key K --ca A", address.port()),
+            _ if address.ip().is_unspecified() => writeln!(text, "  spanway run {flag} HOST:{}", address.port()),
+            _ => writeln!(text, "  spanway run {flag} {address}"),
         };
     }
     if let Some((scheme, address)) = first(Role::Normal) {
@@ -41,7 +42,7 @@ pub(super) fn text(configuration: &Configuration, running: &Running, admin: &[So
         } else {
             format!(" --url {scheme}://{address}")
         };
-        let shown = if network { "nodes" } else { "addresses" };
+        let shown = if configuration.router.mode == Mode::Interior { "nodes" } else { "addresses" };
         let _ = writeln!(
             text,
             "  spanway recv greetings{url}\n  spanway send greetings hello{url}\n  spanway stat {shown}{url}"
