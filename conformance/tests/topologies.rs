@@ -137,5 +137,6 @@ fn a_message_of_1_gib_over_three_routers() {
     let grown = network.routers().zip(before).map(|((_, router), before)| router.process.peak_rss() - before);
     let grown: Vec<u64> = grown.map(|bytes| bytes / MIB).collect();
     println!("routers grew by {grown:?} MiB");
-    assert!(grown.iter().all(|grown| *grown < 24), "grown by {grown:?} MiB");
+    // A session between routers may have 16 MiB on its way, so that long ways are filled; what is kept of it pins blocks that are not full.
+    assert!(grown.iter().all(|grown| *grown < 64), "grown by {grown:?} MiB");
 }

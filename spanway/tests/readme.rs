@@ -27,6 +27,9 @@ const COMMANDS: &[&str] = &[
     "spanway run --accept-links 127.0.0.1:55671",
     "spanway run --link 127.0.0.1:55671",
     "spanway stat nodes",
+    // `an_edge_router_hangs_on_a_network`
+    "spanway run --accept-edges 127.0.0.1:45671",
+    "spanway run --edge-link 127.0.0.1:45671",
     // `a_tcp_service_is_reached`
     "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
     // `addresses_are_shown`
@@ -170,6 +173,16 @@ fn two_routers_make_a_network() {
     let output = spanway().args(["stat", "nodes", "-o", "csv", "--url", &first.url]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.lines().count() == 3, "{text}");
+}
+
+#[test]
+fn an_edge_router_hangs_on_a_network() {
+    let links = format!("127.0.0.1:{}", free_port());
+    let interior = Router::start(&["--accept-edges", &links]);
+    assert!(interior.output.contains(&format!("spanway run --edge-link {links}")), "{}", interior.output);
+    let edge = Router::start(&["--edge-link", &links]);
+    assert_eq!(exchange(&edge, &interior), "hello");
+    assert_eq!(exchange(&interior, &edge), "hello");
 }
 
 /// What a receiver at one router is sent by a sender at another.
