@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use conformance::agent::Agent;
 use conformance::certs::Certs;
 use conformance::ports::free_port;
 use conformance::tcp::peers::{Server, client, echo, greeting, read_n, read_to_end, read_to_reset, reset, tls_client};
@@ -166,6 +167,48 @@ fn a_reset_reaches_the_other_side() {
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     reset(near);
     assert_eq!(read_to_reset(&mut far), 0);
+}
+
+#[test]
+fn many_short_connections_from_both_sides_are_all_answered() {
+    const AT_ONCE: usize = 16;
+    const EACH: usize = 125;
+    let mut configs = configs(&["A", "B"]);
+    let mut ports = Vec::new();
+    for (client, server) in [(0, 1), (1, 0)] {
+        let address = format!("service-{server}");
+        configs[server].tcp_connector(&address, echo("hello"), &[]);
+        ports.push(configs[client].tcp_listener(&address, &[]));
+    }
+    let agents: Vec<u16> = configs.iter_mut().map(|config| config.listener(&[])).collect();
+    let _line = Line::start(configs, &ports);
+    std::thread::scope(|scope| {
+        for port in &ports {
+            for first in 0..AT_ONCE {
+                scope.spawn(move || {
+                    for n in (first * EACH..).take(EACH) {
+                        let mut near = client(*port);
+                        let data = pattern(n % 5000 + 1);
+                        near.write_all(&data).unwrap();
+                        if n % 3 == 0 {
+                            near.shutdown(Shutdown::Write).unwrap();
+                        }
+                        assert_eq!(read_n(&mut near, 5), b"hello");
+                        assert!(read_n(&mut near, data.len()) == data, "what a server hears it says");
+                        if n % 7 == 0 {
+                            reset(near);
+                        }
+                    }
+                });
+            }
+        }
+    });
+    for agent in agents {
+        // Each side sends requests and answers, 16 at once of each. Others may wait for their end to be known, and there are links
+        // for messages.
+        let links = Agent::connect(agent).rows("router.link", &["linkDir"]).len();
+        assert!(links < 16 * AT_ONCE, "{links} links");
+    }
 }
 
 #[test]
