@@ -130,10 +130,7 @@ impl Session {
     /// Opens the incoming window as far as content that is held allows, if that is worth a flow of its own or there will be a flow
     /// anyway. True if there is to be one.
     ///
-    /// The window is counted in frames but meant in bytes: the smaller the frames are, the more of them. While everything is
-    /// passed on at once it stays as large as the first one for frames that are full, as those of large messages are: Proton's sender
-    /// moves all that is left of a message for each flow that lets it go on, and needs four times as long for one of 48 MiB with a window
-    /// of 1 MiB.
+    /// The window is counted in frames but meant in bytes: the smaller the frames are, the more of them.
     pub(crate) fn extend_window(&mut self, max_frame_size: u32, limits: &Limits, anyway: bool) -> bool {
         if self.frame_size == 0 {
             return anyway;
@@ -141,12 +138,7 @@ impl Session {
         let frame = (self.frame_size >> 4).clamp(1, max_frame_size);
         let most = limits.session_frames.max(8);
         let least = (limits.session_bytes / max_frame_size).clamp(8, most);
-        let full = frame >= max_frame_size - max_frame_size / 4;
-        let bytes = match self.held {
-            0 if full => limits.first_window_bytes.max(limits.session_bytes),
-            _ => limits.session_bytes,
-        };
-        let target = (bytes / frame).clamp(least, most);
+        let target = (limits.session_bytes / frame).clamp(least, most);
         let held = u32::try_from(self.held / frame as usize).unwrap_or(u32::MAX);
         let window = target.saturating_sub(held);
         let before = self.incoming_window();

@@ -162,23 +162,23 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "URL", value_parser = Flag::listen)]
     pub(crate) listen: Vec<Flag>,
 
-    /// Take links of other routers, which makes this one a member of a network: HOST[:PORT], or amqps://HOST[:PORT] with --cert,
+    /// Take links of other routers, which makes this one a member of a network: HOST:PORT, or amqps://HOST:PORT with --cert,
     /// --key and --ca, over which they have to show a certificate; repeatable [default port: 55671]
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::accept_links)]
     pub(crate) accept_links: Vec<Flag>,
 
-    /// Link to another router, which makes this one a member of its network: HOST[:PORT], or amqps://HOST[:PORT] with --cert, --key
+    /// Link to another router, which makes this one a member of its network: HOST:PORT, or amqps://HOST:PORT with --cert, --key
     /// and --ca; repeatable [default port: 55671]
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::link)]
     pub(crate) link: Vec<Flag>,
 
-    /// Take links of edge routers, for which this one is the way into the network: HOST[:PORT], or amqps://HOST[:PORT] as above;
+    /// Take links of edge routers, for which this one is the way into the network: HOST:PORT, or amqps://HOST:PORT as above;
     /// repeatable [default port: 45671]
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::accept_edges)]
     pub(crate) accept_edges: Vec<Flag>,
 
     /// Be an edge router: link to an interior router that takes edges. Given several times, one link is used and the others stand by:
-    /// HOST[:PORT], or amqps://HOST[:PORT] as above [default port: 45671]
+    /// HOST:PORT, or amqps://HOST:PORT as above [default port: 45671]
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::edge_link)]
     pub(crate) edge_link: Vec<Flag>,
 

@@ -108,10 +108,9 @@ pub struct ServerSasl {
 pub struct Limits {
     /// Links of the connection, in all sessions. Default 65,536, at most 1,048,576.
     pub links: u32,
-    /// Content that a session may have on its way to us, and with us, while not all of it is passed on at once, in bytes. Default 1 MiB.
+    /// Content that a session may have on its way to us before it was passed on, in bytes. Default 1 MiB.
     pub session_bytes: u32,
-    /// The incoming window of a session in bytes, before anything is known about its frames, and while full frames are all passed on at
-    /// once. Default 8 MiB, as the reference.
+    /// The first incoming window of a session in bytes, before anything is known about its frames. Default 8 MiB, as the reference.
     pub first_window_bytes: u32,
     /// Largest incoming window of a session, in frames. Default 4,096.
     pub session_frames: u32,

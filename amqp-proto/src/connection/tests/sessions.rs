@@ -149,34 +149,6 @@ fn the_incoming_window_is_opened_as_content_is_passed_on() {
 }
 
 #[test]
-fn the_window_is_narrow_only_while_content_is_held() {
-    let limits = Limits { session_bytes: 8 * 512, first_window_bytes: 64 * 512, ..limits() };
-    let mut peer = Peer::with_session_as(Config { limits, max_frame_size: 512, ..config() }, 100);
-    let link = peer.attach(0, Role::Sender);
-    peer.engine.grant(link, 1000);
-    assert_eq!(peer.recv_flow().incoming_window, 64);
-    let mut id = 0;
-    // The window that is told when so many frames have come.
-    let mut told = |peer: &mut Peer, frames: u32| {
-        let mut last = None;
-        for _ in 0..frames {
-            peer.transfer(performative::Transfer { more: false, ..first(0, id) }, &[0; 480]);
-            id += 1;
-            peer.event();
-            while let Some((_, Performative::Flow(flow), _)) = peer.try_recv() {
-                last = Some(flow.incoming_window);
-            }
-        }
-        last
-    };
-    assert!(told(&mut peer, 40).is_some_and(|window| window >= 60));
-    peer.engine.hold(link, 480);
-    assert!(told(&mut peer, 64).is_some_and(|window| window < 10));
-    peer.engine.release(link, 480);
-    assert!(told(&mut peer, 8).is_some_and(|window| window >= 60));
-}
-
-#[test]
 fn small_frames_get_a_larger_window() {
     let mut peer = Peer::with_session();
     let link = peer.attach(0, Role::Sender);
