@@ -7,7 +7,9 @@ use std::net::{Shutdown, TcpStream};
 use conformance::agent::Agent;
 use conformance::certs::Certs;
 use conformance::ports::free_port;
-use conformance::tcp::peers::{Server, client, echo, greeting, read_n, read_to_end, read_to_reset, reset, tls_client};
+use conformance::tcp::peers::{
+    Server, client, echo, greeting, read_n, read_to_end, read_to_reset, reset, tls_client, try_client,
+};
 use conformance::tcp::{
     Iperf, Nginx, Postgres, curl, has_unread, is_refused, is_reset, open_dir, pattern, run, wait_closed,
     wait_listening, wrk,
@@ -311,8 +313,7 @@ fn a_lost_router_resets_its_flows() {
     assert_eq!(read_to_reset(&mut far), 0);
     wait_closed(port);
     let _between = middle();
-    wait_listening(port);
-    let (mut near, mut far) = (client(port), server.accept());
+    let (mut near, mut far) = (wait_for("a new flow", PATIENCE, || try_client(port)), server.accept());
     near.write_all(b"request").unwrap();
     assert_eq!(read_n(&mut far, 7), b"request");
 }
