@@ -76,9 +76,12 @@ impl Drop for Demo {
     }
 }
 
+/// How long one request may take before it is made anew.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+
 fn get(place: &str) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(place)?;
-    socket.set_read_timeout(Some(LIMIT))?;
+    socket.set_read_timeout(Some(REQUEST_LIMIT))?;
     write!(socket, "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
@@ -99,19 +102,29 @@ fn try_line(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Waits for a condition.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + LIMIT;
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn what_the_demo_says_can_be_tried_and_nothing_is_left() {
     let mut demo = Demo::start();
     demo.line(&["Until then, this is what happens"]);
     let place = demo.word_after("curl http://").trim_end_matches('/').to_owned();
-    assert!(get(&place).unwrap().contains("Hello from the web server"));
+    until("the web server answers", || get(&place).is_ok_and(|answer| answer.contains("Hello from the web server")));
     demo.line(&["shop", "the web server answers GET /hello"]);
     let line = |demo: &Demo, start: &str| {
         demo.printed.lines().map(str::trim).find(|line| line.starts_with(start)).expect("a line to try").to_owned()
     };
     let nodes = try_line(&line(&demo, "spanway stat nodes"));
     assert!(nodes.contains("east") && nodes.contains("west"), "{nodes}");
-    assert!(try_line(&line(&demo, "spanway stat addresses")).contains("greetings"));
+    // The receivers were started last, and the network has to be told of them.
+    until("the receivers are known", || try_line(&line(&demo, "spanway stat addresses")).contains("greetings"));
     try_line(&line(&demo, "spanway send greetings hello"));
     demo.line(&["received a greeting: hello"]);
     try_line(&line(&demo, "spanway send greetings --count 10"));
@@ -130,11 +143,7 @@ fn what_the_demo_says_can_be_tried_and_nothing_is_left() {
     demo.signal("KILL", &pids[1]);
     demo.line(&["west", "the router has ended"]);
     // The shop's other link carries on.
-    let end = std::time::Instant::now() + LIMIT;
-    while !get(&place).is_ok_and(|answer| answer.contains("200 OK")) {
-        assert!(std::time::Instant::now() < end, "the web server cannot be reached any more");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the web server answers again", || get(&place).is_ok_and(|answer| answer.contains("200 OK")));
     demo.signal("INT", &demo.child.id().to_string());
     assert!(demo.child.wait().unwrap().success());
     for pid in pids {
