@@ -22,6 +22,7 @@ use crate::{
     routing::{AddressBook, Routes},
     server::{Server, Watch},
 };
+use shares::{Shares, Tallies};
 use slots::{Key, Slots};
 
 pub use edges::{Demand, EdgeLink, edge_of_hop};
@@ -45,6 +46,7 @@ mod pool;
 mod routed;
 mod servers;
 mod settle;
+mod shares;
 pub(crate) mod slots;
 mod stalls;
 mod stream;
@@ -90,6 +92,8 @@ pub struct CoreConfig {
     pub pool: usize,
     /// Content that a worker holds, of whatever kind, beyond which no delivery of several frames begins: it is rejected. Default 512 MiB.
     pub streams: usize,
+    /// Counters that all workers share: clones have the same.
+    shares: Shares,
 }
 
 impl CoreConfig {
@@ -109,6 +113,7 @@ impl CoreConfig {
             orphans: 32 << 20,
             pool: 64 << 20,
             streams: 512 << 20,
+            shares: Shares::default(),
         }
     }
 }
@@ -208,6 +213,9 @@ pub struct Core {
     /// The neighbours among them.
     hop_ids: BTreeMap<Arc<str>, Key>,
     edges: edges::Edges,
+    tallies: Tallies,
+    /// Addresses with less outstanding elsewhere than before, where something waits.
+    relieved: Vec<Key>,
     /// How many addresses stand for links to neighbours.
     hop_addresses: usize,
     routes: Arc<Routes>,
@@ -395,6 +403,8 @@ impl Core {
             hops: Slots::default(),
             hop_ids: BTreeMap::new(),
             edges: edges::Edges::new(config.edge),
+            tallies: Tallies::new(config.shares),
+            relieved: Vec::new(),
             hop_addresses: 0,
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
             book: AddressBook::new(),
@@ -412,6 +422,8 @@ impl Core {
 
     /// To be called after each batch of other calls, before connections are written: grants credit that was collected.
     pub fn end_batch(&mut self, eg: &mut impl Egress) {
+        self.pump_relieved(eg);
+        self.tallies.publish();
         self.grant_collected(eg);
     }
 

@@ -128,10 +128,12 @@ pub(crate) struct Delivery {
 pub(crate) struct Onward {
     /// Annotations to be sent in front of it; none once it has begun.
     pub(crate) prefix: Option<Bytes>,
-    /// The address for which it goes there, if it counts among what is outstanding for that.
+    /// The address for which it goes there, unless it is settled.
     pub(crate) origin: Key,
     /// The neighbour.
     pub(crate) hop: Key,
+    /// Where it counts among what is outstanding for the address there.
+    pub(crate) tally: Key,
 }
 
 impl Delivery {

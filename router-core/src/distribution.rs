@@ -1,5 +1,6 @@
 //! Treatments of addresses, and the choice of an outlet.
 
+pub(crate) mod balance;
 mod candidates;
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Core, forward::Arrival, routed::Way};
+use super::{Core, forward::Arrival, hops::FarRouter, routed::Way};
 use crate::{
     InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
     core::slots::Key,
     credit::Capacity,
     delivery::From,
+    distribution::balance::Work,
     egress::{Egress, End, Payload, SendHead},
     inlet::Inlet,
 };
@@ -50,13 +51,17 @@ impl Core {
     fn far_flow(&mut self, address: Key, way: &Way<'_>, tried: &[ServerKey], hops: &[u32]) -> Option<u32> {
         let near = self.least_server(address, tried).filter(|server| !server.failing).map(|server| server.open());
         let a = self.addresses.get_mut(address)?;
-        let far = a.far.as_mut()?;
         let closest = a.treatment == Treatment::Closest;
-        if near.is_some_and(|open| closest || open == 0) {
+        if a.far.is_none() || near.is_some_and(|open| closest || open == 0) {
             return None;
         }
-        let routes = &self.routes;
-        far.flow(closest, near, hops, |far| far.takes(way, routes)).map(|hop| hop.index)
+        // Taken out for as long as other addresses are looked at.
+        let mut far = a.far.take()?;
+        let valid = |far: &FarRouter| far.takes(way, &self.routes);
+        let near = near.map(|open| Work::new(open, 0, None));
+        let hop = far.flow(closest, near, hops, valid, |share, cost| self.work_of(share, cost));
+        self.addresses.get_mut(address)?.far = Some(far);
+        hop.map(|hop| hop.index)
     }
 
     /// Begins the delivery of a flow toward a neighbour. `head`: all sections of the message, and perhaps more. What follows goes through

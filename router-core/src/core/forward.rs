@@ -113,8 +113,8 @@ impl Core {
     pub(super) fn record(&mut self, arrival: &Arrival<'_>, address: Key, end: End) -> Key {
         let mut record = arrival.record(address, end);
         if !arrival.hop.is_none() {
-            record.onward =
-                self.onwards.insert(Onward { prefix: None, origin: arrival.origin, hop: arrival.hop }).index;
+            let (origin, hop) = (arrival.origin, arrival.hop);
+            record.onward = self.onwards.insert(Onward { prefix: None, origin, hop, tally: Key::NONE }).index;
         }
         self.deliveries.insert(record)
     }
@@ -231,7 +231,13 @@ impl Core {
         }
         let a = self.addresses.get(address)?;
         if a.waiting.len() > 0 {
-            return self.wait(address, Key::NONE, arrival, payload, end, eg);
+            let far = a.far.is_some();
+            let d = self.wait(address, Key::NONE, arrival, payload, end, eg);
+            if far {
+                // What came first may go to another router now.
+                self.pump(address, eg);
+            }
+            return d;
         }
         // A presettled delivery that goes out at once needs no record, nor does one that another address takes over.
         let bare = arrival.settled && arrival.goes_settled && end == End::Complete;

@@ -20,7 +20,10 @@ use crate::{
     annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING},
     core::slots::Key,
     delivery::{HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
-    distribution::Candidate,
+    distribution::{
+        Candidate,
+        balance::{self, Work},
+    },
     egress::{DeliveryState, Egress, End, Payload},
     routing::{AddressBook, AddressKey, RouterId, RouterIndex, Routes},
 };
@@ -149,15 +152,15 @@ impl FarRouter {
 
 /// What a next hop has to do for an address.
 #[derive(Debug)]
-struct Share {
+pub(super) struct Share {
     hop: Key,
-    outstanding: u32,
+    tally: Key,
 }
 
 impl Far {
     pub(super) fn push(&mut self, to: FarEnd, mesh: Option<Arc<str>>, cost: u64, hop: Key) {
         let share = self.shares.iter().position(|share| share.hop == hop).unwrap_or_else(|| {
-            self.shares.push(Share { hop, outstanding: 0 });
+            self.shares.push(Share { hop, tally: Key::NONE });
             self.shares.len() - 1
         });
         self.to.push(FarRouter { to, mesh, share, cost });
@@ -184,22 +187,22 @@ impl Far {
         Some(hop)
     }
 
-    /// The router with the least to do, its cost counted as well; among equals the next in the round. Answers that sum, too.
-    fn least(&mut self, valid: impl Fn(&FarRouter) -> bool) -> Option<(Key, u64)> {
+    /// The router with the least to do, its cost counted as well; among equals the next in the round. `work`: of a next hop at a cost.
+    fn least(&mut self, valid: impl Fn(&FarRouter) -> bool, work: impl Fn(&Share, u64) -> Work) -> Option<(Key, Work)> {
         let n = self.to.len();
-        let mut best: Option<(usize, Key, u64)> = None;
+        let mut best: Option<(usize, Key, Work)> = None;
         for i in 0..n {
             let at = (self.next + i) % n;
             let Some(far) = self.to.get(at).filter(|far| valid(far)) else { continue };
             let Some(share) = self.shares.get(far.share) else { continue };
-            let value = far.cost.saturating_add(u64::from(share.outstanding));
-            if best.is_none_or(|(.., least)| value < least) {
-                best = Some((at, share.hop, value));
+            let work = work(share, far.cost);
+            if best.is_none_or(|(.., least)| work < least) {
+                best = Some((at, share.hop, work));
             }
         }
-        let (at, hop, value) = best?;
+        let (at, hop, work) = best?;
         self.next = at + 1;
-        Some((hop, value))
+        Some((hop, work))
     }
 }
 
@@ -208,9 +211,10 @@ impl Far {
     pub(super) fn flow(
         &mut self,
         closest: bool,
-        near: Option<u64>,
+        near: Option<Work>,
         hops: &[u32],
         valid: impl Fn(&FarRouter) -> bool,
+        work: impl Fn(&Share, u64) -> Work,
     ) -> Option<Key> {
         // Which routers lie behind a neighbour is looked up before, since the choice borrows all of this.
         let excluded: Vec<FarEnd> = match hops {
@@ -224,8 +228,8 @@ impl Far {
         if closest {
             return self.closest(valid);
         }
-        let (hop, value) = self.least(valid)?;
-        near.is_none_or(|near| value < near).then_some(hop)
+        let (hop, work) = self.least(valid, work)?;
+        balance::goes_far(near, Some(work)).then_some(hop)
     }
 }
 
@@ -256,11 +260,11 @@ impl Core {
         let Some(a) = self.addresses.get_mut(key) else { return };
         if let (Some(new), Some(old)) = (&mut far, &a.far) {
             (new.next, new.turn) = (old.next, old.turn);
-            for share in &mut new.shares {
-                share.outstanding = old.shares.iter().find(|s| s.hop == share.hop).map_or(0, |s| s.outstanding);
-            }
         }
-        a.far = far;
+        let old = std::mem::replace(&mut a.far, far);
+        for share in old.into_iter().flat_map(|far| far.shares) {
+            self.tallies.close(share.tally);
+        }
         self.destinations_changed(key, eg);
         self.pump(key, eg);
         self.forget_address(key);
@@ -272,6 +276,11 @@ impl Core {
         self.far_routers(name, &mut far);
         self.far_edges(name, &mut far);
         far.to.sort_by_key(|far| far.cost);
+        for share in &mut far.shares {
+            if let Some(hop) = self.hops.get(share.hop) {
+                share.tally = self.tallies.open(name, &hop.id);
+            }
+        }
         (!far.to.is_empty()).then(|| Box::new(far))
     }
 
@@ -351,21 +360,47 @@ impl Core {
             }
             return far.closest(valid).map(Pick::Far);
         }
+        if here == 0
+            && let [only] = &*far.to
+        {
+            let share = far.shares.get(only.share).filter(|_| valid(only))?;
+            return Some(Pick::Far(share.hop));
+        }
         let (outlets, remotes) = (&self.outlets, &self.remotes);
-        let near = a.candidates.least(|candidate| load(outlets, remotes, candidate));
-        let near = near.map(|candidate| (candidate, u64::from(load(outlets, remotes, candidate))));
-        if let Some((candidate, 0)) = near.filter(|_| !edges_first) {
+        let ready = a.candidates.least(|candidate| load(outlets, remotes, candidate));
+        if let Some(candidate) = ready.filter(|candidate| !edges_first && load(outlets, remotes, *candidate) == 0) {
             return Some(candidate.into());
         }
-        match (near, far.least(valid)) {
-            (Some(_), Some((hop, value))) if edges_first && near.is_some_and(|(_, near)| value == near) => {
+        let near = a.candidates.least_of_all(|candidate| load(outlets, remotes, candidate)).map(|least| {
+            // Consumers without credit have to do what waits for them. What is chosen for waits itself, unless it just arrived.
+            let ahead = a.waiting.len().saturating_sub(1) / a.candidates.len().max(1);
+            u64::from(least).saturating_add(ahead as u64)
+        });
+        // Taken out for as long as other addresses are looked at.
+        let mut far = a.far.take()?;
+        // Toward routers of the reference its limits apply here, too, so that both choose alike.
+        let near_limit = far.shares.iter().find_map(|share| self.limit_of(share.hop));
+        let near = near.map(|outstanding| Work::new(outstanding, 0, near_limit));
+        let best = far.least(valid, |share, cost| self.work_of(share, cost));
+        self.addresses.get_mut(address)?.far = Some(far);
+        match best {
+            Some((hop, work)) if balance::goes_far(near, Some(work)) || edges_first && near == Some(work) => {
                 Some(Pick::Far(hop))
             }
-            (Some((candidate, value)), Some((_, far))) if value <= far => Some(candidate.into()),
-            (_, Some((hop, _))) => Some(Pick::Far(hop)),
-            (Some((candidate, _)), None) => Some(candidate.into()),
-            (None, None) => None,
+            _ => ready.map(Pick::from),
         }
+    }
+
+    /// What a next hop has to do for an address, with the cost of the way.
+    pub(super) fn work_of(&self, share: &Share, cost: u64) -> Work {
+        Work::new(self.tallies.outstanding(share.tally).into(), cost, self.limit_of(share.hop))
+    }
+
+    /// What may be outstanding for an address at a neighbour before it comes after all others. Ours have no such limit, nor have edges.
+    fn limit_of(&self, hop: Key) -> Option<u32> {
+        let HopLinks::ByPriority(links) = &self.hops.get(hop)?.links else { return None };
+        let links = links.get(usize::from(MEDIUM))?;
+        (!self.addresses.get(*links)?.ours).then_some(balance::LIMIT)
     }
 
     /// Sends a delivery, or its first part, to a neighbour.
@@ -387,9 +422,6 @@ impl Core {
         let prefix = self.composed(&arrival.way, settled && ours);
         // What is settled never counts as outstanding.
         let origin = if settled && !ours { Key::NONE } else { address };
-        if let Some(share) = self.share(origin, hop) {
-            share.outstanding += 1;
-        }
         let goes_settled = settled && !ours;
         let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, goes_settled, ..*arrival };
         let d = match end {
@@ -408,6 +440,9 @@ impl Core {
             _ => self.route(links, &onward, payload, end, eg),
         };
         self.composed.bytes = prefix;
+        if let Some(d) = d {
+            self.count_onward(d, origin, hop);
+        }
         d
     }
 
@@ -443,9 +478,7 @@ impl Core {
             delivery.flags &= !HEAD_SETTLED;
         }
         let origin = if settled && !ours { Key::NONE } else { address };
-        if let Some(share) = self.share(origin, hop) {
-            share.outstanding += 1;
-        }
+        self.count_onward(d, origin, hop);
         self.move_to(d, links);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
@@ -641,20 +674,35 @@ impl Core {
         configured.unwrap_or_else(|| header_priority(payload)).min(PRIORITIES as u8 - 1)
     }
 
-    fn share(&mut self, address: Key, hop: Key) -> Option<&mut Share> {
-        let far = self.addresses.get_mut(address)?.far.as_mut()?;
-        far.shares.iter_mut().find(|share| share.hop == hop)
+    /// A delivery to a neighbour counts among what is outstanding for its address there, until it is over.
+    fn count_onward(&mut self, d: Key, address: Key, hop: Key) {
+        let Some(far) = self.addresses.get(address).and_then(|a| a.far.as_ref()) else { return };
+        let Some(share) = far.shares.iter().find(|share| share.hop == hop) else { return };
+        let Some(delivery) = self.deliveries.get(d) else { return };
+        if let Some(onward) = self.onwards.at_mut(delivery.onward) {
+            onward.tally = share.tally;
+            self.tallies.add(share.tally);
+        }
     }
 
     /// A delivery that went to a neighbour is over.
     pub(super) fn leave_onward(&mut self, d: Key) {
         let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.onward != NIL) else { return };
         let onward = std::mem::replace(&mut delivery.onward, NIL);
-        let Some((key, Onward { origin, hop, .. })) = self.onwards.at(onward) else { return };
-        let (origin, hop) = (*origin, *hop);
+        let Some((key, Onward { origin, tally, .. })) = self.onwards.at(onward) else { return };
+        let (origin, tally) = (*origin, *tally);
         self.onwards.discard(key);
-        if let Some(share) = self.share(origin, hop) {
-            share.outstanding = share.outstanding.saturating_sub(1);
+        self.tallies.sub(tally);
+        // What waits for consumers here may go there now.
+        if self.addresses.get(origin).is_some_and(|a| a.waiting.len() > 0) && self.relieved.last() != Some(&origin) {
+            self.relieved.push(origin);
+        }
+    }
+
+    /// Looks again at what waits here though it could have gone to another router, where less is outstanding now.
+    pub(super) fn pump_relieved(&mut self, eg: &mut impl Egress) {
+        while let Some(address) = self.relieved.pop() {
+            self.pump(address, eg);
         }
     }
 
@@ -721,7 +769,10 @@ impl Core {
         let prefix = Some(self.arena.copy(prefix));
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
-            None => delivery.onward = self.onwards.insert(Onward { prefix, origin: Key::NONE, hop: Key::NONE }).index,
+            None => {
+                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE };
+                delivery.onward = self.onwards.insert(onward).index;
+            }
         }
     }
 

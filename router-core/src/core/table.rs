@@ -107,6 +107,10 @@ impl Core {
             }
         }
         if open == was_open {
+            if !here && address.waiting.len() > 0 {
+                // It waited for consumers here, and there are only others left.
+                self.pump(key, eg);
+            }
             return;
         }
         let edge = edges::is_edge_hop(&address.name).then(|| Arc::clone(&address.name));

@@ -1,5 +1,6 @@
 //! Scripts and random interleavings against a recording egress that behaves as peers would.
 
+mod balanced;
 mod credit;
 mod flows;
 mod forwarding;

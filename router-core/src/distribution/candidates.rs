@@ -159,4 +159,9 @@ impl Candidates {
         self.next = at + 1;
         Some(candidate)
     }
+
+    /// The least value that any outlet has, ready or not.
+    pub(crate) fn least_of_all(&self, value: impl FnMut(Candidate) -> u32) -> Option<u32> {
+        self.iter().take(LOOK).map(value).min()
+    }
 }
