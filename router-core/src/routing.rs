@@ -228,6 +228,7 @@ impl Routing {
             self.local.due(),
             self.hello_due(),
             self.links_due(),
+            self.introduction_due(),
             self.next_want.filter(|_| self.spf.due().is_none()),
         ];
         dues.into_iter().flatten().chain(fixed).min()
@@ -264,6 +265,7 @@ impl Routing {
         if self.next_ra <= now {
             self.advertise(now);
         }
+        self.introduce(now);
         self.send_wants(now);
     }
 

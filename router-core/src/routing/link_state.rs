@@ -146,17 +146,19 @@ impl Routing {
         self.next_ra = now + if flux { self.config.ra_interval_flux } else { self.config.ra_interval };
         if self.routes.reachable_count() > 0 {
             self.last_ra = Some(now);
-            self.send(
-                Target::AllRouters,
-                Message::RouterAdvertisement(RouterAdvertisement {
-                    id: self.me.clone(),
-                    version: ROUTER_VERSION,
-                    instance: self.config.instance,
-                    ls_seq: self.ls_seq,
-                    mobile_seq: self.local.seq(),
-                }),
-            );
+            let advertisement = self.own_advertisement();
+            self.send(Target::AllRouters, advertisement);
         }
+    }
+
+    pub(super) fn own_advertisement(&self) -> Message {
+        Message::RouterAdvertisement(RouterAdvertisement {
+            id: self.me.clone(),
+            version: ROUTER_VERSION,
+            instance: self.config.instance,
+            ls_seq: self.ls_seq,
+            mobile_seq: self.local.seq(),
+        })
     }
 
     /// Compares the instance of a router with the one we knew: another one is another run of it, of which nothing is known.

@@ -26,9 +26,6 @@ use super::worker;
 use edges::Edges;
 pub(crate) use view::View;
 
-/// How long copies of a flooded message are recognised; see [`FloodGuard::new`].
-const FLOOD_WINDOW: Duration = Duration::from_millis(1500);
-
 /// What control hears from the workers.
 #[derive(Debug)]
 pub(crate) struct Inputs {
@@ -93,7 +90,7 @@ impl Network {
             routing,
             edges,
             interner: Interner::new(),
-            guard: FloodGuard::new(FLOOD_WINDOW),
+            guard: FloodGuard::new(),
             name: format!("0/{id}"),
             conns: HashMap::new(),
             neighbours,
