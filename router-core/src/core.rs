@@ -53,6 +53,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod workers;
 
 /// Memory for deliveries that is kept when there are none: what a few senders' credit (`credit::CAP`) takes.

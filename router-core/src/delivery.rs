@@ -134,6 +134,8 @@ pub(crate) struct Onward {
     pub(crate) hop: Key,
     /// Where it counts among what is outstanding for the address there.
     pub(crate) tally: Key,
+    /// Of a tracked presettled delivery: how many untracked ones of its sender are over when it is.
+    pub(crate) row: u8,
 }
 
 impl Delivery {

@@ -178,6 +178,8 @@ impl Core {
             prefix: &[],
             origin: Key::NONE,
             hop: Key::NONE,
+            untracked: false,
+            row: 0,
         };
         Some((key, arrival))
     }

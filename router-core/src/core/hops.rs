@@ -13,6 +13,7 @@ use super::{
     edges::edge_of_hop,
     forward::{Arrival, header_priority, load},
     routed::Way,
+    tracking::Tracking,
 };
 use crate::{
     ConnKey, LinkRef, OutletKey, Terminus, Treatment,
@@ -417,13 +418,20 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
-        let ours = self.addresses.get(links).is_some_and(|a| a.ours);
         let settled = arrival.goes_settled;
-        let prefix = self.composed(&arrival.way, settled && ours);
+        let tracking = if settled { self.tracking(links, arrival, payload, end) } else { Tracking::No };
+        let tracked = matches!(tracking, Tracking::Yes(_));
+        let prefix = self.composed(&arrival.way, tracked);
         // What is settled never counts as outstanding.
-        let origin = if settled && !ours { Key::NONE } else { address };
-        let goes_settled = settled && !ours;
-        let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, goes_settled, ..*arrival };
+        let goes_settled = settled && !tracked;
+        let origin = if goes_settled { Key::NONE } else { address };
+        let (untracked, row) = match tracking {
+            Tracking::No => (false, 0),
+            Tracking::Later => (true, 0),
+            Tracking::Yes(row) => (false, row),
+        };
+        let way = Way::Here;
+        let onward = Arrival { way, prefix: &prefix, origin, hop, goes_settled, untracked, row, ..*arrival };
         let d = match end {
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
@@ -480,9 +488,10 @@ impl Core {
         let origin = if settled && !ours { Key::NONE } else { address };
         self.count_onward(d, origin, hop);
         self.move_to(d, links);
+        let row = if settled && ours { self.row(inlet) } else { 0 };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
-            (onward.origin, onward.hop) = (origin, hop);
+            (onward.origin, onward.hop, onward.row) = (origin, hop, row);
         }
         if arrived {
             self.enqueue(d, links, priority);
@@ -594,7 +603,7 @@ impl Core {
     }
 
     /// Whether some link could take a delivery, without using up its turn.
-    fn peek(&self, address: Key) -> Option<Pick> {
+    pub(super) fn peek(&self, address: Key) -> Option<Pick> {
         let a = self.addresses.get(address)?;
         a.candidates.ready_from(0).next().map(|(_, candidate)| candidate.into())
     }
@@ -770,7 +779,7 @@ impl Core {
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
             None => {
-                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE };
+                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0 };
                 delivery.onward = self.onwards.insert(onward).index;
             }
         }

@@ -238,8 +238,10 @@ impl Core {
         let from = delivery.from;
         if delivery.has(CREDIT) {
             delivery.flags &= !CREDIT;
+            let row =
+                if delivery.has(TRACKED) { self.onwards.at(delivery.onward).map_or(0, |(_, o)| o.row) } else { 0 };
             if let From::Inlet { inlet, .. } = from {
-                self.give_back(inlet);
+                self.give_back_all(inlet, 1 + u32::from(row));
             }
         }
         let Some(delivery) = self.deliveries.get(d) else { return };
