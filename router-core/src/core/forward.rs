@@ -8,7 +8,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, TRACKED, To, WAITS,
+        SECOND, SENT, STARTED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -521,7 +521,7 @@ impl Core {
     pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Waiting;
-        delivery.flags |= WAITS;
+        delivery.flags |= WAITS | WAITED;
         if let From::Inlet { inlet, .. } = delivery.from
             && let Some(inlet) = self.inlets.get_mut(inlet)
         {

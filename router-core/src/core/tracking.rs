@@ -4,7 +4,7 @@ use super::{Core, forward::Arrival, routed::Way};
 use crate::{
     core::slots::Key,
     delivery::From,
-    egress::{End, Payload},
+    egress::{DeliveryState, End, Payload},
 };
 
 /// The longest presettled message that a router of ours gets untracked, in bytes. The annotations and the record of a longer one cost little
@@ -19,6 +19,12 @@ pub(super) enum Tracking {
     Later,
     /// It is told, and then knows it of so many untracked ones of the same sender as well.
     Yes(u8),
+}
+
+/// What is said of a tracked delivery instead of accepted if it had to wait for its consumer: with less on the way nothing would. Its client
+/// sees no outcome, so none can be mistaken for this.
+pub(super) const fn had_to_wait() -> DeliveryState {
+    DeliveryState::modified(false, false)
 }
 
 impl Core {
@@ -38,6 +44,20 @@ impl Core {
             return Tracking::Later;
         }
         Tracking::Yes(self.row(key))
+    }
+
+    /// What a router of ours says of a tracked delivery.
+    pub(super) fn tracked_outcome(&mut self, from: From, state: &DeliveryState) {
+        if *state == DeliveryState::Accepted {
+            return;
+        }
+        if *state != had_to_wait() {
+            self.counters.dropped_presettled += 1;
+        } else if let From::Inlet { inlet, .. } = from
+            && let Some(inlet) = self.inlets.get_mut(inlet)
+        {
+            inlet.capacity.waited();
+        }
     }
 
     /// A tracked delivery of this sender leaves: for how many untracked ones it counts.

@@ -132,6 +132,7 @@ fn presettled_deliveries_are_pushed_back_between_routers_of_ours() {
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all);
         w.outcome(b, tracked[0], Some(DeliveryState::Released), true);
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all - first - 1, "its row is over");
+        w.outcome(b, tracked[1], Some(DeliveryState::modified(false, false)), true);
         w.accept_all(b);
         let rest = all - 1 - *tracked.last().unwrap() as u32;
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, rest);
@@ -221,10 +222,15 @@ fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
         assert!(w.outlet(r).received.iter().all(|d| d.settled));
         let taken = |w: &World, id| w.inlet(from).deliveries[&id].settled;
         assert!(taken(&w, one) && taken(&w, two));
+        let had_to_wait = Some(DeliveryState::modified(false, false));
+        assert_eq!((w.told(from, one), w.told(from, two)), (had_to_wait.clone(), had_to_wait));
         let three = w.begin(from, &from_b(Some("svc"), SETTLED, &[3; 5000]), false, false, 1000);
         assert_eq!(w.outlet(r).received.len(), 3, "while it arrives");
         w.send_rest(from);
         assert!(taken(&w, three));
+        // Between workers it waits for the credit that is there.
+        let told = if workers == 1 { DeliveryState::Accepted } else { DeliveryState::modified(false, false) };
+        assert_eq!(w.told(from, three), Some(told));
         // To another router it goes settled, and without what only ours know.
         let on = w.send(from, &from_b(Some("foreign"), SETTLED | STREAMING << 1, b"on"), false);
         let sent = w.bodies(c)[0].clone();
