@@ -25,6 +25,7 @@ impl Routing {
         let Some(node) = self.nodes.get_mut(slot) else { return };
         node.last_seen = Some(now);
         node.advertised = true;
+        let tells = std::mem::replace(&mut node.tells_loads, ra.loads) != ra.loads;
         node.ls_advertised = ra.ls_seq;
         if ra.ls_seq == node.ls_seq {
             node.want_ls.satisfied();
@@ -49,6 +50,9 @@ impl Routing {
             node.want_mobile.ask(if next { now + UPDATE_GRACE } else { now });
         }
         self.wants_changed(slot, now);
+        if tells {
+            self.event(Event::TellsLoads { router: ra.id.clone(), tells: ra.loads });
+        }
     }
 
     pub(super) fn link_state_received(&mut self, update: &LinkStateUpdate, now: Instant) {
@@ -158,6 +162,7 @@ impl Routing {
             instance: self.config.instance,
             ls_seq: self.ls_seq,
             mobile_seq: self.local.seq(),
+            loads: true,
         })
     }
 
