@@ -12,6 +12,7 @@ use transport::Write;
 use crate::conn::Conn;
 use crate::drive::END_LIMIT;
 use crate::inproc::{CONN, Inproc};
+use crate::neighbour::LinkPurpose;
 
 /// What a connection may have waiting to be written before the core is told that it is full. The socket's own buffer comes on top.
 ///
@@ -47,6 +48,8 @@ pub struct Conns {
     dirty: Vec<u32>,
     /// Routers for which one more link for streams is wanted.
     pub(crate) streams_wanted: Vec<String>,
+    /// And workers whose request for one is over.
+    pub(crate) streams_answered: Vec<(String, u16)>,
     /// Connections to routers that have room again after they had none.
     pub(crate) roomy: Vec<u32>,
     /// Messages for other workers, by worker.
@@ -64,6 +67,7 @@ impl Conns {
             slab: Slab::new(),
             dirty: Vec::new(),
             streams_wanted: Vec::new(),
+            streams_answered: Vec::new(),
             roomy: Vec::new(),
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
@@ -285,9 +289,14 @@ impl Egress for Conns {
         }
     }
 
-    fn detach(&mut self, link: LinkRef, error: Error) {
+    fn detach(&mut self, link: LinkRef, error: Option<Error>) {
         if let Some(conn) = self.touched(link.conn) {
-            conn.engine.detach(LinkId::from_u32(link.link), true, Some(error));
+            let id = LinkId::from_u32(link.link);
+            let user = conn.engine.link_user(id);
+            conn.engine.detach(id, true, error);
+            if let (Some(neighbour), Some(user)) = (conn.neighbour.as_mut(), user) {
+                neighbour.link_ended(id, LinkPurpose::of_token(user));
+            }
         } else if let Some(beside) = self.beside(link) {
             beside.detach(link, error);
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amqp_proto::Role;
-use amqp_proto::connection::{Disposed, Disposition, LinkId, SessionId};
+use amqp_proto::connection::{Disposed, Disposition, LinkId};
 use bytes::Bytes;
 use router_core::routing::LinkCost;
 use router_core::{Core, LinkRef};
@@ -37,6 +37,7 @@ pub use streams::StreamLinkError;
 pub(crate) use control::{Inbox, Outbox};
 pub(crate) use groups::GroupKey;
 pub(crate) use links::{CAPACITY, LinkRefusal, Links, is_router_link};
+pub(crate) use streams::StreamLinks;
 pub(crate) use wire::{Names, discriminator, forbidden, not_an_edge};
 
 /// A connection to a neighbour, wherever it is. Stale ones are harmless.
@@ -223,8 +224,8 @@ pub(crate) struct Neighbour {
     pub(crate) control_up: bool,
     /// The peer has to have answered our attaches by then.
     pub(crate) setup_by: Option<Instant>,
-    /// Sessions of links for streams.
-    pub(crate) stream_sessions: Vec<SessionId>,
+    /// Links of ours for streams.
+    pub(crate) streams: StreamLinks,
     /// Links for data whose current delivery nobody took.
     pub(crate) unwanted: Vec<LinkId>,
     /// It was said that deliveries are released.

@@ -448,17 +448,20 @@ impl Inner {
 
     /// Sends what the core has for other workers.
     pub(crate) fn post(&self, conns: &mut Conns) {
-        for neighbour in conns.streams_wanted.drain(..) {
-            if let Some(neighbours) = self.neighbours.get() {
-                neighbours.open_stream(&neighbour, self.worker.0);
-            }
-        }
         for (batch, mail) in conns.outgoing.iter_mut().zip(&self.mail) {
             if !batch.is_empty() {
                 let batch = std::mem::replace(batch, conns.spare_batches.pop().unwrap_or_default());
                 // A worker that is gone takes its connections with it.
                 let _ = mail.push(Mail { from: self.worker, batch });
             }
+        }
+        // Behind the mail: what is asked of others there may make this needless, and what was lent there is the answer.
+        let Some(neighbours) = self.neighbours.get() else { return };
+        for neighbour in conns.streams_wanted.drain(..) {
+            neighbours.open_stream(&neighbour, self.worker.0);
+        }
+        for (neighbour, worker) in conns.streams_answered.drain(..) {
+            neighbours.stream_answered(&neighbour, worker);
         }
     }
 
@@ -476,17 +479,6 @@ impl Inner {
             conns.keep_batch(spare);
         }
         core.end_batch(conns);
-    }
-
-    /// Streams for a neighbour that wait here get no link.
-    pub(crate) fn no_stream(&self, neighbour: &str) {
-        {
-            let mut core = self.core.borrow_mut();
-            let mut conns = self.conns.borrow_mut();
-            core.no_stream(neighbour, &mut *conns);
-            core.end_batch(&mut *conns);
-        }
-        self.write_dirty();
     }
 
     pub(crate) fn after_batch(&self) {

@@ -22,8 +22,7 @@ use crate::{
     routing::{AddressBook, Routes},
     server::{Server, Watch},
 };
-pub use shares::Shares;
-use shares::Tallies;
+use shares::{Shares, Tallies};
 use slots::{Key, Slots};
 
 pub use edges::{Demand, EdgeLink, edge_of_hop};
@@ -41,7 +40,6 @@ mod gather;
 mod hops;
 mod inspect;
 pub(crate) mod keys;
-mod loads;
 mod multicast;
 mod peers;
 mod pool;
@@ -52,10 +50,10 @@ mod shares;
 pub(crate) mod slots;
 mod stalls;
 mod stream;
+mod stream_links;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tracking;
 mod workers;
 
 /// Memory for deliveries that is kept when there are none: what a few senders' credit (`credit::CAP`) takes.
@@ -95,8 +93,8 @@ pub struct CoreConfig {
     pub pool: usize,
     /// Content that a worker holds, of whatever kind, beyond which no delivery of several frames begins: it is rejected. Default 512 MiB.
     pub streams: usize,
-    /// Counters that all workers share, and what other routers tell: clones have the same.
-    pub shares: Shares,
+    /// Counters that all workers share: clones have the same.
+    shares: Shares,
 }
 
 impl CoreConfig {
@@ -208,6 +206,7 @@ pub struct Core {
     orphaned: usize,
     pool: pool::Pool,
     stalls: stalls::Stalls,
+    stream_links: stream_links::StreamLinks,
     /// For lookup keys.
     name: String,
     /// Our name in traces.
@@ -217,7 +216,6 @@ pub struct Core {
     hop_ids: BTreeMap<Arc<str>, Key>,
     edges: edges::Edges,
     tallies: Tallies,
-    loads: loads::Loads,
     /// Addresses with less outstanding elsewhere than before, where something waits.
     relieved: Vec<Key>,
     /// How many addresses stand for links to neighbours.
@@ -402,13 +400,13 @@ impl Core {
             orphaned: 0,
             pool: pool::Pool::new(config.pool),
             stalls: stalls::Stalls::new(config.stall_limit, now),
+            stream_links: stream_links::StreamLinks::new(now),
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),
             hops: Slots::default(),
             hop_ids: BTreeMap::new(),
             edges: edges::Edges::new(config.edge),
             tallies: Tallies::new(config.shares),
-            loads: loads::Loads::default(),
             relieved: Vec::new(),
             hop_addresses: 0,
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
@@ -434,7 +432,13 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. May be in the past. Changes with every call.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.stalls.poll()
+        [self.stalls.poll(), self.stream_links.poll()].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant, eg: &mut impl Egress) {
+        self.cut_stalled(now, eg);
+        self.trim_streams(now, eg);
     }
 
     /// Addresses that got their first destination at this router or lost their last. Only the first worker tells; it knows of all others'.

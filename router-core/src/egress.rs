@@ -69,8 +69,9 @@ pub trait Egress {
     /// Answers the receiver's drain: its credit is used up now.
     fn drained_out(&mut self, outlet: LinkRef);
 
-    /// The core ends a link. The adaptor detaches it and must not name its key again (doing so is harmless).
-    fn detach(&mut self, link: LinkRef, error: Error);
+    /// The core ends a link, because of `error` or because it is not needed any more. The adaptor detaches it and must not name its key
+    /// again (doing so is harmless).
+    fn detach(&mut self, link: LinkRef, error: Option<Error>);
 
     /// The core keeps `bytes` more of what came in on this link: do not extend the window for them.
     fn hold(&mut self, inlet: LinkRef, bytes: usize);
@@ -79,7 +80,8 @@ pub trait Egress {
     fn release(&mut self, inlet: LinkRef, bytes: usize);
 
     /// More deliveries than there are links for streams want to go to this neighbour: attach one more, and tell it with
-    /// [`Core::attach_hop`](crate::Core::attach_hop). Asked again for each delivery; bounded by whoever attaches.
+    /// [`Core::attach_hop`](crate::Core::attach_hop). Each request is to be answered with
+    /// [`Core::stream_answered`](crate::Core::stream_answered); bounded by whoever attaches.
     fn open_stream(&mut self, neighbour: &str) {
         let _ = neighbour;
     }

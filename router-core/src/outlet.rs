@@ -65,6 +65,12 @@ impl Outlet {
         self.free() > 0 && !self.blocked && self.current.is_none() && self.queued == 0
     }
 
+    /// It has nothing to send, and waits for no answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        let nothing = self.current.is_none() && self.outstanding == 0 && self.queued == 0 && self.reserved == 0;
+        nothing && !self.blocked && !self.drain
+    }
+
     /// Takes back up to `credit` from what was lent to a worker.
     pub(crate) fn unlend(&mut self, worker: u16, credit: u32) {
         let Some(at) = self.lenders.iter().position(|l| l.worker == worker) else { return };

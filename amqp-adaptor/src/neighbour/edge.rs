@@ -166,6 +166,11 @@ impl EdgeLinks {
         self.attaching(link, EdgePurpose::Stream, false);
     }
 
+    /// One that the core has ended.
+    pub(crate) fn ended(&mut self, link: LinkId) {
+        self.gone(link);
+    }
+
     fn gone(&mut self, link: LinkId) -> Option<EdgeLink> {
         if self.message_out == Some(link) {
             self.message_out = None;

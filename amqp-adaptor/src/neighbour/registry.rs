@@ -121,40 +121,37 @@ impl Neighbours {
     }
 
     fn open_stream_on(&self, conn: NeighbourConn, container: &str, worker: u16) {
-        let (neighbours, container) = (self.clone(), container.to_owned());
-        self.on(conn, move |inner| {
-            let opened = inner.conns.borrow_mut().open_stream_link(conn.slot);
-            match opened {
-                Ok(_) => inner.write_dirty(),
-                Err(error) => {
-                    tracing::debug!(target: "ROUTER_CORE", "[C{}] No link for a stream: {error}", conn.id);
-                    neighbours.no_stream(&container, worker);
-                }
-            }
-        });
-    }
-
-    /// Tells a worker that the streams that wait there get no link.
-    fn no_stream(&self, container: &str, worker: u16) {
-        let Some(worker) = self.0.workers.get(usize::from(worker)) else { return };
         let container = container.to_owned();
-        let _ = worker.run(move || {
-            if let Some(inner) = Inner::current() {
-                inner.no_stream(&container);
-            }
-        });
+        self.on(conn, move |inner| inner.open_stream(conn, &container, worker));
     }
 
-    /// The router refused a link for streams.
-    pub(crate) fn stream_refused(&self, container: &str) {
+    /// Tells a worker, which has asked for a link, that the streams that wait there get none.
+    pub(super) fn no_stream(&self, container: &str, worker: u16) {
+        let container = container.to_owned();
+        self.at(worker, move |inner| inner.no_stream(&container, true));
+    }
+
+    /// The router refused a link for streams: it takes none.
+    pub(super) fn stream_refused(&self, container: &str) {
         for worker in 0..self.0.workers.len() {
-            self.no_stream(container, u16::try_from(worker).unwrap_or(u16::MAX));
+            let container = container.to_owned();
+            self.at(u16::try_from(worker).unwrap_or(u16::MAX), move |inner| inner.no_stream(&container, false));
         }
     }
 
+    /// A worker has got the link for streams that it asked for, or may ask again.
+    pub(crate) fn stream_answered(&self, container: &str, worker: u16) {
+        let container = container.to_owned();
+        self.at(worker, move |inner| inner.stream_answered(&container));
+    }
+
     pub(crate) fn on(&self, conn: NeighbourConn, f: impl FnOnce(&Inner) + Send + 'static) {
-        let Some(worker) = self.0.workers.get(usize::from(conn.worker)) else { return };
         // If that worker is gone, so is the connection.
+        self.at(conn.worker, f);
+    }
+
+    fn at(&self, worker: u16, f: impl FnOnce(&Inner) + Send + 'static) {
+        let Some(worker) = self.0.workers.get(usize::from(worker)) else { return };
         let _ = worker.run(move || {
             if let Some(inner) = Inner::current() {
                 f(&inner);

@@ -15,7 +15,7 @@ use super::groups::{Admission, Member};
 use super::open::Theirs;
 use super::{
     CAPACITY, ConnectionRole, ControlMessage, GroupKey, Inbox, LinkPurpose, LinkRefusal, Links, Neighbour,
-    NeighbourConn, NeighbourEvent, NeighbourInfo, Outbox, links,
+    NeighbourConn, NeighbourEvent, NeighbourInfo, Outbox, StreamLinks, links,
 };
 use crate::conn::{Conn, Origin};
 use crate::drive::END_LIMIT;
@@ -96,7 +96,7 @@ impl Inner {
             outbox: Outbox::default(),
             control_up: false,
             setup_by: None,
-            stream_sessions: Vec::new(),
+            streams: StreamLinks::default(),
             unwanted: Vec::new(),
             release_told: false,
             capacity: conn.origin.link_capacity().unwrap_or(CAPACITY).max(1),
@@ -312,13 +312,8 @@ impl Inner {
                 self.tell(NeighbourEvent::ControlDown { conn: key, reason });
             }
         }
-        if purpose == LinkPurpose::Stream
-            && link.role() == Role::Sender
-            && by == Initiator::Peer
-            && let (Some(neighbours), Some(conn)) = (self.neighbours.get(), conns.get(id))
-            && let Some(neighbour) = &conn.neighbour
-        {
-            neighbours.stream_refused(&neighbour.info.container);
+        if purpose == LinkPurpose::Stream {
+            self.stream_detached(conns, id, link);
         }
         if let Some(hook) = self.links_hook() {
             hook.detached(core, conns, LinkRef { conn: id, link: link.to_u32() }, purpose, link.role());
@@ -344,6 +339,7 @@ impl Inner {
             return;
         }
         let Some(neighbour) = conn.neighbour.as_mut() else { return };
+        let asker = neighbour.streams.usable(link).map(|asker| (neighbour.hop(), asker));
         if purpose == LinkPurpose::Control {
             neighbour.outbox.flush(&mut conn.engine, link);
         }
@@ -354,6 +350,18 @@ impl Inner {
         if let Some(hook) = hook {
             hook.credit(core, conns, LinkRef { conn: id, link: link.to_u32() }, purpose, credit);
         }
+        conns.streams_answered.extend(asker);
+    }
+
+    /// A link for streams is gone by the peer's will. One of ours that never had credit was refused: the peer takes none.
+    pub(super) fn stream_detached(&self, conns: &mut Conns, id: u32, link: LinkId) {
+        let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) else { return };
+        let Some(asker) = neighbour.streams.gone(link) else { return };
+        let hop = neighbour.hop();
+        if let Some(neighbours) = self.neighbours.get() {
+            neighbours.stream_refused(&hop);
+        }
+        conns.streams_answered.push((hop, asker));
     }
 
     /// A session takes transfers again.
@@ -374,7 +382,7 @@ impl Inner {
     /// A session is gone.
     pub(crate) fn neighbour_session_ended(conns: &mut Conns, id: u32, session: SessionId) {
         if let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) {
-            neighbour.stream_sessions.retain(|other| *other != session);
+            neighbour.streams.session_ended(session);
         }
     }
 
@@ -503,6 +511,7 @@ impl Inner {
             neighbours.edge_closed(conn.id);
         }
         self.tell(NeighbourEvent::Closed { conn, reason });
+        conns.streams_answered.extend(neighbour.streams.askers().map(|asker| (neighbour.hop(), asker)));
         if let Some(hook) = self.links_hook() {
             hook.closed(core, conns, conn);
         }

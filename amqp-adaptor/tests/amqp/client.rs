@@ -287,7 +287,8 @@ impl Client {
             }
             Event::Disposition(mut d) => {
                 while self.engine.next_disposed(&mut d).is_some() {
-                    self.outcomes.push(d.state.clone());
+                    // A router that has not finished is told before, without settling.
+                    self.outcomes.extend(d.settled.then(|| d.state.clone()));
                 }
             }
             _ => {}

@@ -76,9 +76,9 @@ impl Egress for Engines {
         engine.drained(link);
     }
 
-    fn detach(&mut self, link: LinkRef, error: Error) {
+    fn detach(&mut self, link: LinkRef, error: Option<Error>) {
         let (engine, link) = self.of(link);
-        engine.detach(link, true, Some(error));
+        engine.detach(link, true, error);
     }
 
     fn hold(&mut self, inlet: LinkRef, bytes: usize) {

@@ -124,8 +124,6 @@ impl Core {
             prefix: &[],
             origin: Key::NONE,
             hop: Key::NONE,
-            untracked: false,
-            row: 0,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {

@@ -135,6 +135,9 @@ impl Core {
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
+        if single {
+            self.stream_up(address_key);
+        }
         if !self.is_flows(address_key) {
             let name = self.addresses.get(address_key)?.name.clone();
             let (outlet, address, ours) = (key.to_raw(), address_key.to_raw(), self.addresses.get(address_key)?.ours);
@@ -229,6 +232,11 @@ impl Core {
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
         let deliveries = outlet.counters.deliveries;
+        if outlet.single {
+            let busy = !outlet.current.is_none();
+            self.stream_down(address_key, busy);
+        }
+        let Some(outlet) = self.outlets.get_mut(key) else { return };
         let (first, outstanding) = (outlet.first, outlet.outstanding as usize);
         let (internal, kind) = (self.internal == Some(conn), self.kind_of(conn));
         self.crossed.count(kind, Direction::Out, deliveries);

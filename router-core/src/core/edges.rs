@@ -280,7 +280,7 @@ impl Core {
                 if known.links == 0 {
                     let stream = known.stream;
                     self.edges.conns.remove(&conn);
-                    self.drop_waiting(stream, eg);
+                    self.give_up(stream, eg);
                     self.forget_address(stream);
                 }
             }

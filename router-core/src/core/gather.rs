@@ -71,7 +71,7 @@ impl Core {
         child.address = stream;
         self.enqueue(c, stream, MEDIUM);
         self.pump(stream, eg);
-        self.want_stream(hop, eg);
+        self.want_stream(stream, eg);
     }
 
     /// It is complete: it goes over the link of its priority.

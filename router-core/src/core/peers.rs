@@ -81,7 +81,9 @@ impl Core {
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         let Some(delivery) = self.deliveries.get_mut(d) else {
-            self.left_bare(arrival);
+            if let From::Inlet { inlet, .. } = arrival.from {
+                self.give_back(inlet);
+            }
             return None;
         };
         delivery.to = To::Worker { worker, remote };

@@ -9,8 +9,8 @@
 use super::Core;
 use crate::{
     core::slots::Key,
-    delivery::{Delivery, From, POOLED, PRESETTLED, STARTED, To},
-    egress::{DeliveryState, Egress, End, Payload},
+    delivery::{Delivery, From, POOLED, STARTED, To},
+    egress::Egress,
 };
 
 /// What remembering a delivery costs beside its content: the record and its places in lists.
@@ -100,24 +100,14 @@ impl Core {
     /// it has one; else it is given up.
     pub(super) fn bound(&mut self, d: Key, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get(d).filter(|d| d.has(POOLED) && !d.arrived()) else { return };
-        if !self.is_over(delivery.address) {
+        if !self.is_over(delivery.address) || delivery.to == To::Nowhere {
             return;
         }
         if delivery.has(STARTED) || matches!(delivery.to, To::Worker { .. } | To::Fan) {
             return self.unpool(d, eg);
         }
-        let (from, presettled) = (delivery.from, delivery.has(PRESETTLED));
-        if let From::Inlet { inlet, .. } = from
-            && let Some(inlet) = self.inlets.get_mut(inlet)
-        {
-            inlet.counters.dropped_presettled += u64::from(presettled);
-            if inlet.current == d {
-                inlet.current = Key::NONE;
-                self.stalls.arrived();
-            }
-        }
-        self.counters.dropped_presettled += u64::from(presettled);
-        self.tell_sender(d, Some(&DeliveryState::Released), eg);
-        self.arrive(d, &Payload::empty(), End::Aborted, eg);
+        // What still comes of it is thrown away.
+        self.leave_waiting(d);
+        self.dropped(d, eg);
     }
 }

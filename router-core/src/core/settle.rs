@@ -1,11 +1,11 @@
 //! States and settlement travel back and forth.
 
-use super::{Core, count, tracking};
+use super::{Core, count};
 use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{
-        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To, WAITED,
+        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -45,10 +45,9 @@ impl Core {
         if delivery.has(IN_SETTLED) {
             if delivery.has(TRACKED)
                 && !delivery.has(OUT_SETTLED)
-                && let Some(state) = state
+                && state.is_some_and(|s| *s != DeliveryState::Accepted)
             {
-                let from = delivery.from;
-                self.tracked_outcome(from, state);
+                self.counters.dropped_presettled += 1;
             }
             return self.receiver_done(d, settled, eg);
         }
@@ -122,12 +121,15 @@ impl Core {
                     return;
                 };
                 count(&mut self.counters, &mut inlet.counters, state);
-                let had_to_wait = tracking::had_to_wait();
-                let waited = delivery.is_forwarded_settled() && delivery.has(WAITED);
-                let state = match state {
-                    None | Some(DeliveryState::Accepted) if waited => Some(&had_to_wait),
-                    state => state,
-                };
+                let waits = inlet.router() && !delivery.arrived() && !delivery.has(SECOND);
+                if let Some(state) = state.filter(|_| waits) {
+                    // Of a delivery that it has not finished another router takes this as a reason to do so. Settled before, the reference
+                    // may lose its place in the middle of it, and send nothing more on the link for ever.
+                    delivery.flags |= OUTCOME_SENT;
+                    delivery.worst_state = Some(Box::new(state.detached()));
+                    eg.settle_in(inlet.link, id, Some(state), false);
+                    return;
+                }
                 // Settled without a state there is nothing to wait for.
                 if delivery.has(SECOND) && state.is_some() {
                     delivery.flags |= OUTCOME_SENT;
@@ -148,6 +150,18 @@ impl Core {
                 eg.post(WorkerId(worker), WorkerMsg::bare(msg));
             }
             From::Copy { .. } => {}
+        }
+    }
+
+    /// The sender knows the outcome and has finished.
+    #[cold]
+    fn settle_sender(&mut self, d: Key, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let outcome = delivery.worst_state.take();
+        let From::Inlet { inlet, id } = delivery.from else { return };
+        delivery.flags |= IN_SETTLED;
+        if let Some(inlet) = self.inlets.get(inlet) {
+            eg.settle_in(inlet.link, id, outcome.as_deref(), true);
         }
     }
 
@@ -234,6 +248,10 @@ impl Core {
     #[inline]
     pub(super) fn retire(&mut self, d: Key, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if delivery.flags & (OUTCOME_SENT | IN_SETTLED | SECOND) == OUTCOME_SENT && delivery.arrived() {
+            self.settle_sender(d, eg);
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let gone = delivery.has(SENT) || delivery.to == To::Nowhere;
         if !delivery.has(IN_SETTLED) || !delivery.arrived() || !gone {
             return;
@@ -245,10 +263,8 @@ impl Core {
         let from = delivery.from;
         if delivery.has(CREDIT) {
             delivery.flags &= !CREDIT;
-            let row =
-                if delivery.has(TRACKED) { self.onwards.at(delivery.onward).map_or(0, |(_, o)| o.row) } else { 0 };
             if let From::Inlet { inlet, .. } = from {
-                self.give_back_all(inlet, 1 + u32::from(row));
+                self.give_back(inlet);
             }
         }
         let Some(delivery) = self.deliveries.get(d) else { return };

@@ -43,8 +43,8 @@ impl Stalls {
 }
 
 impl Core {
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Instant, eg: &mut impl Egress) {
+    /// Cuts off those who stalled for too long.
+    pub(super) fn cut_stalled(&mut self, now: Instant, eg: &mut impl Egress) {
         if self.stalls.poll().is_none_or(|at| at > now) {
             return;
         }
@@ -66,10 +66,8 @@ impl Core {
             let link = inlet.link;
             self.counters.stalled += 1;
             self.detach_inlet(InletKey(key), eg);
-            eg.detach(
-                link,
-                Error::new(condition::RESOURCE_LIMIT_EXCEEDED, "the sender stalled in the middle of a delivery"),
-            );
+            let what = "the sender stalled in the middle of a delivery";
+            eg.detach(link, Some(Error::new(condition::RESOURCE_LIMIT_EXCEEDED, what)));
         }
     }
 

@@ -259,6 +259,9 @@ impl Core {
         let (Some(outlet), Some(delivery)) = (self.outlets.get_mut(o), self.deliveries.get_mut(d)) else { return };
         outlet.credit = outlet.credit.saturating_sub(1);
         outlet.counters.begin(delivery.has(HEAD_SETTLED));
+        if outlet.single {
+            self.stream_links.began(outlet.address);
+        }
         delivery.to = To::Outlet { outlet: o, id };
         delivery.flags |= STARTED;
         if settled && !delivery.has(HEAD_SETTLED) {
@@ -271,11 +274,18 @@ impl Core {
         self.list(d, o);
     }
 
+    /// An outlet is done with its current delivery.
+    pub(super) fn vacate(&mut self, o: Key) {
+        let Some(outlet) = self.outlets.get_mut(o) else { return };
+        outlet.current = Key::NONE;
+        if outlet.single {
+            self.stream_links.ended(outlet.address);
+        }
+    }
+
     /// The abort of a delivery went out: that settles it.
     fn abort_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
-        if let Some(outlet) = self.outlets.get_mut(o) {
-            outlet.current = Key::NONE;
-        }
+        self.vacate(o);
         self.unlist(d);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= SENT | OUT_SETTLED;

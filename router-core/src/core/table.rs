@@ -36,7 +36,7 @@ impl Core {
             return *key;
         }
         let (treatment, priority) = self.treatment_of(name, dynamic);
-        let far = self.far_of(name).map(|far| self.tallied(far, name));
+        let far = self.far_of(name);
         let open = far.is_some() && treatment != Treatment::Unavailable;
         let name: Arc<str> = name.into();
         let key = self.addresses.insert(Address {
@@ -82,8 +82,8 @@ impl Core {
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
             self.crossed_by_address.remove(&key);
-            self.load_gone(key, &address.name);
             self.hop_addresses -= usize::from(address.is_hop());
+            self.stream_links.forget(key);
         }
     }
 
@@ -114,18 +114,22 @@ impl Core {
             }
             return;
         }
-        let edge = edges::is_edge_hop(&address.name).then(|| Arc::clone(&address.name));
+        let hop = address.is_hop().then(|| Arc::clone(&address.name));
         let inlets = address.inlets.clone();
         if open {
             inlets.into_iter().for_each(|inlet| self.start_granting(inlet));
         } else {
-            self.drop_waiting(key, eg);
+            if !self.may_get_streams(key) {
+                self.drop_waiting(key, eg);
+            }
             for inlet in inlets {
                 self.withdraw(inlet, eg);
             }
         }
-        if let Some(name) = edge {
-            self.edge_link_changed(key, &name, open, eg);
+        match hop {
+            Some(name) if edges::is_edge_hop(&name) => self.edge_link_changed(key, &name, open, eg),
+            Some(name) if !open => self.hop_closed(&name, eg),
+            _ => {}
         }
     }
 

@@ -177,6 +177,7 @@ impl Core {
                 Candidate::Remote(_) => None,
             });
             let ready: Vec<(usize, Key)> = ready.take(LOOK).collect();
+            let some = (ready.len() as u32 / share).max(1);
             for (at, o) in ready {
                 let Some(outlet) = self.outlets.get_mut(o) else { continue };
                 let free = outlet.free();
@@ -186,7 +187,7 @@ impl Core {
                     0
                 } else if free >= AMPLE {
                     (free / share).clamp(1, LOAN)
-                } else if wanter.urgent && lent == 0 && free > 0 {
+                } else if wanter.urgent && free > 0 && (lent == 0 || outlet.single && lent < some) {
                     1
                 } else {
                     0
@@ -303,8 +304,6 @@ impl Core {
             prefix,
             origin: Key::NONE,
             hop: Key::NONE,
-            untracked: false,
-            row: 0,
         };
         match deliver.target {
             DeliverTo::Address(address) => {
@@ -484,13 +483,15 @@ impl Core {
         let kept = delivery.content.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         let added = kept.prepend(content);
         self.charge(d, added, eg);
-        let priority = self.addresses.get(address).filter(|a| a.open).map(|a| a.priority.unwrap_or(4));
+        let wanted = self.addresses.get(address).is_some_and(|a| a.open) || self.may_get_streams(address);
+        let priority = self.addresses.get(address).filter(|_| wanted).map(|a| a.priority.unwrap_or(4));
         let Some(priority) = priority else { return self.dropped(d, eg) };
         self.keep_prefix(d, prefix.as_deref().unwrap_or_default());
         self.enqueue(d, address, priority);
         self.pump(address, eg);
         if self.addresses.get(address).is_some_and(|a| a.waiting.len() > 0) {
             self.demand(address, eg);
+            self.want_stream(address, eg);
         }
     }
 }

@@ -328,7 +328,7 @@ impl Egress for FlowEgress {
 
     fn drained_out(&mut self, _: LinkRef) {}
 
-    fn detach(&mut self, link: LinkRef, _: Error) {
+    fn detach(&mut self, link: LinkRef, _: Option<Error>) {
         if let Some(flow) = self.links.flow(link) {
             flow.change(|said| said.verdict = Some(Verdict::Failed));
         }

@@ -91,12 +91,7 @@ impl Inner {
         let event = match (gone.purpose, outgoing) {
             (EdgePurpose::Stream, _) => {
                 neighbour.links.gone(LinkPurpose::Stream, link);
-                if link.role() == Role::Sender
-                    && by == Initiator::Peer
-                    && let Some(neighbours) = self.neighbours.get()
-                {
-                    neighbours.stream_refused(&format!("!{}", key.id));
-                }
+                self.stream_detached(conns, id, link);
                 None
             }
             (EdgePurpose::Proxy(key, _), true) => Some(EdgeEvent::LinkGone { key, role: link.role() }),

@@ -194,6 +194,14 @@ impl Egress for Side {
             d.states.extend(state.cloned());
             return;
         }
+        if let [(before, told @ false)] = d.outcomes.as_mut_slice()
+            && *before == state.cloned()
+        {
+            // It had not finished when it was told.
+            assert!(settled && !d.second && d.complete);
+            (*told, d.settled) = (true, true);
+            return;
+        }
         assert!(d.outcomes.is_empty(), "a second outcome: {state:?} after {:?}", d.outcomes);
         d.outcomes.push((state.cloned(), settled));
         assert!(!settled || !d.second || state.is_none(), "settled before a sender that settles first");
@@ -232,10 +240,15 @@ impl Egress for Side {
         o.drained += 1;
     }
 
-    fn detach(&mut self, link: LinkRef, error: Error) {
+    fn detach(&mut self, link: LinkRef, error: Option<Error>) {
+        if let Some(o) = self.outlets.get_mut(&link) {
+            assert!(o.attached && error.is_none());
+            o.attached = false;
+            return;
+        }
         let i = self.inlets.get_mut(&link).expect("unknown inlet");
         i.attached = false;
-        i.detached_by_router = Some(error);
+        i.detached_by_router = error;
     }
 
     fn hold(&mut self, link: LinkRef, bytes: usize) {
@@ -465,8 +478,21 @@ impl World {
 
     /// No link for streams to a neighbour is to be had.
     pub(super) fn no_stream(&mut self, w: usize, neighbour: &str) {
-        self.sides[w].streams_wanted.clear();
         self.cores[w].no_stream(neighbour, &mut self.sides[w]);
+        self.streams_answered(w, neighbour);
+    }
+
+    /// All requests for links for streams are answered.
+    pub(super) fn streams_answered(&mut self, w: usize, neighbour: &str) {
+        for _ in 0..std::mem::take(&mut self.sides[w].streams_wanted).len() {
+            self.cores[w].stream_answered(neighbour, &mut self.sides[w]);
+        }
+        self.end_batch(w);
+    }
+
+    /// One request for a link for streams is answered.
+    pub(super) fn stream_answered(&mut self, w: usize, neighbour: &str) {
+        self.cores[w].stream_answered(neighbour, &mut self.sides[w]);
         self.end_batch(w);
     }
 
@@ -607,11 +633,6 @@ impl World {
 
     /// The receiver speaks about its `n`th delivery.
     pub(super) fn outcome(&mut self, r: Receiver, n: usize, state: Option<DeliveryState>, settled: bool) {
-        self.say(r, n, state, settled);
-        self.end_batch(self.receivers[r].0);
-    }
-
-    fn say(&mut self, r: Receiver, n: usize, state: Option<DeliveryState>, settled: bool) {
         let (w, link) = self.receivers[r];
         let incoming = &mut self.sides[w].outlets.get_mut(&link).unwrap().received[n];
         assert!(!incoming.settled, "the receiver speaks of a settled delivery");
@@ -626,21 +647,20 @@ impl World {
         incoming.settled |= settled;
         let token = incoming.token;
         self.cores[w].outcome(OutKey::from_raw(token), state.as_ref(), settled, &mut self.sides[w]);
+        self.end_batch(w);
     }
 
     pub(super) fn accept(&mut self, r: Receiver, n: usize) {
         self.outcome(r, n, Some(DeliveryState::Accepted), true);
     }
 
-    /// In one batch.
     pub(super) fn accept_all(&mut self, r: Receiver) {
         for n in 0..self.outlet(r).received.len() {
             let incoming = &self.outlet(r).received[n];
             if !incoming.settled && incoming.end == End::Complete {
-                self.say(r, n, Some(DeliveryState::Accepted), true);
+                self.accept(r, n);
             }
         }
-        self.end_batch(self.receivers[r].0);
     }
 
     /// The sender speaks.

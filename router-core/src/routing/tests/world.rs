@@ -92,7 +92,7 @@ impl World {
         let id = config.id.to_string();
         let router = Router {
             routing: Routing::new(config, self.now),
-            guard: FloodGuard::new(),
+            guard: FloodGuard::new(Duration::from_millis(1500)),
             book: AddressBook::new(),
             events: Vec::new(),
             sent: Vec::new(),

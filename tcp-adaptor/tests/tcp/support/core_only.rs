@@ -75,7 +75,7 @@ impl Egress for Nobody {
     fn grant(&mut self, _: LinkRef, _: u32) {}
     fn drain_in(&mut self, _: LinkRef) {}
     fn drained_out(&mut self, _: LinkRef) {}
-    fn detach(&mut self, _: LinkRef, _: Error) {}
+    fn detach(&mut self, _: LinkRef, _: Option<Error>) {}
     fn hold(&mut self, _: LinkRef, _: usize) {}
     fn release(&mut self, _: LinkRef, _: usize) {}
     /// Servers are added in every worker, so the workers need not tell each other of them.
