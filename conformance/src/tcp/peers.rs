@@ -77,12 +77,7 @@ pub fn client(port: u16) -> TcpStream {
     patient(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
 }
 
-/// As [`client`], if the port takes it.
-pub fn try_client(port: u16) -> Option<TcpStream> {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok().map(patient)
-}
-
-/// A client that can be expected to fail instead of hanging.
+/// An end of a connection that can be expected to fail instead of hanging.
 fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
