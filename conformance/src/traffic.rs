@@ -364,6 +364,53 @@ fn consume(session: &mut Session, credit: u32, work: Duration, stopped: &dyn Fn(
     }
 }
 
+/// What a holder has.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    ids: Vec<u32>,
+    release: bool,
+}
+
+/// A consumer that keeps what it gets, unsettled, until it is told to accept it.
+#[derive(Debug)]
+pub struct Holder {
+    actor: Actor<Held>,
+}
+
+impl Holder {
+    /// Consumes from an address, with so much credit in all.
+    pub fn start(router: &Router, address: &str, credit: u32) -> Self {
+        let mut session = Session::begin(router.port);
+        session.receiver(IN, Some(address), credit);
+        let actor = Actor::start(move |stopped, log: &Mutex<Held>| {
+            while !stopped() {
+                let heard = session.listen(TURN);
+                let mut log = lock(log);
+                match heard {
+                    Heard::Delivery(delivery) => log.ids.push(delivery.id),
+                    Heard::Ended | Heard::Detached(..) => return,
+                    _ => {}
+                }
+                if std::mem::take(&mut log.release) {
+                    log.ids.drain(..).for_each(|id| session.accept(id));
+                    session.credit(IN, credit);
+                }
+            }
+        });
+        Self { actor }
+    }
+
+    /// How many messages it holds.
+    pub fn count(&self) -> usize {
+        self.actor.lock().ids.len()
+    }
+
+    /// Accepts all of them.
+    pub fn release(&self) {
+        self.actor.lock().release = true;
+    }
+}
+
 /// A service that answers requests, each until its answer was taken.
 #[derive(Debug)]
 pub struct Responder {

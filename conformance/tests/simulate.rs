@@ -1,5 +1,7 @@
 //! Many small networks in virtual time, each broken in every way; see `conformance simulate --help`.
 
+use std::time::Duration;
+
 use clap::Parser;
 use conformance::simulate::{Options, Report, run};
 
@@ -19,7 +21,7 @@ fn holds(args: &str) {
     assert!(report.failures.is_empty(), "{args}\n{}", report.text());
 }
 
-const ALL: &str = "links:2,silent:1,routers:1,restarts:2,partitions:1,costs:2,churn:5";
+const ALL: &str = "links:2,silent:1,deaf:2,routers:1,restarts:2,partitions:1,costs:2,churn:5";
 
 #[test]
 fn random_networks_recover() {
@@ -48,6 +50,21 @@ fn stars_recover() {
 fn meshes_recover() {
     for seed in 0..6 {
         holds(&format!("--topology mesh --routers {} --addresses 30 --faults {ALL} --seed {seed}", 3 + seed * 2));
+    }
+}
+
+/// Whatever is lost while a link comes up, addresses are known as soon as routers that hear one another have said so once: a HELLO that was
+/// lost costs its interval of a second.
+#[test]
+fn what_is_lost_while_a_link_comes_up_is_asked_for_at_once() {
+    for (seed, topology) in
+        (0..).zip(["ring --routers 2", "ring --routers 4", "random --routers 9", "mesh --routers 6"])
+    {
+        let report = simulate(&format!("--topology {topology} --addresses 5 --faults deaf:40 --seed {seed}"));
+        assert!(report.failures.is_empty(), "{topology}\n{}", report.text());
+        let up = report.phases.iter().find(|phase| phase.name == "link up, deaf").unwrap();
+        let longest = up.took.iter().max().unwrap();
+        assert!(*longest < Duration::from_millis(1500), "{topology}: {longest:?}\n{}", report.text());
     }
 }
 
@@ -83,7 +100,7 @@ fn wrong_options_say_what_is_wrong() {
             Ok(cli) => run(&cli.options).unwrap_err(),
         }
     };
-    assert!(wrong("--faults earthquake:1").contains("links, silent, routers"));
+    assert!(wrong("--faults earthquake:1").contains("links, silent, deaf, routers"));
     assert!(wrong("--faults links:many").contains("links:3"));
     assert!(wrong("--routers 1").contains("2 routers"));
     assert!(wrong("--latency fast").contains("1..20"));

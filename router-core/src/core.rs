@@ -22,7 +22,8 @@ use crate::{
     routing::{AddressBook, Routes},
     server::{Server, Watch},
 };
-use shares::{Shares, Tallies};
+pub use shares::Shares;
+use shares::Tallies;
 use slots::{Key, Slots};
 
 pub use edges::{Demand, EdgeLink, edge_of_hop};
@@ -40,6 +41,7 @@ mod gather;
 mod hops;
 mod inspect;
 pub(crate) mod keys;
+mod loads;
 mod multicast;
 mod peers;
 mod pool;
@@ -54,6 +56,7 @@ mod stream_links;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod workers;
 
 /// Memory for deliveries that is kept when there are none: what a few senders' credit (`credit::CAP`) takes.
@@ -93,8 +96,8 @@ pub struct CoreConfig {
     pub pool: usize,
     /// Content that a worker holds, of whatever kind, beyond which no delivery of several frames begins: it is rejected. Default 512 MiB.
     pub streams: usize,
-    /// Counters that all workers share: clones have the same.
-    shares: Shares,
+    /// Counters that all workers share, and what other routers tell: clones have the same.
+    pub shares: Shares,
 }
 
 impl CoreConfig {
@@ -216,6 +219,7 @@ pub struct Core {
     hop_ids: BTreeMap<Arc<str>, Key>,
     edges: edges::Edges,
     tallies: Tallies,
+    loads: loads::Loads,
     /// Addresses with less outstanding elsewhere than before, where something waits.
     relieved: Vec<Key>,
     /// How many addresses stand for links to neighbours.
@@ -407,6 +411,7 @@ impl Core {
             hop_ids: BTreeMap::new(),
             edges: edges::Edges::new(config.edge),
             tallies: Tallies::new(config.shares),
+            loads: loads::Loads::default(),
             relieved: Vec::new(),
             hop_addresses: 0,
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),

@@ -53,37 +53,39 @@ pub(crate) enum To {
 }
 
 /// The sender settled it: nobody waits for the outcome.
-pub(crate) const PRESETTLED: u16 = 1;
+pub(crate) const PRESETTLED: u32 = 1;
 /// The sender wants to settle before us (`rcv-settle-mode` second).
-pub(crate) const SECOND: u16 = 1 << 1;
+pub(crate) const SECOND: u32 = 1 << 1;
 /// Toward the sender, everything is said.
-pub(crate) const IN_SETTLED: u16 = 1 << 2;
+pub(crate) const IN_SETTLED: u32 = 1 << 2;
 /// Toward the receiver, everything is said.
-pub(crate) const OUT_SETTLED: u16 = 1 << 3;
+pub(crate) const OUT_SETTLED: u32 = 1 << 3;
 /// The outcome was told to the sender; it has to settle now.
-pub(crate) const OUTCOME_SENT: u16 = 1 << 4;
+pub(crate) const OUTCOME_SENT: u32 = 1 << 4;
 /// The first byte went out: it cannot go elsewhere.
-pub(crate) const STARTED: u16 = 1 << 5;
+pub(crate) const STARTED: u32 = 1 << 5;
 /// All of it went out.
-pub(crate) const SENT: u16 = 1 << 6;
+pub(crate) const SENT: u32 = 1 << 6;
 /// The outlet sends settled though the sender did not: it is accepted when it was sent.
-pub(crate) const AUTO: u16 = 1 << 7;
+pub(crate) const AUTO: u32 = 1 << 7;
 /// It still has its inlet's credit.
-pub(crate) const CREDIT: u16 = 1 << 8;
+pub(crate) const CREDIT: u32 = 1 << 8;
 /// It is in its outlet's list.
-pub(crate) const LISTED: u16 = 1 << 9;
+pub(crate) const LISTED: u32 = 1 << 9;
 /// Its origin on another worker counts its bytes as held until we say that they were passed on.
-pub(crate) const REPORT: u16 = 1 << 10;
+pub(crate) const REPORT: u32 = 1 << 10;
 /// It counts among those that wait at its address.
-pub(crate) const WAITS: u16 = 1 << 12;
+pub(crate) const WAITS: u32 = 1 << 12;
 /// Its content counts in the worker's pool, not against its sender's window.
-pub(crate) const POOLED: u16 = 1 << 13;
+pub(crate) const POOLED: u32 = 1 << 13;
 /// Of a delivery that is gathered: to its end, because there is no link for streams.
-pub(crate) const WHOLE: u16 = 1 << 14;
+pub(crate) const WHOLE: u32 = 1 << 14;
 /// Its sender settled it, but it goes to a router of ours unsettled: what is told there says when its consumer took it.
-pub(crate) const TRACKED: u16 = 1 << 15;
+pub(crate) const TRACKED: u32 = 1 << 15;
+/// It has waited at an address.
+pub(crate) const WAITED: u32 = 1 << 16;
 /// It was sent with `settled` on its first frame, whatever happened later.
-pub(crate) const HEAD_SETTLED: u16 = 1 << 11;
+pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 
 /// A record. Which fields mean something depends on `from` and `to`.
 #[derive(Debug)]
@@ -112,7 +114,7 @@ pub(crate) struct Delivery {
     pub(crate) message_format: u32,
     /// Bytes that are at another worker and count as held at our inlet. Of a parent: copies at other workers.
     pub(crate) posted: usize,
-    pub(crate) flags: u16,
+    pub(crate) flags: u32,
     pub(crate) priority: u8,
     /// How far it has arrived.
     pub(crate) ended: End,
@@ -135,11 +137,13 @@ pub(crate) struct Onward {
     pub(crate) hop: Key,
     /// Where it counts among what is outstanding for the address there.
     pub(crate) tally: Key,
+    /// Of a tracked presettled delivery: how many untracked ones of its sender are over when it is.
+    pub(crate) row: u8,
 }
 
 impl Delivery {
     #[inline]
-    pub(crate) const fn new(from: From, address: Key, flags: u16, message_format: u32, seq: u64, ended: End) -> Self {
+    pub(crate) const fn new(from: From, address: Key, flags: u32, message_format: u32, seq: u64, ended: End) -> Self {
         Self {
             from,
             to: To::Waiting,
@@ -166,12 +170,12 @@ impl Delivery {
     }
 
     #[inline]
-    pub(crate) const fn has(&self, flag: u16) -> bool {
+    pub(crate) const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
     #[inline]
-    pub(crate) const fn set(&mut self, flag: u16) {
+    pub(crate) const fn set(&mut self, flag: u32) {
         self.flags |= flag;
     }
 
@@ -179,6 +183,11 @@ impl Delivery {
     #[inline]
     pub(crate) const fn goes_settled(&self) -> bool {
         self.has(HEAD_SETTLED) || (self.has(IN_SETTLED) && !self.has(TRACKED))
+    }
+
+    /// Its sender settled it, and the router of ours from which it comes waits for its outcome.
+    pub(crate) const fn is_forwarded_settled(&self) -> bool {
+        self.has(HEAD_SETTLED) && self.has(AUTO)
     }
 
     /// All of it is here.

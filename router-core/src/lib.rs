@@ -23,7 +23,7 @@ pub use crate::{
     address::AddressConfig,
     core::{
         Core, CoreConfig, Demand, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached,
-        OutletRequest, Presence, edge_of_hop,
+        OutletRequest, Presence, Shares, edge_of_hop,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

@@ -24,6 +24,7 @@ mod graph;
 mod known;
 mod link_state;
 mod links;
+mod loads;
 mod local;
 pub mod message;
 mod mobile;
@@ -45,7 +46,8 @@ use std::{
 pub use book::{AddressBook, Destination, Destinations};
 pub use config::{Limits, LocalAddress, RoutingConfig};
 pub use graph::{Graph, RouterIndex};
-pub use message::{AddressEntry, AddressKey, Hint, Message, RouterId};
+pub use loads::{Load, LoadPart, LocalLoads, sample_interval};
+pub use message::{AddressEntry, AddressKey, Hint, LoadEntry, Message, RouterId};
 pub use output::{Event, Limit, LinkId, Output, Target};
 pub use relay::FloodGuard;
 pub use routes::{Route, Routes};
@@ -199,6 +201,7 @@ impl Routing {
             Message::LinkStateRequest(request) => self.link_state_requested(request, now),
             Message::MobileAddressUpdate(update) => self.addresses_received(update, now),
             Message::MobileAddressRequest(request) => self.addresses_requested(request),
+            Message::Loads(loads) => self.loads_received(loads),
         }
     }
 
@@ -228,6 +231,7 @@ impl Routing {
             self.local.due(),
             self.hello_due(),
             self.links_due(),
+            self.introduction_due(),
             self.next_want.filter(|_| self.spf.due().is_none()),
         ];
         dues.into_iter().flatten().chain(fixed).min()
@@ -264,6 +268,7 @@ impl Routing {
         if self.next_ra <= now {
             self.advertise(now);
         }
+        self.introduce(now);
         self.send_wants(now);
     }
 

@@ -22,7 +22,7 @@ use ports::Ports;
 use programs::Programs;
 
 /// How long the network may take to be there. It takes half a second.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether the web server can be reached.
 const PROBE: Duration = Duration::from_millis(50);

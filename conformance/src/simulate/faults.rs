@@ -11,6 +11,8 @@ pub enum Fault {
     Link,
     /// A link carries nothing any more, unnoticed.
     Silent,
+    /// A connection comes up while addresses change, known to one end before the other, and what is sent to an end too early is lost.
+    Deaf,
     /// A router dies, and comes back later.
     Router,
     /// A router dies and is back within the same second.
@@ -24,9 +26,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Link, "links"),
         (Self::Silent, "silent"),
+        (Self::Deaf, "deaf"),
         (Self::Router, "routers"),
         (Self::Restart, "restarts"),
         (Self::Partition, "partitions"),
@@ -55,6 +58,24 @@ impl Fault {
                 let begin = network.now;
                 network.links[link].silent = false;
                 report.phase(network, "link carries again", begin);
+            }
+            Self::Deaf => {
+                network.close(link);
+                report.phase(network, "link closed", begin);
+                network.calm(Duration::from_millis(rng.below(3000) as u64));
+                let begin = network.now;
+                let some = |rng: &mut Rng| Duration::from_millis(rng.below(60) as u64);
+                network.open_deaf(link, [some(rng), some(rng)]);
+                let (a, b) = network.links[link].ends;
+                for n in 0..10 {
+                    network.calm(Duration::from_millis(rng.below(12) as u64));
+                    match rng.below(3) {
+                        0 => network.serve(a, [format!("Mdeaf/a/{n}").into()], true),
+                        1 => network.serve(b, [format!("Mdeaf/b/{n}").into()], true),
+                        _ => network.lose(link, [some(rng), some(rng)]),
+                    }
+                }
+                report.phase(network, "link up, deaf", begin);
             }
             Self::Router => {
                 network.kill(router);

@@ -33,6 +33,15 @@ pub(super) struct Link {
     pub(super) silent: bool,
     /// Counts its connections: what was on the way in an earlier one does not arrive.
     connection: u32,
+    /// From when on each end gets what is sent to it; what comes before is lost.
+    hears_from: [Duration; 2],
+}
+
+impl Link {
+    /// Which of its ends a router is.
+    fn end(&self, router: usize) -> usize {
+        usize::from(self.ends.1 == router)
+    }
 }
 
 /// A router, if it is running.
@@ -53,15 +62,22 @@ pub(super) struct Router {
 struct Envelope {
     to: Target,
     message: Message,
-    /// Which of all messages it is a copy of.
-    number: u64,
     trace: Vec<RouterId>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 enum What {
-    Arrive { link: usize, connection: u32, envelope: Rc<Envelope> },
+    Arrive {
+        link: usize,
+        connection: u32,
+        envelope: Rc<Envelope>,
+    },
+    /// The connection of a link is known at this end, too.
+    Up {
+        link: usize,
+        connection: u32,
+    },
     Wake,
 }
 
@@ -87,7 +103,6 @@ pub(super) struct Network {
     queue: BinaryHeap<Reverse<(Duration, usize, u64)>>,
     events: Slots,
     order: u64,
-    number: u64,
     /// When a table or the addresses of a router last changed anywhere.
     pub(super) changed: Duration,
     pub(super) totals: Totals,
@@ -125,6 +140,16 @@ impl Slots {
     }
 }
 
+/// What makes a flooded message the one that it is. As for real routers, it counts what it says and not when it was sent.
+fn content(message: &Message) -> (&'static str, RouterId, i64, u64, u64) {
+    let (instance, ls_seq, mobile_seq) = match message {
+        Message::RouterAdvertisement(ra) => (ra.instance, ra.ls_seq, ra.mobile_seq),
+        Message::LinkStateUpdate(update) => (update.instance, update.ls_seq, 0),
+        _ => (0, 0, 0),
+    };
+    (message.opcode(), message.id().clone(), instance, ls_seq, mobile_seq)
+}
+
 /// Bytes of the router annotations of a message that passed these routers.
 fn annotations(trace: &[RouterId]) -> usize {
     // Descriptor, list, flags, override, ingress, list of the trace; names are `0/<id>`.
@@ -149,6 +174,7 @@ impl Network {
                 up: false,
                 silent: false,
                 connection: 0,
+                hears_from: [Duration::ZERO; 2],
             })
             .collect();
         let mut routers: Vec<Router> = ids
@@ -156,7 +182,7 @@ impl Network {
             .map(|id| Router {
                 id: id.clone(),
                 routing: None,
-                guard: FloodGuard::new(Duration::from_millis(1500)),
+                guard: FloodGuard::new(),
                 links: Vec::new(),
                 serves: BTreeSet::new(),
                 wake: None,
@@ -182,7 +208,6 @@ impl Network {
             queue: BinaryHeap::new(),
             events: Slots::default(),
             order: 0,
-            number: 0,
             changed: Duration::ZERO,
             totals: Totals::default(),
             digest: DefaultHasher::new(),
@@ -218,7 +243,7 @@ impl Network {
         let mut config = RoutingConfig::new(self.routers[router].id.clone(), EPOCH + self.now.as_secs() as i64);
         config.first_sequence = self.now.subsec_micros();
         self.routers[router].routing = Some(Routing::new(config, self.base + self.now));
-        self.routers[router].guard = FloodGuard::new(Duration::from_millis(1500));
+        self.routers[router].guard = FloodGuard::new();
         let keys: Vec<_> = self.routers[router].serves.iter().cloned().collect();
         self.serve(router, keys, true);
     }
@@ -234,15 +259,42 @@ impl Network {
 
     /// Opens a connection, unless an end of it does not run.
     pub(super) fn open(&mut self, link: usize) {
+        self.open_deaf(link, [Duration::ZERO; 2]);
+    }
+
+    /// The same, but each end is told so much later, and what was sent to it before is lost.
+    pub(super) fn open_deaf(&mut self, link: usize, late: [Duration; 2]) {
         let (a, b) = self.links[link].ends;
         if self.links[link].up || self.routers[a].routing.is_none() || self.routers[b].routing.is_none() {
             return;
         }
-        self.links[link].up = true;
-        self.links[link].connection += 1;
-        let cost = self.links[link].cost;
-        for end in [a, b] {
-            self.input(end, |routing, now| routing.link_up(LinkId(link as u64), cost, now));
+        let state = &mut self.links[link];
+        state.up = true;
+        state.connection += 1;
+        state.hears_from = late.map(|late| self.now + late);
+        let (connection, times) = (state.connection, state.hears_from);
+        for (end, at) in [a, b].into_iter().zip(times) {
+            if at > self.now {
+                self.push(at, end, What::Up { link, connection });
+            } else {
+                self.up(end, link, connection);
+            }
+        }
+    }
+
+    fn up(&mut self, router: usize, link: usize, connection: u32) {
+        let state = &self.links[link];
+        if state.up && state.connection == connection {
+            let cost = state.cost;
+            self.input(router, |routing, now| routing.link_up(LinkId(link as u64), cost, now));
+        }
+    }
+
+    /// From now on, for this long, what is sent on a link is lost on its way to one of its ends, or to both.
+    pub(super) fn lose(&mut self, link: usize, times: [Duration; 2]) {
+        let now = self.now;
+        for (from, time) in self.links[link].hears_from.iter_mut().zip(times) {
+            *from = (*from).max(now + time);
         }
     }
 
@@ -329,9 +381,8 @@ impl Network {
         }
         for (to, message) in sends {
             let bytes = codec::encoded_len(&message, &to);
-            self.number += 1;
             (self.now, router, message.opcode(), bytes).hash(&mut self.digest);
-            let envelope = Envelope { to, message, number: self.number, trace: Vec::new(), bytes };
+            let envelope = Envelope { to, message, trace: Vec::new(), bytes };
             self.forward(router, &envelope);
         }
         if let Some(wake) = wake {
@@ -367,7 +418,6 @@ impl Network {
         let next = Rc::new(Envelope {
             to: envelope.to.clone(),
             message: envelope.message.clone(),
-            number: envelope.number,
             trace,
             bytes: envelope.bytes,
         });
@@ -393,9 +443,10 @@ impl Network {
     }
 
     fn arrive(&mut self, router: usize, link: usize, connection: u32, envelope: &Envelope) {
-        let now = self.base + self.now;
         let state = &self.links[link];
-        if !state.up || state.silent || state.connection != connection {
+        let deaf = self.now < state.hears_from[state.end(router)];
+        let now = self.base + self.now;
+        if !state.up || state.silent || state.connection != connection || deaf {
             return;
         }
         let Router { routing: Some(routing), guard, .. } = &mut self.routers[router] else { return };
@@ -405,7 +456,7 @@ impl Network {
             Target::AllRouters if envelope.message.is_mobile() => (true, true),
             // A second copy has nothing new, neither for us nor for others.
             Target::AllRouters => {
-                let first = !envelope.trace.contains(routing.id()) && guard.is_first(envelope.number, now);
+                let first = !envelope.trace.contains(routing.id()) && guard.is_first(content(&envelope.message), now);
                 (first, first)
             }
         };
@@ -433,6 +484,7 @@ impl Network {
                 self.queue.pop();
                 match self.events.take(key & 0xffff_ffff) {
                     What::Arrive { link, connection, envelope } => self.arrive(router, link, connection, &envelope),
+                    What::Up { link, connection } => self.up(router, link, connection),
                     What::Wake if self.routers[router].wake == Some(at) => self.routers[router].wake = None,
                     What::Wake => continue,
                 }

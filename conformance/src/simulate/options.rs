@@ -33,6 +33,7 @@ Faults are given as KIND:TIMES, separated by commas, and happen one after the ot
 repaired:
   links       a connection closes, and comes back
   silent      a link carries nothing any more, unnoticed, and comes back
+  deaf        a connection closes, and comes back known to one end before the other, with losses, while addresses change
   routers     a router dies, and another instance of it starts after a while
   restarts    a router dies and starts again within the same second
   partitions  all links between two random halves close, and come back

@@ -124,6 +124,8 @@ impl Core {
             prefix: &[],
             origin: Key::NONE,
             hop: Key::NONE,
+            untracked: false,
+            row: 0,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {

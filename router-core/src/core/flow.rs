@@ -68,9 +68,15 @@ impl Core {
     /// A delivery does not need its credit any more.
     #[inline]
     pub(super) fn give_back(&mut self, key: Key) {
+        self.give_back_all(key, 1);
+    }
+
+    /// Some do not.
+    #[inline]
+    pub(super) fn give_back_all(&mut self, key: Key, count: u32) {
         let Some(inlet) = self.inlets.get_mut(key) else { return };
-        inlet.open = inlet.open.saturating_sub(1);
-        inlet.capacity.passed();
+        inlet.open = inlet.open.saturating_sub(count);
+        inlet.capacity.passed(count);
         let capacity = inlet.capacity.get();
         let owed = capacity.saturating_sub(inlet.issued + inlet.open);
         if !inlet.dirty && (owed * 4 >= capacity || inlet.issued == 0) {
@@ -95,7 +101,11 @@ impl Core {
             }
             inlet.capacity.adapt();
             let capacity = inlet.capacity.get();
-            let owed = capacity.saturating_sub(inlet.issued + inlet.open);
+            let mut owed = capacity.saturating_sub(inlet.issued + inlet.open);
+            if inlet.issued == 0 && inlet.open == inlet.capacity.row() {
+                // Only a tracked delivery brings the credit of those back.
+                owed = owed.max(1);
+            }
             if inlet.draining || (owed > 0 && (owed * 4 >= capacity || inlet.issued == 0)) {
                 inlet.draining = false;
                 inlet.issued += owed;

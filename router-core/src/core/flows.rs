@@ -49,17 +49,24 @@ impl Core {
 
     /// The neighbour that should have a flow rather than a server here.
     fn far_flow(&mut self, address: Key, way: &Way<'_>, tried: &[ServerKey], hops: &[u32]) -> Option<u32> {
-        let near = self.least_server(address, tried).filter(|server| !server.failing).map(|server| server.open());
+        let near = self.least_server(address, tried).filter(|server| !server.failing).map(|server| server.load);
         let a = self.addresses.get_mut(address)?;
         let closest = a.treatment == Treatment::Closest;
-        if a.far.is_none() || near.is_some_and(|open| closest || open == 0) {
+        if a.far.is_none() || near.is_some_and(|load| closest || load == 0) {
             return None;
         }
         // Taken out for as long as other addresses are looked at.
         let mut far = a.far.take()?;
         let valid = |far: &FarRouter| far.takes(way, &self.routes);
-        let near = near.map(|open| Work::new(open, 0, None));
-        let hop = far.flow(closest, near, hops, valid, |share, cost| self.work_of(share, cost));
+        let near = near.map(Work::fraction);
+        let hop = far.flow(
+            closest,
+            near,
+            hops,
+            valid,
+            |share, cost| self.work_of(share, cost),
+            |share| self.all_behind(share),
+        );
         self.addresses.get_mut(address)?.far = Some(far);
         hop.map(|hop| hop.index)
     }
@@ -178,6 +185,8 @@ impl Core {
             prefix: &[],
             origin: Key::NONE,
             hop: Key::NONE,
+            untracked: false,
+            row: 0,
         };
         Some((key, arrival))
     }
@@ -242,11 +251,4 @@ pub(super) struct Least {
     /// In 65,536ths of a connection.
     load: u64,
     failing: bool,
-}
-
-impl Least {
-    /// In connections, as far as its weight makes whole ones.
-    const fn open(&self) -> u64 {
-        self.load >> 16
-    }
 }

@@ -8,7 +8,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, TRACKED, To, WAITS,
+        SECOND, SENT, STARTED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -37,6 +37,10 @@ pub(super) struct Arrival<'a> {
     pub(super) origin: Key,
     /// And that neighbour.
     pub(super) hop: Key,
+    /// Toward a router of ours, of a row of presettled deliveries of one sender: it keeps its credit until a later one is over.
+    pub(super) untracked: bool,
+    /// It is such a later one: for how many others.
+    pub(super) row: u8,
 }
 
 impl Arrival<'_> {
@@ -113,8 +117,8 @@ impl Core {
     pub(super) fn record(&mut self, arrival: &Arrival<'_>, address: Key, end: End) -> Key {
         let mut record = arrival.record(address, end);
         if !arrival.hop.is_none() {
-            let (origin, hop) = (arrival.origin, arrival.hop);
-            record.onward = self.onwards.insert(Onward { prefix: None, origin, hop, tally: Key::NONE }).index;
+            let (origin, hop, row) = (arrival.origin, arrival.hop, arrival.row);
+            record.onward = self.onwards.insert(Onward { prefix: None, origin, hop, tally: Key::NONE, row }).index;
         }
         self.deliveries.insert(record)
     }
@@ -148,6 +152,8 @@ impl Core {
             prefix: &prefix,
             origin: Key::NONE,
             hop: Key::NONE,
+            untracked: false,
+            row: 0,
         };
         let d = self.route(address, &arrival, payload, t.end, eg);
         if matches!(way, Way::Routed { .. }) && t.end != End::More {
@@ -320,9 +326,7 @@ impl Core {
                 self.refresh(o);
             }
             if d.is_none() {
-                if let From::Inlet { inlet, .. } = arrival.from {
-                    self.give_back(inlet);
-                }
+                self.left_bare(arrival);
                 return None;
             }
             let delivery = self.deliveries.get_mut(d)?;
@@ -367,6 +371,17 @@ impl Core {
             self.refresh(o);
         }
         Some(d)
+    }
+
+    /// A delivery is gone of which there is no record.
+    #[inline]
+    pub(super) fn left_bare(&mut self, arrival: &Arrival<'_>) {
+        let From::Inlet { inlet, .. } = arrival.from else { return };
+        if !arrival.untracked {
+            self.give_back(inlet);
+        } else if let Some(inlet) = self.inlets.get_mut(inlet) {
+            inlet.capacity.untracked();
+        }
     }
 
     /// More of a delivery arrives, or its end.
@@ -461,6 +476,11 @@ impl Core {
                 inlet.counters.dropped_presettled += 1;
             }
         }
+        if let From::Inlet { inlet, .. } = arrival.from
+            && arrival.row > 0
+        {
+            self.give_back_all(inlet, arrival.row.into());
+        }
         let mut record = arrival.record(Key::NONE, end);
         record.to = To::Nowhere;
         record.flags |= OUT_SETTLED;
@@ -503,7 +523,7 @@ impl Core {
     pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Waiting;
-        delivery.flags |= WAITS;
+        delivery.flags |= WAITS | WAITED;
         if let From::Inlet { inlet, .. } = delivery.from
             && let Some(inlet) = self.inlets.get_mut(inlet)
         {

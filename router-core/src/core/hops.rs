@@ -10,8 +10,11 @@ use bytes::Bytes;
 
 use super::{
     Core,
+    edges::edge_of_hop,
     forward::{Arrival, header_priority, load},
     routed::Way,
+    shares::Counter,
+    tracking::Tracking,
 };
 use crate::{
     ConnKey, LinkRef, OutletKey, Terminus, Treatment,
@@ -120,6 +123,8 @@ pub(super) struct Far {
     next: usize,
     /// Of those at no cost, edges that count like consumers here, and of consumers here: whose turn it is.
     turn: usize,
+    /// All routers among them tell loads: their consumers count, and what others have sent there.
+    sites: bool,
 }
 
 #[derive(Debug)]
@@ -130,6 +135,8 @@ pub(super) struct FarRouter {
     /// Position of the next hop among the shares.
     share: usize,
     cost: u64,
+    /// What it told, if that counts.
+    site: Option<Arc<Counter>>,
 }
 
 /// Where far destinations are.
@@ -162,7 +169,19 @@ impl Far {
             self.shares.push(Share { hop, tally: Key::NONE });
             self.shares.len() - 1
         });
-        self.to.push(FarRouter { to, mesh, share, cost });
+        self.to.push(FarRouter { to, mesh, share, cost, site: None });
+    }
+
+    /// What counts what the edges have to do.
+    pub(super) fn edges(&self) -> impl Iterator<Item = Key> {
+        let edges = self.to.iter().filter(|far| matches!(far.to, FarEnd::Edge(_)));
+        edges.filter_map(|far| self.shares.get(far.share)).map(|share| share.tally)
+    }
+
+    /// How many neighbours lead to them.
+    #[cfg(test)]
+    pub(super) fn next_hops(&self) -> usize {
+        self.shares.len()
     }
 
     /// Whether the turn is at edges that count like the `here` consumers of this router.
@@ -187,7 +206,15 @@ impl Far {
     }
 
     /// The router with the least to do, its cost counted as well; among equals the next in the round. `work`: of a next hop at a cost.
-    fn least(&mut self, valid: impl Fn(&FarRouter) -> bool, work: impl Fn(&Share, u64) -> Work) -> Option<(Key, Work)> {
+    fn least(
+        &mut self,
+        valid: impl Fn(&FarRouter) -> bool,
+        work: impl Fn(&Share, u64) -> Work,
+        all: impl Fn(&Share) -> u64,
+    ) -> Option<(Key, Work)> {
+        if self.sites {
+            return self.least_site(valid, all);
+        }
         let n = self.to.len();
         let mut best: Option<(usize, Key, Work)> = None;
         for i in 0..n {
@@ -195,6 +222,26 @@ impl Far {
             let Some(far) = self.to.get(at).filter(|far| valid(far)) else { continue };
             let Some(share) = self.shares.get(far.share) else { continue };
             let work = work(share, far.cost);
+            if best.is_none_or(|(.., least)| work < least) {
+                best = Some((at, share.hop, work));
+            }
+        }
+        let (at, hop, work) = best?;
+        self.next = at + 1;
+        Some((hop, work))
+    }
+
+    /// The neighbour behind which a consumer has the least to do when all deliveries behind it are spread there with regard to costs.
+    /// `all`: what is outstanding behind a neighbour.
+    fn least_site(&mut self, valid: impl Fn(&FarRouter) -> bool, all: impl Fn(&Share) -> u64) -> Option<(Key, Work)> {
+        let n = self.shares.len();
+        let mut best: Option<(usize, Key, Work)> = None;
+        for i in 0..n {
+            let at = (self.next + i) % n;
+            let Some(share) = self.shares.get(at) else { continue };
+            let behind = self.to.iter().filter(|far| far.share == at && valid(far));
+            let sites = behind.map(|far| (far.site.as_ref().map_or(1, |site| site.consumers()), far.cost));
+            let Some(work) = Work::spread(all(share), sites) else { continue };
             if best.is_none_or(|(.., least)| work < least) {
                 best = Some((at, share.hop, work));
             }
@@ -214,6 +261,7 @@ impl Far {
         hops: &[u32],
         valid: impl Fn(&FarRouter) -> bool,
         work: impl Fn(&Share, u64) -> Work,
+        all: impl Fn(&Share) -> u64,
     ) -> Option<Key> {
         // Which routers lie behind a neighbour is looked up before, since the choice borrows all of this.
         let excluded: Vec<FarEnd> = match hops {
@@ -227,7 +275,7 @@ impl Far {
         if closest {
             return self.closest(valid);
         }
-        let (hop, work) = self.least(valid, work)?;
+        let (hop, work) = self.least(valid, work, all)?;
         balance::goes_far(near, Some(work)).then_some(hop)
     }
 }
@@ -255,7 +303,7 @@ impl Core {
 
     pub(super) fn refresh_far(&mut self, key: Key, eg: &mut impl Egress) {
         let Some(name) = self.addresses.get(key).filter(|a| !a.is_hop()).map(|a| Arc::clone(&a.name)) else { return };
-        let mut far = self.far_of(&name);
+        let mut far = self.far_of(&name).map(|far| self.tallied(far, &name));
         let Some(a) = self.addresses.get_mut(key) else { return };
         if let (Some(new), Some(old)) = (&mut far, &a.far) {
             (new.next, new.turn) = (old.next, old.turn);
@@ -275,12 +323,32 @@ impl Core {
         self.far_routers(name, &mut far);
         self.far_edges(name, &mut far);
         far.to.sort_by_key(|far| far.cost);
+        (!far.to.is_empty()).then(|| Box::new(far))
+    }
+
+    /// Gives it what balancing goes by. Only those that an address has get that: it has to be given back.
+    pub(super) fn tallied(&mut self, mut far: Box<Far>, name: &str) -> Box<Far> {
         for share in &mut far.shares {
             if let Some(hop) = self.hops.get(share.hop) {
                 share.tally = self.tallies.open(name, &hop.id);
             }
         }
-        (!far.to.is_empty()).then(|| Box::new(far))
+        // Routers of the reference tell nothing: where one is among them, its rule is the one that all go by.
+        let graph = self.routes.graph();
+        let id = |far: &FarRouter| match far.to {
+            FarEnd::Router(router) => graph.id(router),
+            FarEnd::Edge(_) => None,
+        };
+        let routers = far.to.iter().filter_map(id).map(|id| &**id);
+        let hops = far.shares.iter().filter_map(|share| self.hops.get(share.hop)).map(|hop| &*hop.id);
+        let hops = hops.filter(|hop| edge_of_hop(hop).is_none());
+        far.sites = routers.clone().next().is_some() && self.tallies.all_tell(routers.chain(hops));
+        if far.sites {
+            for to in &mut far.to {
+                to.site = id(to).map(|id| self.tallies.site(name, id));
+            }
+        }
+        far
     }
 
     fn far_routers(&mut self, name: &str, far: &mut Far) {
@@ -380,7 +448,7 @@ impl Core {
         // Toward routers of the reference its limits apply here, too, so that both choose alike.
         let near_limit = far.shares.iter().find_map(|share| self.limit_of(share.hop));
         let near = near.map(|outstanding| Work::new(outstanding, 0, near_limit));
-        let best = far.least(valid, |share, cost| self.work_of(share, cost));
+        let best = far.least(valid, |share, cost| self.work_of(share, cost), |share| self.all_behind(share));
         self.addresses.get_mut(address)?.far = Some(far);
         match best {
             Some((hop, work)) if balance::goes_far(near, Some(work)) || edges_first && near == Some(work) => {
@@ -393,6 +461,11 @@ impl Core {
     /// What a next hop has to do for an address, with the cost of the way.
     pub(super) fn work_of(&self, share: &Share, cost: u64) -> Work {
         Work::new(self.tallies.outstanding(share.tally).into(), cost, self.limit_of(share.hop))
+    }
+
+    /// What this router and others have outstanding behind a next hop.
+    pub(super) fn all_behind(&self, share: &Share) -> u64 {
+        u64::from(self.tallies.outstanding(share.tally)) + u64::from(self.tallies.others(share.tally))
     }
 
     /// What may be outstanding for an address at a neighbour before it comes after all others. Ours have no such limit, nor have edges.
@@ -416,13 +489,20 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
-        let ours = self.addresses.get(links).is_some_and(|a| a.ours);
         let settled = arrival.goes_settled;
-        let prefix = self.composed(&arrival.way, settled && ours);
+        let tracking = if settled { self.tracking(links, arrival, payload, end) } else { Tracking::No };
+        let tracked = matches!(tracking, Tracking::Yes(_));
+        let prefix = self.composed(&arrival.way, tracked);
         // What is settled never counts as outstanding.
-        let origin = if settled && !ours { Key::NONE } else { address };
-        let goes_settled = settled && !ours;
-        let onward = Arrival { way: Way::Here, prefix: &prefix, origin, hop, goes_settled, ..*arrival };
+        let goes_settled = settled && !tracked;
+        let origin = if goes_settled { Key::NONE } else { address };
+        let (untracked, row) = match tracking {
+            Tracking::No => (false, 0),
+            Tracking::Later => (true, 0),
+            Tracking::Yes(row) => (false, row),
+        };
+        let way = Way::Here;
+        let onward = Arrival { way, prefix: &prefix, origin, hop, goes_settled, untracked, row, ..*arrival };
         let d = match end {
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
@@ -479,9 +559,10 @@ impl Core {
         let origin = if settled && !ours { Key::NONE } else { address };
         self.count_onward(d, origin, hop);
         self.move_to(d, links);
+        let row = if settled && ours { self.row(inlet) } else { 0 };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
-            (onward.origin, onward.hop) = (origin, hop);
+            (onward.origin, onward.hop, onward.row) = (origin, hop, row);
         }
         if arrived {
             self.enqueue(d, links, priority);
@@ -559,7 +640,7 @@ impl Core {
     }
 
     /// Whether some link could take a delivery, without using up its turn.
-    fn peek(&self, address: Key) -> Option<Pick> {
+    pub(super) fn peek(&self, address: Key) -> Option<Pick> {
         let a = self.addresses.get(address)?;
         a.candidates.ready_from(0).next().map(|(_, candidate)| candidate.into())
     }
@@ -726,7 +807,7 @@ impl Core {
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
             None => {
-                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE };
+                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0 };
                 delivery.onward = self.onwards.insert(onward).index;
             }
         }

@@ -74,7 +74,7 @@ impl Core {
             address: inlet.address.and_then(|a| self.addresses.get(a)).map(|a| Arc::clone(&a.name)),
             capacity: Some(inlet.capacity.get()),
             undelivered: inlet.waiting.into(),
-            unsettled: inlet.open.saturating_sub(inlet.waiting).into(),
+            unsettled: inlet.open.saturating_sub(inlet.waiting + inlet.capacity.row()).into(),
             credit: inlet.issued,
             counters: inlet.counters,
         })

@@ -81,9 +81,7 @@ impl Core {
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         let Some(delivery) = self.deliveries.get_mut(d) else {
-            if let From::Inlet { inlet, .. } = arrival.from {
-                self.give_back(inlet);
-            }
+            self.left_bare(arrival);
             return None;
         };
         delivery.to = To::Worker { worker, remote };

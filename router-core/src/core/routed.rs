@@ -379,14 +379,8 @@ impl Core {
             return Some(*key);
         }
         // It stays as long as there are destinations, so that it is not made anew for each message.
-        let far = self.far_of(name)?;
-        let key = self.address(name, false);
-        if let Some(a) = self.addresses.get_mut(key) {
-            a.far = Some(far);
-            a.open = a.treatment != Treatment::Unavailable;
-            a.reachable = a.open;
-        }
-        Some(key)
+        self.far_of(name)?;
+        Some(self.address(name, false))
     }
 }
 

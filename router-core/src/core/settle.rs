@@ -1,11 +1,11 @@
 //! States and settlement travel back and forth.
 
-use super::{Core, count};
+use super::{Core, count, tracking};
 use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{
-        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To,
+        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To, WAITED,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -45,9 +45,10 @@ impl Core {
         if delivery.has(IN_SETTLED) {
             if delivery.has(TRACKED)
                 && !delivery.has(OUT_SETTLED)
-                && state.is_some_and(|s| *s != DeliveryState::Accepted)
+                && let Some(state) = state
             {
-                self.counters.dropped_presettled += 1;
+                let from = delivery.from;
+                self.tracked_outcome(from, state);
             }
             return self.receiver_done(d, settled, eg);
         }
@@ -121,6 +122,12 @@ impl Core {
                     return;
                 };
                 count(&mut self.counters, &mut inlet.counters, state);
+                let had_to_wait = tracking::had_to_wait();
+                let waited = delivery.is_forwarded_settled() && delivery.has(WAITED);
+                let state = match state {
+                    None | Some(DeliveryState::Accepted) if waited => Some(&had_to_wait),
+                    state => state,
+                };
                 let waits = inlet.router() && !delivery.arrived() && !delivery.has(SECOND);
                 if let Some(state) = state.filter(|_| waits) {
                     // Of a delivery that it has not finished another router takes this as a reason to do so. Settled before, the reference
@@ -263,8 +270,10 @@ impl Core {
         let from = delivery.from;
         if delivery.has(CREDIT) {
             delivery.flags &= !CREDIT;
+            let row =
+                if delivery.has(TRACKED) { self.onwards.at(delivery.onward).map_or(0, |(_, o)| o.row) } else { 0 };
             if let From::Inlet { inlet, .. } = from {
-                self.give_back(inlet);
+                self.give_back_all(inlet, 1 + u32::from(row));
             }
         }
         let Some(delivery) = self.deliveries.get(d) else { return };

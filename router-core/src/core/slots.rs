@@ -175,6 +175,11 @@ impl<T> Slots<T> {
         })
     }
 
+    /// All indices are below this.
+    pub(crate) fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.iter().map(|(key, _)| key).collect()
     }

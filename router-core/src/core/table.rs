@@ -36,7 +36,7 @@ impl Core {
             return *key;
         }
         let (treatment, priority) = self.treatment_of(name, dynamic);
-        let far = self.far_of(name);
+        let far = self.far_of(name).map(|far| self.tallied(far, name));
         let open = far.is_some() && treatment != Treatment::Unavailable;
         let name: Arc<str> = name.into();
         let key = self.addresses.insert(Address {
@@ -82,6 +82,7 @@ impl Core {
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
             self.crossed_by_address.remove(&key);
+            self.load_gone(key, &address.name);
             self.hop_addresses -= usize::from(address.is_hop());
             self.stream_links.forget(key);
         }

@@ -7,6 +7,7 @@ mod forwarding;
 mod inspect;
 mod invariants;
 mod lifecycle;
+mod loads;
 mod multicast;
 mod network;
 mod operations;

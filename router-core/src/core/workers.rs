@@ -304,6 +304,8 @@ impl Core {
             prefix,
             origin: Key::NONE,
             hop: Key::NONE,
+            untracked: false,
+            row: 0,
         };
         match deliver.target {
             DeliverTo::Address(address) => {

@@ -91,6 +91,16 @@ impl EdgeNeighbours {
         self.changed(&key, book);
     }
 
+    /// How many edges have consumers of an address.
+    pub fn consumers(&self, key: &str) -> usize {
+        self.addresses.get(key).map_or(0, |address| address.edges.len())
+    }
+
+    /// The addresses for which an edge has attached links.
+    pub fn addresses_of(&self, conn: u64) -> Vec<Arc<str>> {
+        self.conns.get(&conn).into_iter().flatten().cloned().collect()
+    }
+
     /// An edge attached a link to send to an address, or detached one.
     pub fn producer(&mut self, conn: u64, key: Arc<str>, attached: bool, book: &AddressBook) {
         let address = self.addresses.entry(Arc::clone(&key)).or_default();

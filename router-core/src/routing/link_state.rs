@@ -25,6 +25,7 @@ impl Routing {
         let Some(node) = self.nodes.get_mut(slot) else { return };
         node.last_seen = Some(now);
         node.advertised = true;
+        let tells = std::mem::replace(&mut node.tells_loads, ra.loads) != ra.loads;
         node.ls_advertised = ra.ls_seq;
         if ra.ls_seq == node.ls_seq {
             node.want_ls.satisfied();
@@ -49,6 +50,9 @@ impl Routing {
             node.want_mobile.ask(if next { now + UPDATE_GRACE } else { now });
         }
         self.wants_changed(slot, now);
+        if tells {
+            self.event(Event::TellsLoads { router: ra.id.clone(), tells: ra.loads });
+        }
     }
 
     pub(super) fn link_state_received(&mut self, update: &LinkStateUpdate, now: Instant) {
@@ -146,17 +150,20 @@ impl Routing {
         self.next_ra = now + if flux { self.config.ra_interval_flux } else { self.config.ra_interval };
         if self.routes.reachable_count() > 0 {
             self.last_ra = Some(now);
-            self.send(
-                Target::AllRouters,
-                Message::RouterAdvertisement(RouterAdvertisement {
-                    id: self.me.clone(),
-                    version: ROUTER_VERSION,
-                    instance: self.config.instance,
-                    ls_seq: self.ls_seq,
-                    mobile_seq: self.local.seq(),
-                }),
-            );
+            let advertisement = self.own_advertisement();
+            self.send(Target::AllRouters, advertisement);
         }
+    }
+
+    pub(super) fn own_advertisement(&self) -> Message {
+        Message::RouterAdvertisement(RouterAdvertisement {
+            id: self.me.clone(),
+            version: ROUTER_VERSION,
+            instance: self.config.instance,
+            ls_seq: self.ls_seq,
+            mobile_seq: self.local.seq(),
+            loads: true,
+        })
     }
 
     /// Compares the instance of a router with the one we knew: another one is another run of it, of which nothing is known.

@@ -22,6 +22,10 @@ const MIN_INTERVALS: u32 = 2;
 /// The longest interval that a peer is believed.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
+/// When a new neighbour is told our sequence numbers, counted from the moment at which it can be used. What is sent while a link comes up may
+/// be lost, and what is lost would be missed only by the next advertisement to all, which comes after seconds.
+const INTRODUCTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1)];
+
 /// What a link costs, as either side is configured. The larger one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkCost {
@@ -61,6 +65,8 @@ pub(super) struct Link {
     /// Somebody new was heard: say at once that we hear it.
     prompt: bool,
     prompts_left: u8,
+    /// When it became the link to its neighbour, and how often that was told our sequence numbers since.
+    introduced: Option<(Instant, usize)>,
 }
 
 impl Link {
@@ -73,6 +79,7 @@ impl Link {
             confirmed: None,
             prompt: true,
             prompts_left: PROMPTS,
+            introduced: None,
         }
     }
 
@@ -102,6 +109,12 @@ impl Link {
     /// The router that was heard last on it.
     pub(super) fn router(&self) -> Option<&RouterId> {
         self.heard.as_ref().map(|(id, _)| id)
+    }
+
+    /// When the neighbour is to be told our sequence numbers.
+    fn introduction(&self) -> Option<Instant> {
+        let (since, told) = self.introduced?;
+        Some(since + *INTRODUCTIONS.get(told)?)
     }
 
     fn is_prompted(&self) -> bool {
@@ -164,6 +177,9 @@ impl Routing {
         match best {
             Some((link, cost)) if before != Some(link) => {
                 self.event(Event::NeighbourUp { router: id.clone(), link, cost });
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.introduced = Some((now, 0));
+                }
                 // The table names the link.
                 self.spf.request(now, true);
             }
@@ -213,6 +229,33 @@ impl Routing {
         }
         for (link, router) in silent {
             self.event(Event::LinkSilent { link, router });
+        }
+    }
+
+    /// When a neighbour is to be told our sequence numbers.
+    pub(super) fn introduction_due(&self) -> Option<Instant> {
+        // Not before a table that is to come: the neighbour may not be reached by the old one.
+        self.links.values().filter_map(Link::introduction).min().filter(|_| self.spf.due().is_none())
+    }
+
+    /// Tells new neighbours our sequence numbers, so that they ask for what they missed.
+    pub(super) fn introduce(&mut self, now: Instant) {
+        if self.introduction_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let mut to = Vec::new();
+        for link in self.links.values_mut().filter(|link| link.introduction().is_some_and(|due| due <= now)) {
+            if let Some((_, told)) = &mut link.introduced {
+                *told += 1;
+            }
+            to.extend(link.neighbour().cloned());
+        }
+        // What was told to all was told to them.
+        if self.last_ra != Some(now) {
+            for router in to {
+                let advertisement = self.own_advertisement();
+                self.send(Target::Router(router), advertisement);
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::Load;
+
 /// A router's id. Shared: every mention of a router costs a reference count.
 pub type RouterId = Arc<str>;
 
@@ -30,6 +32,8 @@ pub enum Message {
     MobileAddressUpdate(MobileAddressUpdate),
     /// Asks for a mobile-address update.
     MobileAddressRequest(MobileAddressRequest),
+    /// How much there is to do for the consumers of addresses at a router. Of our own; the reference passes it on and makes nothing of it.
+    Loads(Loads),
 }
 
 impl Message {
@@ -42,6 +46,7 @@ impl Message {
             Self::LinkStateRequest(m) => &m.id,
             Self::MobileAddressUpdate(m) => &m.id,
             Self::MobileAddressRequest(m) => &m.id,
+            Self::Loads(m) => &m.id,
         }
     }
 
@@ -54,6 +59,7 @@ impl Message {
             Self::LinkStateRequest(m) => m.version,
             Self::MobileAddressUpdate(m) => m.version,
             Self::MobileAddressRequest(m) => m.version,
+            Self::Loads(m) => m.version,
         }
     }
 
@@ -66,12 +72,13 @@ impl Message {
             Self::LinkStateRequest(_) => "LSR",
             Self::MobileAddressUpdate(_) => "MAU",
             Self::MobileAddressRequest(_) => "MAR",
+            Self::Loads(_) => "LOADS",
         }
     }
 
     /// True for the messages about addresses, which have a version, an address and an encoding of their own.
     pub const fn is_mobile(&self) -> bool {
-        matches!(self, Self::MobileAddressUpdate(_) | Self::MobileAddressRequest(_))
+        matches!(self, Self::MobileAddressUpdate(_) | Self::MobileAddressRequest(_) | Self::Loads(_))
     }
 
     /// The version of this kind of message that we speak.
@@ -110,6 +117,8 @@ pub struct RouterAdvertisement {
     pub ls_seq: u64,
     /// Sequence number of its addresses.
     pub mobile_seq: u64,
+    /// It tells loads, and counts those that it is told. The reference neither says it nor reads it.
+    pub loads: bool,
 }
 
 /// A neighbour in a link state.
@@ -227,4 +236,24 @@ pub struct MobileAddressRequest {
     pub version: u32,
     /// The sequence number that the sender has.
     pub have_seq: u64,
+}
+
+/// LOADS
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loads {
+    /// The router whose loads they are.
+    pub id: RouterId,
+    /// Protocol version.
+    pub version: u32,
+    /// Those that changed, and some of those that did not.
+    pub entries: Arc<[LoadEntry]>,
+}
+
+/// The load of an address at a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadEntry {
+    /// Lookup key.
+    pub key: AddressKey,
+    /// The load.
+    pub load: Load,
 }

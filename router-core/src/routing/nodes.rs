@@ -56,6 +56,8 @@ pub(super) struct Node {
     /// It asked for our link state, for our addresses, when no way led to it yet.
     pub(super) owed_ls: bool,
     pub(super) owed_mobile: bool,
+    /// It tells loads.
+    pub(super) tells_loads: bool,
 }
 
 impl Node {
@@ -85,6 +87,7 @@ impl Node {
             told_all: None,
             owed_ls: false,
             owed_mobile: false,
+            tells_loads: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    message::{AddressEntry, AddressKey, Message, RouterId},
+    message::{AddressEntry, AddressKey, LoadEntry, Message, RouterId},
     routes::Routes,
 };
 
@@ -70,6 +70,20 @@ pub enum Event {
         added: Arc<[AddressEntry]>,
         /// Addresses that it has no destination for any more.
         removed: Arc<[AddressKey]>,
+    },
+    /// A router tells loads, or does so no more: whether it is of our make.
+    TellsLoads {
+        /// The router.
+        router: RouterId,
+        /// Whether it does.
+        tells: bool,
+    },
+    /// A router told loads.
+    Loads {
+        /// The router.
+        router: RouterId,
+        /// Of which addresses, and how much.
+        entries: Arc<[LoadEntry]>,
     },
     /// No way leads to a router any more. Its addresses are kept for the hold-off.
     RouterUnreachable {

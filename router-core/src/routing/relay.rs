@@ -73,9 +73,8 @@ impl Routing {
 /// Tells copies of a flooded message from the first one, which alone is to be forwarded.
 ///
 /// In the reference every copy is forwarded until it has come too far; in a mesh that multiplies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FloodGuard {
-    window: Duration,
     seen: HashMap<u64, Instant>,
     order: VecDeque<(Instant, u64)>,
 }
@@ -84,16 +83,20 @@ impl FloodGuard {
     /// The most messages that are remembered. Beyond it copies are forwarded, which costs traffic but loses nothing.
     const MAX: usize = 16 * 1024;
 
-    /// One that takes equal messages within `window` for copies. It has to be longer than a message travels, and shorter than the
-    /// shortest interval at which a router repeats itself: 1.5 s suits the reference's.
-    pub fn new(window: Duration) -> Self {
-        Self { window, seen: HashMap::new(), order: VecDeque::new() }
+    /// How long equal messages are taken for copies: longer than a message travels, and shorter than the shortest time after which a
+    /// router says the same again, because those who lost the first time would not get it then.
+    pub const WINDOW: Duration = Duration::from_millis(900);
+    const _REPEATS_ARE_LATER: () = assert!(Self::WINDOW.as_millis() < super::RA_GAP.as_millis());
+
+    /// One that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// True if this is the first copy. `message`: what makes it unique, such as the ingress router and the encoded body.
     pub fn is_first(&mut self, message: impl Hash, now: Instant) -> bool {
         while let Some((at, key)) = self.order.front().copied() {
-            if now.saturating_duration_since(at) < self.window && self.order.len() <= Self::MAX {
+            if now.saturating_duration_since(at) < Self::WINDOW && self.order.len() <= Self::MAX {
                 break;
             }
             self.order.pop_front();

@@ -419,7 +419,7 @@ async fn install_workers(
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok((neighbours, Inputs { neighbours: events, presence: present, demand: demanded }))
+    Ok((neighbours, Inputs { neighbours: events, presence: present, demand: demanded, shares: core.shares }))
 }
 
 /// What the network is called among networks, if it has a name.

@@ -1,6 +1,7 @@
 //! The network as the control thread sees it: the routing protocol runs here, and the workers get the tables that come of it.
 
 mod edges;
+mod loads;
 mod relay;
 mod view;
 
@@ -17,17 +18,15 @@ use router_core::edge::{EdgeNeighbours, Uplinks};
 use router_core::entity::Mode;
 use router_core::routing::codec::Interner;
 use router_core::routing::{
-    AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, Output, Routing, RoutingConfig,
+    AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, LoadPart, Output, Routing, RoutingConfig,
 };
-use router_core::{Demand, Presence};
-use transport::{MailReceiver, WorkerHandle};
+use router_core::{Demand, Presence, Shares};
+use transport::{MailReceiver, WorkerHandle, mailbox};
 
 use super::worker;
 use edges::Edges;
+use loads::Loads;
 pub(crate) use view::View;
-
-/// How long copies of a flooded message are recognised; see [`FloodGuard::new`].
-const FLOOD_WINDOW: Duration = Duration::from_millis(1500);
 
 /// What control hears from the workers.
 #[derive(Debug)]
@@ -35,6 +34,15 @@ pub(crate) struct Inputs {
     pub(crate) neighbours: MailReceiver<NeighbourEvent>,
     pub(crate) presence: MailReceiver<Presence>,
     pub(crate) demand: MailReceiver<Demand>,
+    /// What the workers share.
+    pub(crate) shares: Shares,
+}
+
+/// What is new in a worker about what consumers have to do.
+#[derive(Debug)]
+pub(crate) struct WorkerLoads {
+    worker: u16,
+    parts: Vec<LoadPart>,
 }
 
 /// The routing protocol of this router and what it needs to run.
@@ -43,6 +51,7 @@ pub(crate) struct Network {
     /// `None`: a router that stands alone.
     routing: Option<Routing>,
     edges: Edges,
+    loads: Loads,
     interner: Interner,
     guard: FloodGuard,
     /// As in traces.
@@ -92,8 +101,9 @@ impl Network {
         let mut network = Self {
             routing,
             edges,
+            loads: Loads::default(),
             interner: Interner::new(),
-            guard: FloodGuard::new(FLOOD_WINDOW),
+            guard: FloodGuard::new(),
             name: format!("0/{id}"),
             conns: HashMap::new(),
             neighbours,
@@ -114,10 +124,13 @@ impl Network {
 
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self, inputs: Option<Inputs>) -> Infallible {
-        let Some(Inputs { mut neighbours, mut presence, mut demand }) = inputs else { return pending().await };
+        let Some(Inputs { mut neighbours, mut presence, mut demand, shares }) = inputs else { return pending().await };
+        self.loads = Loads::new(shares);
         let (mut events, mut addresses, mut demands) = (Vec::new(), Vec::new(), Vec::new());
+        let (answers, mut loads) = mailbox();
+        let mut reports = Vec::new();
         loop {
-            let wake = self.routing.as_ref().and_then(Routing::poll_timeout);
+            let wake = self.routing.as_ref().and_then(Routing::poll_timeout).into_iter().chain(self.loads.due()).min();
             let sleep = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -140,6 +153,11 @@ impl Network {
                         return pending().await;
                     }
                 }
+                open = loads.drain(&mut reports) => {
+                    if open.is_err() {
+                        return pending().await;
+                    }
+                }
                 () = sleep => {}
             }
             let now = Instant::now();
@@ -152,6 +170,10 @@ impl Network {
             for demand in demands.drain(..) {
                 self.demand(demand);
             }
+            for report in reports.drain(..) {
+                self.loads.report(report);
+            }
+            self.sample_loads(&answers, now);
             self.settle(now);
         }
     }
@@ -211,7 +233,7 @@ impl Network {
                 match output {
                     Output::Send { to, message } => self.send(&to, &message),
                     Output::Event(event) => {
-                        self.stale = true;
+                        self.stale |= !matches!(event, Event::Loads { .. });
                         self.happened(event);
                     }
                 }
@@ -225,6 +247,8 @@ impl Network {
     }
 
     fn happened(&mut self, event: Event) {
+        self.book.apply(&event);
+        self.happened_to_loads(&event);
         match &event {
             Event::NeighbourUp { router, cost, .. } => {
                 tracing::info!(target: "ROUTER_LS", "Router {router} is a neighbour, at cost {cost}");
@@ -239,7 +263,6 @@ impl Network {
                 self.new_routes = true;
             }
             Event::Addresses { added, removed, .. } => {
-                self.book.apply(&event);
                 let keys = added.iter().map(|entry| &entry.key).chain(removed.iter());
                 for key in keys {
                     self.changed.push(Arc::clone(key));
@@ -248,6 +271,8 @@ impl Network {
                     }
                 }
             }
+            Event::TellsLoads { .. } => self.new_routes = true,
+            Event::Loads { .. } => {}
             Event::RouterUnreachable { router } => {
                 tracing::info!(target: "ROUTER_LS", "Router {router} cannot be reached any more");
             }

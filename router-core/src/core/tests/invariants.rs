@@ -24,7 +24,8 @@ impl Core {
         );
         assert_eq!(self.inlets.len() + self.outlets.len() + self.remotes.len(), 0);
         assert_eq!(self.onwards.len() + self.targets.len(), 0);
-        self.tallies.assert_empty();
+        let shares = self.addresses.iter().filter_map(|(_, a)| Some(a.far.as_ref()?.next_hops()));
+        self.tallies.assert_empty(shares.sum());
         let stays = |a: &&crate::core::Address| !a.is_hop() && a.far.is_none();
         let left: Vec<_> = self.addresses.iter().map(|(_, a)| a).filter(stays).collect();
         assert!(left.is_empty(), "addresses are left: {left:#?}");

@@ -117,16 +117,26 @@ fn presettled_deliveries_are_pushed_back_between_routers_of_ours() {
             w.send(s, &n.to_be_bytes(), true);
         }
         assert_eq!((w.count(b) as u32, w.inlet(s).credit), (all, 0), "sent, but nobody says that it was taken");
-        assert!(w.outlet(b).received.iter().all(|d| !d.settled));
         let flags = |bytes: &[u8]| match parse(bytes).unwrap() {
             Parsed::Found(annotations, _) => annotations.flags,
             other => panic!("{other:?}"),
         };
-        assert_eq!(flags(&w.bodies(b)[0]), SETTLED);
-        w.outcome(b, 0, Some(DeliveryState::Released), true);
+        // The last of each row is tracked, and what has to wait, as the first does for credit of another worker.
+        let row = all / 8;
+        let tracked: Vec<usize> = (0..all as usize).filter(|n| !w.outlet(b).received[*n].settled).collect();
+        let first = if workers == 1 { row - 1 } else { 0 };
+        assert_eq!(tracked, (first as usize..all as usize).step_by(row as usize).collect::<Vec<_>>());
+        for (n, body) in w.bodies(b).iter().enumerate() {
+            assert_eq!(flags(body), if tracked.contains(&n) { SETTLED } else { 0 }, "{n}");
+        }
+        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all);
+        w.outcome(b, tracked[0], Some(DeliveryState::Released), true);
+        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all - first - 1, "its row is over");
+        w.outcome(b, tracked[1], Some(DeliveryState::modified(false, false)), true);
         w.accept_all(b);
-        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, 0);
-        assert!(w.inlet(s).credit * 4 > all * 3);
+        let rest = all - 1 - *tracked.last().unwrap() as u32;
+        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, rest);
+        assert!((w.inlet(s).credit + rest) * 4 > all * 3);
         assert_eq!(w.cores.iter().map(|core| core.counters().dropped_presettled).sum::<u64>(), 1);
         // In parts, and waiting for the neighbour.
         w.credit(b, 0, false);
@@ -137,6 +147,50 @@ fn presettled_deliveries_are_pushed_back_between_routers_of_ours() {
         assert_eq!(w.count(b) as u32, all + 2);
         assert!(w.outlet(b).received.iter().rev().take(2).all(|d| !d.settled));
         w.accept_all(b);
+        assert_eq!(w.cores[0].issued(w.inlet(s).key).1, 0, "they count for those before them");
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn a_sender_has_credit_for_a_tracked_delivery() {
+    let mut w = World::new(1);
+    let b = w.hop_to(0, ("B", true), NORMAL, 100_000);
+    know(&mut w, &[("B", "Msvc")]);
+    let s = w.sender(0, "svc");
+    for n in 0..200 {
+        w.send(s, &vec![7; if n < 80 { 10 } else { 400_000 }], true);
+        if n % 10 == 9 {
+            w.accept_all(b);
+        }
+    }
+    // The long ones make the capacity small once they are over, while as many small ones are that nobody says anything of.
+    while w.inlet(s).credit > 30 {
+        w.send(s, &[7; 400_000], true);
+    }
+    while w.inlet(s).credit > 0 {
+        w.send(s, b"small", true);
+    }
+    w.accept_all(b);
+    let (credit, on_the_way, capacity) = w.cores[0].issued(w.inlet(s).key);
+    assert_eq!((credit, on_the_way, capacity < 30), (1, 30, true));
+    for _ in 0..40 {
+        w.send(s, b"small", true);
+        w.accept_all(b);
+        assert!(w.inlet(s).credit > 0);
+    }
+    w.assert_empty();
+}
+
+#[test]
+fn what_comes_settled_from_a_router_goes_on_settled() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let from = w.router_sender(0);
+        let c = w.hop_to(workers - 1, ("C", true), NORMAL, 10);
+        know(&mut w, &[("C", "Msvc")]);
+        w.send(from, &from_b(Some("svc"), 0, b"hello"), true);
+        assert!(w.outlet(c).received[0].settled);
         w.assert_empty();
     }
 }
@@ -159,10 +213,15 @@ fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
         assert!(w.outlet(r).received.iter().all(|d| d.settled));
         let taken = |w: &World, id| w.inlet(from).deliveries[&id].settled;
         assert!(taken(&w, one) && taken(&w, two));
+        let had_to_wait = Some(DeliveryState::modified(false, false));
+        assert_eq!((w.told(from, one), w.told(from, two)), (had_to_wait.clone(), had_to_wait));
         let three = w.begin(from, &from_b(Some("svc"), SETTLED, &[3; 5000]), false, false, 1000);
         assert_eq!(w.outlet(r).received.len(), 3, "while it arrives");
         w.send_rest(from);
         assert!(taken(&w, three));
+        // Between workers it waits for the credit that is there.
+        let told = if workers == 1 { DeliveryState::Accepted } else { DeliveryState::modified(false, false) };
+        assert_eq!(w.told(from, three), Some(told));
         // To another router it goes settled, and without what only ours know.
         let on = w.send(from, &from_b(Some("foreign"), SETTLED | STREAMING << 1, b"on"), false);
         let sent = w.bodies(c)[0].clone();

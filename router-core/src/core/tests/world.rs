@@ -633,6 +633,11 @@ impl World {
 
     /// The receiver speaks about its `n`th delivery.
     pub(super) fn outcome(&mut self, r: Receiver, n: usize, state: Option<DeliveryState>, settled: bool) {
+        self.say(r, n, state, settled);
+        self.end_batch(self.receivers[r].0);
+    }
+
+    fn say(&mut self, r: Receiver, n: usize, state: Option<DeliveryState>, settled: bool) {
         let (w, link) = self.receivers[r];
         let incoming = &mut self.sides[w].outlets.get_mut(&link).unwrap().received[n];
         assert!(!incoming.settled, "the receiver speaks of a settled delivery");
@@ -647,20 +652,21 @@ impl World {
         incoming.settled |= settled;
         let token = incoming.token;
         self.cores[w].outcome(OutKey::from_raw(token), state.as_ref(), settled, &mut self.sides[w]);
-        self.end_batch(w);
     }
 
     pub(super) fn accept(&mut self, r: Receiver, n: usize) {
         self.outcome(r, n, Some(DeliveryState::Accepted), true);
     }
 
+    /// In one batch.
     pub(super) fn accept_all(&mut self, r: Receiver) {
         for n in 0..self.outlet(r).received.len() {
             let incoming = &self.outlet(r).received[n];
             if !incoming.settled && incoming.end == End::Complete {
-                self.accept(r, n);
+                self.say(r, n, Some(DeliveryState::Accepted), true);
             }
         }
+        self.end_batch(self.receivers[r].0);
     }
 
     /// The sender speaks.

@@ -10,9 +10,10 @@ use amqp_proto::{
 use bytes::Bytes;
 
 use super::{MAX_ID, MAX_KEY, error::MessageError};
+use crate::routing::Load;
 use crate::routing::message::{
-    AddressEntry, AddressKey, Hello, Hint, LinkStateRequest, LinkStateUpdate, MAX_COST, Message, MobileAddressRequest,
-    MobileAddressUpdate, MobileContent, Peer, RouterAdvertisement, RouterId,
+    AddressEntry, AddressKey, Hello, Hint, LinkStateRequest, LinkStateUpdate, LoadEntry, Loads, MAX_COST, Message,
+    MobileAddressRequest, MobileAddressUpdate, MobileContent, Peer, RouterAdvertisement, RouterId,
 };
 
 /// Keeps one copy of every text that several messages mention: ids of routers, keys of addresses.
@@ -79,6 +80,7 @@ pub fn decode(bytes: &Bytes, interner: &mut Interner) -> Result<Message, Message
         "LSR" => "LSR",
         "MAU" => "MAU",
         "MAR" => "MAR",
+        "LOADS" => "LOADS",
         // A peer can make this long; what a log needs is short.
         other => return Err(MessageError::UnknownOpcode(other.chars().take(32).collect())),
     };
@@ -131,6 +133,7 @@ struct Map {
     have_seq: Option<Raw>,
     interval: Option<Raw>,
     cost: Option<Raw>,
+    loads: Option<Raw>,
 }
 
 impl Map {
@@ -156,6 +159,7 @@ impl Map {
                 b"have_seq" => &mut map.have_seq,
                 b"interval_ms" => &mut map.interval,
                 b"cost" => &mut map.cost,
+                b"loads" => &mut map.loads,
                 _ => continue,
             };
             *slot = Some(value);
@@ -193,12 +197,14 @@ impl Body<'_> {
             }
             "RA" => {
                 let (ls_seq, mobile_seq) = (self.map.ls_seq.take(), self.map.mobile_seq.take());
+                let loads = self.map.loads.take();
                 Message::RouterAdvertisement(RouterAdvertisement {
                     id,
                     version,
                     instance,
                     ls_seq: self.sequence("ls_seq", ls_seq)?,
                     mobile_seq: self.sequence("mobile_seq", mobile_seq)?,
+                    loads: self.optional("loads", loads)?.is_some_and(|version| version > 0),
                 })
             }
             "LSU" => self.link_state(id, version, instance)?,
@@ -208,6 +214,12 @@ impl Body<'_> {
                 let mobile_seq = self.sequence("mobile_seq", mobile_seq)?;
                 let content = self.content()?;
                 Message::MobileAddressUpdate(MobileAddressUpdate { id, version, mobile_seq, content })
+            }
+            "LOADS" => {
+                let loads = self.map.loads.take();
+                let loads = self.list("loads", loads)?;
+                let entries = self.items("loads", &loads, |body, item| body.load(item))?.into();
+                Message::Loads(Loads { id, version, entries })
             }
             _ => {
                 let have_seq = self.map.have_seq.take();
@@ -280,6 +292,21 @@ impl Body<'_> {
             }
         }
         entry.ok_or_else(|| self.invalid(key, FORM))
+    }
+
+    /// A list of key, number of consumers, number of what is outstanding; perhaps more.
+    fn load(&mut self, item: &Raw) -> Result<LoadEntry, MessageError> {
+        let mut reader = Reader::new(item.bytes());
+        let (mut fields, count) = reader.list().map_err(|source| self.entry("loads", source))?;
+        if count < 3 {
+            return Err(self.invalid("loads", "a list of addresses, each a list of its key and two numbers"));
+        }
+        let mut field = || read::<Raw>(&mut fields).map_err(|source| self.entry("loads", source));
+        let (key, consumers, outstanding) = (field()?, field()?, field()?);
+        let key = self.text("loads", &key, MAX_KEY)?;
+        let number = |raw: &Raw| self.integer("loads", raw).map(|number| number.clamp(0, u32::MAX.into()) as u32);
+        let load = Load { consumers: number(&consumers)?, outstanding: number(&outstanding)? };
+        Ok(LoadEntry { key, load })
     }
 
     fn list(&self, key: &'static str, value: Option<Raw>) -> Result<Raw, MessageError> {

@@ -3,7 +3,7 @@
 use amqp_proto::codec::code;
 
 use crate::routing::{
-    message::{AddressEntry, Message, MobileContent, Peer},
+    message::{AddressEntry, LoadEntry, Message, MobileContent, Peer},
     output::Target,
 };
 
@@ -76,6 +76,9 @@ fn body(w: &mut Compound<'_>, message: &Message) {
             w.entry("instance", |w| w.number(m.instance));
             w.entry("ls_seq", |w| w.sequence(m.ls_seq));
             w.entry("mobile_seq", |w| w.sequence(m.mobile_seq));
+            if m.loads {
+                w.entry("loads", |w| w.number(1));
+            }
         }
         Message::LinkStateUpdate(m) => {
             w.entry("instance", |w| w.number(m.instance));
@@ -103,6 +106,19 @@ fn body(w: &mut Compound<'_>, message: &Message) {
             }
         }
         Message::MobileAddressRequest(m) => w.entry("have_seq", |w| w.sequence(m.have_seq)),
+        Message::Loads(m) => w.entry("loads", |w| {
+            w.list(|w| {
+                for LoadEntry { key, load } in m.entries.iter() {
+                    w.item(|w| {
+                        w.list(|w| {
+                            w.item(|w| w.string(key));
+                            w.item(|w| w.long(load.consumers.into()));
+                            w.item(|w| w.long(load.outstanding.into()));
+                        });
+                    });
+                }
+            });
+        }),
     }
 }
 
@@ -132,7 +148,7 @@ fn addresses(w: &mut Compound<'_>, entries: &[AddressEntry]) {
 
 struct Writer {
     out: Vec<u8>,
-    /// MAU and MAR: keys are symbols, integers long.
+    /// MAU, MAR and LOADS: keys are symbols, integers long.
     mobile: bool,
 }
 

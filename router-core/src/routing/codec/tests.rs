@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::routing::{
+    Load,
     message::{
-        AddressEntry, Hello, Hint, LinkStateRequest, LinkStateUpdate, Message, MobileAddressRequest,
+        AddressEntry, Hello, Hint, LinkStateRequest, LinkStateUpdate, LoadEntry, Loads, Message, MobileAddressRequest,
         MobileAddressUpdate, MobileContent, Peer, RouterAdvertisement,
     },
     output::{LinkId, Target},
@@ -77,7 +78,14 @@ fn hello_of_a_router_that_hears_nobody() {
 
 #[test]
 fn router_advertisement() {
-    let ra = RouterAdvertisement { id: "A".into(), version: 1, instance: 1_700_000_000, ls_seq: 3, mobile_seq: 300 };
+    let ra = RouterAdvertisement {
+        id: "A".into(),
+        version: 1,
+        instance: 1_700_000_000,
+        ls_seq: 3,
+        mobile_seq: 300,
+        loads: false,
+    };
     let wire = "00 53 73 d0 00 00 00 25 00 00 00 06 40 40 a1 1a 'amqp:/_topo/0/all/qdrouter' 40 40 40
         00 53 74 d1 00 00 00 10 00 00 00 02 a1 06 'opcode' a1 02 'RA'
         00 53 77 d1 00 00 00 44 00 00 00 0c a1 02 'id' a1 01 'A' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
@@ -161,6 +169,34 @@ fn mobile_address_request() {
     vector(&Message::MobileAddressRequest(request), &Target::Router("B".into()), &format!("{HEADER}{wire}"));
 }
 
+/// The reference has no such entry, and skips it.
+#[test]
+fn router_advertisement_of_ours() {
+    let ra = RouterAdvertisement { id: "A".into(), version: 1, instance: 1, ls_seq: 3, mobile_seq: 3, loads: true };
+    let wire = "00 53 73 d0 00 00 00 25 00 00 00 06 40 40 a1 1a 'amqp:/_topo/0/all/qdrouter' 40 40 40
+        00 53 74 d1 00 00 00 10 00 00 00 02 a1 06 'opcode' a1 02 'RA'
+        00 53 77 d1 00 00 00 47 00 00 00 0e a1 02 'id' a1 01 'A' a1 02 'pv' 54 01 a1 04 'area' a1 01 '0'
+        a1 08 'instance' 54 01 a1 06 'ls_seq' 54 03 a1 0a 'mobile_seq' 54 03 a1 05 'loads' 54 01";
+    vector(&Message::RouterAdvertisement(ra), &Target::AllRouters, &format!("{HEADER}{wire}"));
+}
+
+#[test]
+fn loads() {
+    let entry =
+        |key: &str, consumers, outstanding| LoadEntry { key: key.into(), load: Load { consumers, outstanding } };
+    let entries = [entry("Ma", 2, 300)].into();
+    let wire = "00 53 73 d0 00 00 00 1f 00 00 00 03 40 40 a1 17 '_topo/0/all/qdrouter.ma'
+        00 53 74 d1 00 00 00 13 00 00 00 02 a3 06 'opcode' a1 05 'LOADS'
+        00 53 77 d1 00 00 00 42 00 00 00 08 a3 02 'id' a1 01 'A' a3 02 'pv' 55 02 a3 04 'area' a1 01 '0'
+        a3 05 'loads' d0 00 00 00 1c 00 00 00 01 d0 00 00 00 13 00 00 00 03 a1 02 'Ma' 55 02 81 00 00 00 00 00 00 01 2c";
+    let loads = Loads { id: "A".into(), version: 2, entries };
+    vector(&Message::Loads(loads), &Target::AllRouters, &format!("{HEADER}{wire}"));
+    let wrong = "00 53 74 d1 00 00 00 13 00 00 00 02 a3 06 'opcode' a1 05 'LOADS'
+        00 53 77 c1 17 04 a3 02 'id' a1 01 'A' a3 05 'loads' c0 06 01 c0 03 01 a1 00";
+    let error = decode(&bytes(wrong), &mut Interner::new()).unwrap_err().to_string();
+    assert!(error.starts_with("LOADS"), "{error}");
+}
+
 /// Another encoder may choose other forms of the same.
 #[test]
 fn narrow_forms_and_other_integers_are_read() {
@@ -175,7 +211,7 @@ fn narrow_forms_and_other_integers_are_read() {
         a1 02 'id' b1 00 00 00 01 'A' 54 07 40 a3 02 'pv' 43
         a3 08 'instance' 80 00 00 00 00 00 00 00 09 a3 06 'ls_seq' 50 02 a3 0a 'mobile_seq' 60 00 03",
     );
-    let ra = RouterAdvertisement { id: "A".into(), version: 0, instance: 9, ls_seq: 2, mobile_seq: 3 };
+    let ra = RouterAdvertisement { id: "A".into(), version: 0, instance: 9, ls_seq: 2, mobile_seq: 3, loads: false };
     assert_eq!(decode(&wire, &mut Interner::new()), Ok(Message::RouterAdvertisement(ra)));
 }
 
@@ -223,18 +259,30 @@ fn message() -> impl Strategy<Value = Message> {
         (entries(), prop::collection::vec(id(), 0..20))
             .prop_map(|(add, del)| MobileContent::Differential { add, del: del.into() }),
     ];
-    (head, seq(), seq(), prop::collection::vec(id(), 0..20), peers, content, 0..6).prop_map(
+    (head, seq(), seq(), prop::collection::vec(id(), 0..20), peers, content, 0..7).prop_map(
         |((id, version, instance), a, b, seen, peers, content, kind)| match kind {
             0 => {
                 let interval = (a % 2 == 0).then(|| std::time::Duration::from_millis(a % 100_000));
                 let cost = u32::try_from(b % 100_000).ok().filter(|cost| cost % 2 == 0);
                 Message::Hello(Hello { id, version, instance, seen, interval, cost })
             }
-            1 => Message::RouterAdvertisement(RouterAdvertisement { id, version, instance, ls_seq: a, mobile_seq: b }),
+            1 => Message::RouterAdvertisement(RouterAdvertisement {
+                id,
+                version,
+                instance,
+                ls_seq: a,
+                mobile_seq: b,
+                loads: a % 3 == 0,
+            }),
             2 => Message::LinkStateUpdate(LinkStateUpdate { id, version, instance, ls_seq: a, peers: peers.into() }),
             3 => Message::LinkStateRequest(LinkStateRequest { id, version }),
             4 => Message::MobileAddressUpdate(MobileAddressUpdate { id, version, mobile_seq: a, content }),
-            _ => Message::MobileAddressRequest(MobileAddressRequest { id, version, have_seq: b }),
+            5 => Message::MobileAddressRequest(MobileAddressRequest { id, version, have_seq: b }),
+            _ => {
+                let load = |n: usize| Load { consumers: n as u32, outstanding: a as u32 };
+                let entry = |(n, key)| LoadEntry { key, load: load(n) };
+                Message::Loads(Loads { id, version, entries: seen.into_iter().enumerate().map(entry).collect() })
+            }
         },
     )
 }

@@ -36,7 +36,7 @@ fn endless_routers_are_bounded_and_forgotten() {
     let mut world = world();
     for i in 0..1000 {
         let id = format!("X{i}").into();
-        let ra = RouterAdvertisement { id, version: 1, instance: 5, ls_seq: 1, mobile_seq: 1 };
+        let ra = RouterAdvertisement { id, version: 1, instance: 5, ls_seq: 1, mobile_seq: 1, loads: true };
         world.inject("A", 1, &Message::RouterAdvertisement(ra));
     }
     assert_eq!(world.routers["A"].routing.routers().count(), 50);
@@ -91,7 +91,14 @@ fn sequence_numbers_at_the_end_of_their_range_do_no_harm() {
     world.inject("A", 1, &link_state("B", u64::MAX, ["C".into()]));
     world.run(Duration::from_millis(10));
     assert!(world.reaches("A", "C"));
-    let end = RouterAdvertisement { id: "B".into(), version: 1, instance: 5, ls_seq: u64::MAX, mobile_seq: u64::MAX };
+    let end = RouterAdvertisement {
+        id: "B".into(),
+        version: 1,
+        instance: 5,
+        ls_seq: u64::MAX,
+        mobile_seq: u64::MAX,
+        loads: true,
+    };
     world.inject("A", 1, &Message::RouterAdvertisement(end));
     let content = MobileContent::Absolute { exist: [].into() };
     let update = MobileAddressUpdate { id: "B".into(), version: 2, mobile_seq: u64::MAX, content };
@@ -99,7 +106,8 @@ fn sequence_numbers_at_the_end_of_their_range_do_no_harm() {
     let content = MobileContent::Differential { add: [].into(), del: [].into() };
     let update = MobileAddressUpdate { id: "B".into(), version: 2, mobile_seq: 0, content };
     world.inject("A", 1, &Message::MobileAddressUpdate(update));
-    let low = RouterAdvertisement { id: "B".into(), version: 1, instance: 5, ls_seq: 0, mobile_seq: u64::MAX };
+    let low =
+        RouterAdvertisement { id: "B".into(), version: 1, instance: 5, ls_seq: 0, mobile_seq: u64::MAX, loads: true };
     world.inject("A", 1, &Message::RouterAdvertisement(low));
     world.run(Duration::from_secs(2));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::World;
-use crate::routing::{Event, LinkCost, LinkId};
+use crate::routing::{Event, LinkCost, LinkId, Target};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -192,4 +192,21 @@ fn a_changed_cost_is_told_to_the_other_side() {
     world.with("A", |a, now| a.link_cost(link, 2, now));
     world.until(Duration::from_secs(2), "told", |w| cost(w, "A", "C") == 5 && cost(w, "C", "A") == 5);
     assert_eq!(down(&world, "A") + down(&world, "B"), lost);
+}
+
+/// What is sent while a link comes up may be lost, so a neighbour is told more than once where we are.
+#[test]
+fn a_new_neighbour_is_told_again_soon() {
+    let mut world = World::of("A-B B-C A-C");
+    world.run(Duration::from_secs(40));
+    world.cut("A", "B");
+    world.run(Duration::from_secs(1));
+    world.forget_traffic();
+    world.connect("A", "B", 1);
+    world.run(Duration::from_millis(1100));
+    let again = ("RA", Target::Router("B".into()));
+    let told = |id: &str| world.routers[id].sent.iter().filter(|sent| **sent == again).count();
+    // At once, unless it was told with all others, and two times more.
+    assert!((2..=3).contains(&told("A")), "{:?}", world.routers["A"].sent);
+    assert_eq!(told("C"), 0);
 }

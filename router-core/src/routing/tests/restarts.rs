@@ -121,6 +121,7 @@ fn an_advertisement_that_was_overtaken_changes_nothing() {
         instance: world.instance,
         ls_seq: seq.ls_seq - 1,
         mobile_seq: seq.mobile_seq,
+        loads: true,
     };
     world.inject("A", link, &Message::RouterAdvertisement(old));
     world.run(Duration::from_secs(3));

@@ -92,7 +92,7 @@ impl World {
         let id = config.id.to_string();
         let router = Router {
             routing: Routing::new(config, self.now),
-            guard: FloodGuard::new(Duration::from_millis(1500)),
+            guard: FloodGuard::new(),
             book: AddressBook::new(),
             events: Vec::new(),
             sent: Vec::new(),

@@ -64,7 +64,9 @@ impl Network {
                 uplinks.closed(id);
             }
             Edges::Neighbours(edges) => {
+                let keys = edges.addresses_of(id);
                 edges.closed(id, &self.book);
+                self.loads.edges_changed(edges, keys);
                 self.on_workers(move |worker| {
                     worker.amqp.with_core(|core, eg| core.set_edge_mesh(id, None, eg));
                 });
@@ -79,7 +81,8 @@ impl Network {
         }
         match (&mut self.edges, event) {
             (Edges::Neighbours(edges), EdgeEvent::Consumer { key, treatment, here }) => {
-                edges.consumer(conn.id, key, hint(treatment), here, &self.book);
+                edges.consumer(conn.id, Arc::clone(&key), hint(treatment), here, &self.book);
+                self.loads.edges_changed(edges, [key]);
             }
             (Edges::Neighbours(edges), EdgeEvent::Producer { key, here }) => {
                 edges.producer(conn.id, key, here, &self.book);
