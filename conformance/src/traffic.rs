@@ -79,6 +79,11 @@ impl Moments {
         self.0.iter().filter(|at| (from..to).contains(*at)).count()
     }
 
+    /// The times between them.
+    pub fn gaps(&self) -> Vec<Duration> {
+        self.0.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
     /// The longest time without one between two moments; `None` when there was none at all.
     pub fn longest_gap(&self, from: Instant, to: Instant) -> Option<Duration> {
         let within = self.0.iter().copied().filter(|at| (from..to).contains(at)).collect::<Vec<_>>();

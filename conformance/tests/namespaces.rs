@@ -1,12 +1,15 @@
 //! Networks whose routers are on hosts of their own, as network namespaces: who can dial whom, partitions, equal addresses.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use conformance::agent::Agent;
 use conformance::namespace::{Host, hosts, isolated};
 use conformance::process::wait_for;
 use conformance::router::{Config, PATIENCE, Router};
+use conformance::tcp::pattern;
+use conformance::tcp::peers::{echo, read_n};
 use conformance::traffic::{Pace, Requests, Responder, Sink, Source};
 
 /// Where routers take connections of routers.
@@ -69,6 +72,51 @@ fn one_side_dials() {
         assert!(!dialled, "the rule lets A dial B");
         ask((&a, &at_a), (&b, &at_b), "service.b");
         ask((&b, &at_b), (&a, &at_a), "service.a");
+    });
+}
+
+/// A database at B, where nobody can begin a connection: a client at A sends it a gibibyte and gets the same back (C2).
+#[test]
+fn a_private_server_is_reached() {
+    const SIZE: usize = 1 << 30;
+    isolated("a_private_server_is_reached", || {
+        let [a, b] = hosts(["a", "b"]);
+        b.rule("tcp flags & (fin | syn | rst | ack) == syn ip saddr 10.77.0.0/24 drop");
+        let mut port = 0;
+        let at_a = router(&a, "A", &[], |config| port = config.tcp_listener("database", &[]));
+        let server = b.on(|| echo("ready"));
+        let _at_b = router(&b, "B", &[&a], |config| _ = config.tcp_connector("database", server, &[]));
+        wait_reach(&a, &at_a, &["A", "B"]);
+        let dialled = a.on(|| {
+            let there = SocketAddr::new(b.address.parse().unwrap(), PORT.parse().unwrap());
+            TcpStream::connect_timeout(&there, Duration::from_millis(300)).is_ok()
+        });
+        assert!(!dialled, "the rule lets A dial B");
+        let mut near = a.on(|| wait_for("a listener", PATIENCE, || TcpStream::connect(("127.0.0.1", port)).ok()));
+        near.set_read_timeout(Some(PATIENCE)).unwrap();
+        near.set_write_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(read_n(&mut near, 5), b"ready");
+        let data = pattern((1 << 20) + 7);
+        let (upload, mut out) = (data.clone(), near.try_clone().unwrap());
+        let writer = std::thread::spawn(move || {
+            let mut left = SIZE;
+            while left > 0 {
+                let part = left.min(upload.len());
+                out.write_all(&upload[..part]).unwrap();
+                left -= part;
+            }
+            out.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut left = SIZE;
+        let mut buffer = vec![0; data.len()];
+        while left > 0 {
+            let part = left.min(data.len());
+            near.read_exact(&mut buffer[..part]).unwrap();
+            assert!(buffer[..part] == data[..part], "wrong bytes with {left} left");
+            left -= part;
+        }
+        assert_eq!(near.read(&mut buffer).unwrap(), 0);
+        writer.join().unwrap();
     });
 }
 

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use conformance::client::Client;
 use conformance::network::{Network, Plan};
+use conformance::process::wait_for;
+use conformance::raw::{Heard, Session};
+use conformance::relay::Line;
+use conformance::router::PATIENCE;
 use conformance::traffic::{Pace, Requests, Responder, Sink, Source};
 
 const MIB: u64 = 1 << 20;
@@ -114,6 +118,33 @@ fn requests() {
             }
         }
     }
+}
+
+/// A client in the west asks workers in the east, 20 ms away, and is answered at an address that its router made. A worker that dies with a
+/// request leaves the client an outcome, and the other worker goes on (A2).
+#[test]
+fn workers_in_another_cluster() {
+    const AWAY: Duration = Duration::from_millis(20);
+    let network = Plan::line(2).lines(Line { forward: AWAY, back: AWAY, ..Line::default() }).start();
+    let _worker = Responder::start(network.router("B"), "price");
+    network.wait_address("A", "price", 0, 1);
+    let requests = Requests::start(network.router("A"), "price", Duration::ZERO);
+    requests.wait(100);
+    let mut times = requests.moments().gaps();
+    times.sort();
+    let (median, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("answers after {median:?}, 99 of 100 within {most:?}");
+    assert!(median < 2 * AWAY + Duration::from_millis(10) && most < 2 * AWAY + Duration::from_millis(100));
+    let mut other = Session::begin(network.port("B"));
+    other.receiver(0, Some("price"), 1);
+    wait_for("a request", PATIENCE, || {
+        matches!(other.listen(Duration::from_millis(20)), Heard::Delivery(_)).then_some(())
+    });
+    assert_eq!(requests.refused(), 0);
+    drop(other);
+    requests.wait(50);
+    let answers = requests.stop();
+    assert_eq!((answers.refused, answers.repeated, answers.ended), (1, 0, false));
 }
 
 /// One message of 1 GiB over two routers between, whose memory does not grow with it.
