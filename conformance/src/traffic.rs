@@ -223,9 +223,11 @@ fn send(session: &mut Session, name: &str, pace: Pace, stopped: &dyn Fn() -> boo
             break;
         }
         let sent = lock(log).sent;
-        let may = end.is_none() && credit > 0 && open.len() < pace.window && sent < pace.count && now >= next;
-        if may {
-            let id = session.send(OUT, &message(name, sent, pace.size), pace.settled);
+        let mut may = end.is_none() && credit > 0 && open.len() < pace.window && sent < pace.count && now >= next;
+        let next_message = may.then(|| message(name, sent, pace.size)).filter(|message| session.fits(message.len()));
+        may = next_message.is_some();
+        if let Some(message) = next_message {
+            let id = session.send(OUT, &message, pace.settled);
             credit -= 1;
             next = now + pace.gap;
             let mut log = lock(log);

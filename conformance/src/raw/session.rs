@@ -1,4 +1,4 @@
-//! A client that keeps to the rules: one session, with windows that never close, and credit that is counted.
+//! A client that keeps to the rules: one session, with windows that never close on its side, and credit that is counted.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -25,6 +25,9 @@ pub struct Session {
     /// A delivery that is arriving, by link.
     arriving: HashMap<u32, Delivery>,
     next_id: u32,
+    /// Frames of ours so far, and up to which of them the router's window reaches.
+    sent: u32,
+    window: u32,
 }
 
 /// A delivery of the router's.
@@ -62,8 +65,22 @@ impl Session {
     pub fn begin(port: u16) -> Self {
         let mut peer = Peer::opened(port);
         peer.send(&Frame::begin().with(2, V::Uint(WINDOW)).with(3, V::Uint(WINDOW)));
-        peer.expect(code::BEGIN);
-        Self { peer, frames: 0, handles: HashMap::new(), counts: HashMap::new(), arriving: HashMap::new(), next_id: 0 }
+        let begin = peer.expect(code::BEGIN);
+        Self {
+            peer,
+            frames: 0,
+            handles: HashMap::new(),
+            counts: HashMap::new(),
+            arriving: HashMap::new(),
+            next_id: 0,
+            sent: 0,
+            window: begin.field(2).number().expect("a begin has a window") as u32,
+        }
+    }
+
+    /// Whether the router's window has room for a message of this size.
+    pub fn fits(&self, size: usize) -> bool {
+        self.window.wrapping_sub(self.sent) as usize >= size.div_ceil(CHUNK)
     }
 
     /// Attaches a receiver with `credit`; answers its address. `None` is a dynamic one.
@@ -102,6 +119,7 @@ impl Session {
         self.next_id = id.wrapping_add(1);
         let mut chunks = message.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
+            self.sent = self.sent.wrapping_add(1);
             let frame = Frame::transfer(handle, id, chunk.to_vec()).with(4, V::Bool(settled));
             self.peer.try_send(&frame.with(5, V::Bool(chunks.peek().is_some())));
         }
@@ -126,13 +144,17 @@ impl Session {
         let number = |index: usize| frame.field(index).number().map(|n| n as u32);
         let handle = |index: usize| number(index).map(|theirs| self.handles[&theirs]);
         match frame.code {
-            Some(code::FLOW) => match (handle(4), number(5), number(6)) {
-                (Some(handle), Some(count), Some(credit)) => {
-                    // Ours are sent in the order of their numbers, on one link of a session.
-                    Heard::Credit(handle, count.wrapping_add(credit).wrapping_sub(self.next_id))
+            Some(code::FLOW) => {
+                let received = number(0).unwrap_or(0);
+                self.window = received.wrapping_add(number(1).expect("a flow has a window"));
+                match (handle(4), number(5), number(6)) {
+                    (Some(handle), Some(count), Some(credit)) => {
+                        // Ours are sent in the order of their numbers, on one link of a session.
+                        Heard::Credit(handle, count.wrapping_add(credit).wrapping_sub(self.next_id))
+                    }
+                    _ => Heard::Nothing,
                 }
-                _ => Heard::Nothing,
-            },
+            }
             Some(code::DISPOSITION) if frame.field(0).is_true() => {
                 let first = number(1).expect("a disposition has a first delivery");
                 let last = number(2).unwrap_or(first);
@@ -168,10 +190,27 @@ impl Session {
 
     fn is_readable(&self, wait: Duration) -> bool {
         let stream = self.peer.stream();
+        // The system rounds short limits up to its ticks of some milliseconds: that is no pace for messages.
+        if wait < Duration::from_millis(4) {
+            let look = || {
+                stream.set_nonblocking(true).unwrap();
+                let got = stream.peek(&mut [0]);
+                stream.set_nonblocking(false).unwrap();
+                came(&got)
+            };
+            return look() || {
+                std::thread::sleep(wait);
+                look()
+            };
+        }
         stream.set_read_timeout(Some(wait)).unwrap();
         let got = stream.peek(&mut [0]);
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        // An end or a failure is heard when it is read.
-        !got.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+        came(&got)
     }
+}
+
+/// Something can be read: data, or an end or a failure, which is heard then.
+fn came(got: &std::io::Result<usize>) -> bool {
+    !got.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
