@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use routed::Origin;
+
 use crate::{
     ConnKey, ConnKind, Counters, Crossed, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
     address::{AddressConfig, AddressTable, Class, NameGenerator, Syntax},
@@ -45,6 +47,7 @@ mod loads;
 mod multicast;
 mod peers;
 mod pool;
+mod refusals;
 mod routed;
 mod servers;
 mod settle;
@@ -210,6 +213,7 @@ pub struct Core {
     pool: pool::Pool,
     stalls: stalls::Stalls,
     stream_links: stream_links::StreamLinks,
+    refusals: refusals::Refusals,
     /// For lookup keys.
     name: String,
     /// Our name in traces.
@@ -405,6 +409,7 @@ impl Core {
             pool: pool::Pool::new(config.pool),
             stalls: stalls::Stalls::new(config.stall_limit, now),
             stream_links: stream_links::StreamLinks::new(now),
+            refusals: refusals::Refusals::new(now),
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),
             hops: Slots::default(),
@@ -437,11 +442,12 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. May be in the past. Changes with every call.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.stalls.poll(), self.stream_links.poll()].into_iter().flatten().min()
+        [self.stalls.poll(), self.stream_links.poll(), self.refusals.poll()].into_iter().flatten().min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant, eg: &mut impl Egress) {
+        self.forgive(now);
         self.cut_stalled(now, eg);
         self.trim_streams(now, eg);
     }

@@ -11,7 +11,7 @@ pub(crate) use waiting::Waiting;
 use bytes::Bytes;
 
 use crate::{
-    core::slots::Key,
+    core::{Origin, slots::Key},
     egress::{DeliveryState, End},
 };
 
@@ -126,7 +126,7 @@ pub(crate) struct Delivery {
     pub(crate) onward: u32,
 }
 
-/// What is to be known of a delivery on its way to a neighbour.
+/// What is to be known of a delivery on its way to a neighbour, and of a flow's that is served here.
 #[derive(Debug)]
 pub(crate) struct Onward {
     /// Annotations to be sent in front of it; none once it has begun.
@@ -139,6 +139,8 @@ pub(crate) struct Onward {
     pub(crate) tally: Key,
     /// Of a tracked presettled delivery: how many untracked ones of its sender are over when it is.
     pub(crate) row: u8,
+    /// Of one that is forwarded while it arrives, or served: where it entered the network.
+    pub(crate) stream: Option<Origin>,
 }
 
 impl Delivery {

@@ -208,7 +208,7 @@ impl Flow {
         early.push(bytes);
         loop {
             match self.adaptor.pick(listener, &mut choice) {
-                None => return Err(Stop::Refused),
+                None => return Err(Stop::Refused { again: false }),
                 Some(Picked::Server(key, connector)) => {
                     let origin = || self.origin(peer, addrs);
                     let wanted = connector.as_ref().is_some_and(|connector| connector.config.send_proxy.is_some());
@@ -236,7 +236,12 @@ impl Flow {
                     let answer = step(&mut exchange, &mut self.client, &meters.up, &meters.down);
                     match tokio::time::timeout(ANSWER_LIMIT, answer).await {
                         Ok(Ok(_)) => return Ok(Reached::Far(Box::new(exchange))),
-                        Ok(Err(Stop::Refused)) => early = exchange.take_early(),
+                        Ok(Err(Stop::Refused { again })) => {
+                            early = exchange.take_early();
+                            if again {
+                                choice.again(hop);
+                            }
+                        }
                         Ok(Err(stop)) => return Err(stop),
                         Err(_) => return Err(Stop::Silent),
                     }
@@ -330,6 +335,9 @@ pub(crate) enum Picked {
 /// How often all neighbours are tried again when none of them could reach a server.
 pub(crate) const ROUNDS: u32 = 2;
 
+/// How often a neighbour that knows of other servers than the one that it could not reach is tried again at once.
+const AGAIN: u32 = 8;
+
 /// What a search for a server has tried so far.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
@@ -340,9 +348,19 @@ pub(crate) struct Choice {
     /// Neighbours that were tried for the present address in this round, and how many rounds there were before.
     pub(crate) hops: Vec<u32>,
     pub(crate) rounds: u32,
+    /// How often one of them was tried again at once.
+    again: u32,
 }
 
 impl Choice {
+    /// A neighbour that was tried may find another server.
+    fn again(&mut self, hop: u32) {
+        if self.again < AGAIN {
+            self.again += 1;
+            self.hops.retain(|tried| *tried != hop);
+        }
+    }
+
     /// Nobody of this address is left.
     pub(crate) fn exhaust(&mut self, address: Rc<str>) {
         self.exhausted.push(address);

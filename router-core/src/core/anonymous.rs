@@ -126,6 +126,7 @@ impl Core {
             hop: Key::NONE,
             untracked: false,
             row: 0,
+            stream: None,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {

@@ -57,7 +57,9 @@ impl Core {
         }
         // Taken out for as long as other addresses are looked at.
         let mut far = a.far.take()?;
-        let valid = |far: &FarRouter| far.takes(way, &self.routes);
+        // Those that refused come after servers here, and serve if there is nobody else.
+        let any = near.is_none() && far.only_avoided(way, &self.routes);
+        let valid = |far: &FarRouter| far.takes(way, &self.routes) && (any || !far.is_avoided());
         let near = near.map(Work::fraction);
         let hop = far.flow(
             closest,
@@ -145,6 +147,7 @@ impl Core {
             self.detach_outlet(OutletKey(o), eg);
             return None;
         };
+        let arrival = &Arrival { stream: Some(arrival.way.origin()), ..*arrival };
         let d = self.record(arrival, address, end);
         let outlet = self.outlets.get_mut(o)?;
         (outlet.link, outlet.credit) = (link, 1);
@@ -187,6 +190,7 @@ impl Core {
             hop: Key::NONE,
             untracked: false,
             row: 0,
+            stream: None,
         };
         Some((key, arrival))
     }
@@ -250,5 +254,5 @@ pub(super) struct Least {
     key: Key,
     /// In 65,536ths of a connection.
     load: u64,
-    failing: bool,
+    pub(super) failing: bool,
 }

@@ -2,7 +2,11 @@
 
 use amqp_proto::{codec::code, message::SectionKind};
 
-use super::{Core, Remote, Want, hops::Pick, routed::Way};
+use super::{
+    Core, Remote, Want,
+    hops::Pick,
+    routed::{Origin, Way},
+};
 use crate::{
     InKey, InletKey, Treatment,
     core::slots::{Key, Slots},
@@ -41,6 +45,8 @@ pub(super) struct Arrival<'a> {
     pub(super) untracked: bool,
     /// It is such a later one: for how many others.
     pub(super) row: u8,
+    /// If it is forwarded while it arrives, or served here, where it entered the network.
+    pub(super) stream: Option<Origin>,
 }
 
 impl Arrival<'_> {
@@ -116,9 +122,10 @@ impl Core {
     #[inline]
     pub(super) fn record(&mut self, arrival: &Arrival<'_>, address: Key, end: End) -> Key {
         let mut record = arrival.record(address, end);
-        if !arrival.hop.is_none() {
-            let (origin, hop, row) = (arrival.origin, arrival.hop, arrival.row);
-            record.onward = self.onwards.insert(Onward { prefix: None, origin, hop, tally: Key::NONE, row }).index;
+        if !arrival.hop.is_none() || arrival.stream.is_some() {
+            let Arrival { origin, hop, stream, row, .. } = *arrival;
+            let onward = Onward { prefix: None, origin, hop, tally: Key::NONE, row, stream };
+            record.onward = self.onwards.insert(onward).index;
         }
         self.deliveries.insert(record)
     }
@@ -154,6 +161,7 @@ impl Core {
             hop: Key::NONE,
             untracked: false,
             row: 0,
+            stream: None,
         };
         let d = self.route(address, &arrival, payload, t.end, eg);
         if matches!(way, Way::Routed { .. }) && t.end != End::More {

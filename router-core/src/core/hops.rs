@@ -137,6 +137,8 @@ pub(super) struct FarRouter {
     cost: u64,
     /// What it told, if that counts.
     site: Option<Arc<Counter>>,
+    /// A flow was refused there: others come first for a moment.
+    avoided: bool,
 }
 
 /// Where far destinations are.
@@ -154,6 +156,11 @@ impl FarRouter {
         way.leads_to(self.to, routes)
             && (self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref())
     }
+
+    /// A flow was refused there just now.
+    pub(super) const fn is_avoided(&self) -> bool {
+        self.avoided
+    }
 }
 
 /// What a next hop has to do for an address.
@@ -169,7 +176,7 @@ impl Far {
             self.shares.push(Share { hop, tally: Key::NONE });
             self.shares.len() - 1
         });
-        self.to.push(FarRouter { to, mesh, share, cost, site: None });
+        self.to.push(FarRouter { to, mesh, share, cost, site: None, avoided: false });
     }
 
     /// What counts what the edges have to do.
@@ -182,6 +189,27 @@ impl Far {
     #[cfg(test)]
     pub(super) fn next_hops(&self) -> usize {
         self.shares.len()
+    }
+
+    /// What lies behind a next hop comes last, or does not any more. False if it did already.
+    pub(super) fn set_avoided(&mut self, hop: Key, avoided: bool) -> bool {
+        let shares = &self.shares;
+        let behind = |far: &&mut FarRouter| shares.get(far.share).is_some_and(|share| share.hop == hop);
+        let mut changed = false;
+        for far in self.to.iter_mut().filter(behind) {
+            changed |= std::mem::replace(&mut far.avoided, avoided) != avoided;
+        }
+        changed
+    }
+
+    /// Whether a flow that came this way could only go where one was refused.
+    pub(super) fn only_avoided(&self, way: &Way<'_>, routes: &Routes) -> bool {
+        self.to.iter().all(|far| far.avoided || !far.takes(way, routes))
+    }
+
+    /// Whether there is a destination that did not refuse.
+    pub(super) fn any_fresh(&self, leads: impl Fn(FarEnd) -> bool) -> bool {
+        self.to.iter().any(|far| !far.avoided && leads(far.to))
     }
 
     /// Whether the turn is at edges that count like the `here` consumers of this router.
@@ -307,6 +335,11 @@ impl Core {
         let Some(a) = self.addresses.get_mut(key) else { return };
         if let (Some(new), Some(old)) = (&mut far, &a.far) {
             (new.next, new.turn) = (old.next, old.turn);
+            for avoided in old.to.iter().filter(|far| far.avoided) {
+                if let Some(share) = old.shares.get(avoided.share) {
+                    new.set_avoided(share.hop, true);
+                }
+            }
         }
         let old = std::mem::replace(&mut a.far, far);
         for share in old.into_iter().flat_map(|far| far.shares) {
@@ -416,7 +449,8 @@ impl Core {
         let a = self.addresses.get_mut(address)?;
         let far = a.far.as_mut()?;
         let routes = &self.routes;
-        let valid = |far: &FarRouter| far.takes(way, routes);
+        let any = !way.streams() || far.only_avoided(way, routes);
+        let valid = |far: &FarRouter| far.takes(way, routes) && (any || !far.avoided);
         let here = a.candidates.len();
         let edges_first = far.is_turn_of_edges(here, valid);
         if a.treatment == Treatment::Closest {
@@ -502,7 +536,8 @@ impl Core {
             Tracking::Yes(row) => (false, row),
         };
         let way = Way::Here;
-        let onward = Arrival { way, prefix: &prefix, origin, hop, goes_settled, untracked, row, ..*arrival };
+        let stream = arrival.way.streams().then(|| arrival.way.origin());
+        let onward = Arrival { way, prefix: &prefix, origin, hop, goes_settled, untracked, row, stream, ..*arrival };
         let d = match end {
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
@@ -807,7 +842,8 @@ impl Core {
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
             None => {
-                let onward = Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0 };
+                let onward =
+                    Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0, stream: None };
                 delivery.onward = self.onwards.insert(onward).index;
             }
         }

@@ -34,7 +34,7 @@ pub(super) enum Way<'a> {
 
 /// Where a delivery entered the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// At this router, or an edge router of it.
     Here,
     /// At another.
@@ -45,19 +45,33 @@ pub(super) enum Origin {
     Unknown,
 }
 
+impl Origin {
+    /// Whether what entered there may be forwarded to this end.
+    pub(super) fn leads_to(self, end: FarEnd, routes: &Routes) -> bool {
+        match (self, end) {
+            (Self::Here | Self::Edge(_), FarEnd::Router(_)) | (Self::Here | Self::Router(_), FarEnd::Edge(_)) => true,
+            (Self::Router(origin), FarEnd::Router(router)) => routes.is_valid_origin(origin, router),
+            // Never back to where it came from.
+            (Self::Edge(from), FarEnd::Edge(to)) => from != to,
+            (Self::Unknown, _) => false,
+        }
+    }
+}
+
 impl Way<'_> {
     /// Whether it may be forwarded there.
     pub(super) fn leads_to(&self, end: FarEnd, routes: &Routes) -> bool {
-        match (self, end) {
-            (Self::Here | Self::Targeted(_) | Self::Stream, _) => true,
-            (Self::Routed { origin, .. }, end) => match (origin, end) {
-                (Origin::Here | Origin::Edge(_), FarEnd::Router(_))
-                | (Origin::Here | Origin::Router(_), FarEnd::Edge(_)) => true,
-                (Origin::Router(origin), FarEnd::Router(router)) => routes.is_valid_origin(*origin, router),
-                // Never back to where it came from.
-                (Origin::Edge(from), FarEnd::Edge(to)) => *from != to,
-                (Origin::Unknown, _) => false,
-            },
+        match self {
+            Self::Here | Self::Targeted(_) | Self::Stream => true,
+            Self::Routed { origin, .. } => origin.leads_to(end, routes),
+        }
+    }
+
+    /// Where it entered the network.
+    pub(super) const fn origin(&self) -> Origin {
+        match self {
+            Self::Here | Self::Targeted(_) | Self::Stream => Origin::Here,
+            Self::Routed { origin, .. } => *origin,
         }
     }
 

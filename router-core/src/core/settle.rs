@@ -39,6 +39,9 @@ impl Core {
         if let From::Copy { .. } = delivery.from {
             return self.copy_outcome(d, state, settled, terminal, eg);
         }
+        let instead = self.refused(d, state);
+        let state = instead.as_ref().or(state);
+        let Some(delivery) = self.deliveries.get(d) else { return };
         if !terminal {
             return self.pass_state(d, state, eg);
         }

@@ -306,6 +306,7 @@ impl Core {
             hop: Key::NONE,
             untracked: false,
             row: 0,
+            stream: None,
         };
         match deliver.target {
             DeliverTo::Address(address) => {

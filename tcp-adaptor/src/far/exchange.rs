@@ -46,7 +46,10 @@ pub(crate) enum Stop {
     Silent,
     /// No server has seen anything: another destination may be tried.
     #[error("no server there could be reached")]
-    Refused,
+    Refused {
+        /// In the same direction, too.
+        again: bool,
+    },
     /// What came is no stream of ours.
     #[error("the answer is malformed: {0}")]
     Head(#[from] HeadError),
@@ -206,11 +209,12 @@ impl Exchange {
         let failed = match verdict {
             None => false,
             Some(Verdict::Accepted) => !self.sent_all,
-            Some(Verdict::Refused | Verdict::Failed) => true,
+            Some(Verdict::Refused | Verdict::Released | Verdict::Failed) => true,
         };
         if failed && let Some(early) = &self.early {
-            let unused = verdict == Some(Verdict::Refused) || early.len == 0;
-            return Poll::Ready(Err(if unused { Stop::Refused } else { Stop::Far }));
+            let unused = verdict != Some(Verdict::Failed) || early.len == 0;
+            let again = verdict == Some(Verdict::Released);
+            return Poll::Ready(Err(if unused { Stop::Refused { again } } else { Stop::Far }));
         }
         self.shut |= failed;
         let written = self.poll_receive(cx, socket, back)?;

@@ -39,6 +39,8 @@ pub(crate) enum Verdict {
     Accepted,
     /// It was not begun: another destination may take it.
     Refused,
+    /// The same, and there may be one in the same direction.
+    Released,
     /// It failed, perhaps after some of it had been used.
     Failed,
 }
@@ -48,7 +50,8 @@ impl Verdict {
     fn of(state: Option<&DeliveryState>) -> Self {
         match state {
             Some(DeliveryState::Accepted) => Self::Accepted,
-            Some(DeliveryState::Released | DeliveryState::Modified { undeliverable_here: true, .. }) => Self::Refused,
+            Some(DeliveryState::Released) => Self::Released,
+            Some(DeliveryState::Modified { undeliverable_here: true, .. }) => Self::Refused,
             _ => Self::Failed,
         }
     }

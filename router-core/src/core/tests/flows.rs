@@ -246,6 +246,82 @@ fn a_stream_goes_on_where_no_server_works() {
 }
 
 #[test]
+fn a_neighbour_that_refused_a_flow_comes_last_for_a_moment() {
+    let mut w = World::new(1);
+    let links: Vec<usize> = ["C", "E"]
+        .into_iter()
+        .flat_map(|to| [w.hop(0, to, HopLink::Priority(4), 100), w.hop(0, to, HopLink::Stream, 100)])
+        .collect();
+    let (c, e) = (links[1], links[3]);
+    let routes = Routes::of_links("A", &[("A", "B", 1), ("A", "C", 1), ("A", "E", 3)]);
+    let mut book = AddressBook::new();
+    for router in ["C", "E"] {
+        let entry = AddressEntry { key: "Msvc".into(), hint: None, in_links: 0, mesh: None };
+        book.apply(&Event::Addresses { router: router.into(), added: [entry].into(), removed: [].into() });
+    }
+    w.cores[0].set_routes(routes, book, None, &mut w.sides[0]);
+    let from = w.router_sender(0);
+    let refusal = DeliveryState::modified(true, true);
+    let message = annotated(STREAMING, "svc", b"bytes");
+    let attempt = |w: &mut World, at: usize| {
+        let before = w.outlet(at).received.len();
+        let id = w.begin(from, &message, false, false, message.len() - 1);
+        assert_eq!(w.outlet(at).received.len(), before + 1, "it went elsewhere");
+        w.outcome(at, before, Some(refusal.clone()), true);
+        w.abort(from);
+        w.told(from, id)
+    };
+    // The cheaper one has no server; whoever tries again gets the other.
+    assert_eq!(w.cores[0].poll_timeout(), None);
+    assert_eq!(attempt(&mut w, c), Some(DeliveryState::Released));
+    // With all others gone by now another attempt is of no use.
+    assert_eq!(attempt(&mut w, e), Some(refusal.clone()));
+    assert_eq!(attempt(&mut w, c), Some(refusal.clone()));
+    // What is no flow goes where it would anyhow.
+    let plain = annotated(0, "svc", b"bytes");
+    let n = w.count(links[0]);
+    w.send(from, &plain, true);
+    assert_eq!(w.count(links[0]), n + 1);
+    // A moment later all is forgotten.
+    assert!(w.cores[0].poll_timeout().is_some());
+    w.tick(Duration::ZERO);
+    w.tick(Duration::from_millis(999));
+    assert_eq!(attempt(&mut w, c), Some(refusal.clone()));
+    w.tick(Duration::from_millis(1));
+    assert_eq!(attempt(&mut w, c), Some(DeliveryState::Released));
+    w.tick(Duration::ZERO);
+    w.tick(Duration::from_secs(1));
+    assert_eq!(w.cores[0].poll_timeout(), None);
+}
+
+#[test]
+fn who_asks_for_a_server_that_fails_here_is_told_of_others() {
+    let mut w = World::new(1);
+    w.serve(0);
+    let (_, c) = (w.hop(0, "C", HopLink::Priority(4), 100), w.hop(0, "C", HopLink::Stream, 100));
+    let from = w.router_sender(0);
+    let one = server(&mut w, "svc");
+    let message = annotated(STREAMING, "svc", b"bytes");
+    for (elsewhere, told) in [(false, DeliveryState::modified(true, true)), (true, DeliveryState::Released)] {
+        know(&mut w, if elsewhere { &[("D", "Msvc")] } else { &[] });
+        one.failing.store(false, Relaxed);
+        let id = w.begin(from, &message, false, false, message.len() - 1);
+        let r = w.served(0, usize::from(elsewhere));
+        one.failing.store(true, Relaxed);
+        w.outcome(r, 0, Some(DeliveryState::modified(true, true)), true);
+        assert_eq!(w.told(from, id), Some(told));
+        w.abort(from);
+        w.detach_receiver(r);
+    }
+    w.begin(from, &message, false, false, message.len() - 1);
+    w.send_rest(from);
+    assert_eq!(w.count(c), 1);
+    w.accept_all(c);
+    w.cores[0].remove_server(one.key, &mut w.sides[0]);
+    w.assert_empty();
+}
+
+#[test]
 fn an_answer_comes_to_a_link_of_its_own() {
     for workers in [1, 2] {
         let mut w = World::new(workers);
