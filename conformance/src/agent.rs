@@ -65,6 +65,11 @@ impl Agent {
         Self::at(port, &format!("_topo/0/{router}/$management"))
     }
 
+    /// The agent of an edge router of the network, asked through this one.
+    pub fn of_edge(port: u16, router: &str) -> Self {
+        Self::at(port, &format!("_edge/{router}/$management"))
+    }
+
     fn heard(&mut self) -> Heard {
         match self.session.listen(PATIENCE) {
             Heard::Ended => panic!("the router hung up on a client of its agent"),

@@ -1,12 +1,14 @@
 //! Edge routers with foreign clients. A sender gets no credit before its router has heard of a consumer, so that nothing here has to wait for
 //! routes.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use conformance::agent::Agent;
 use conformance::client::{Client, Running};
 use conformance::ports::free_port;
-use conformance::router::{Config, PATIENCE, Router};
+use conformance::raw::V;
+use conformance::router::{Config, PATIENCE, Router, spanway};
 use conformance::suite::{exchange, number};
 use conformance::traffic::{Pace, Requests, Responder, Sink, Source};
 use conformance::wait_for;
@@ -158,4 +160,58 @@ fn an_edge_takes_its_other_uplink_when_it_loses_one() {
     let received = sink.stop();
     assert!(sent.numbers.is_subset(&received.of("bulk")), "what was accepted has not arrived");
     println!("no answers for {gap:?}; {} of {} accepted", sent.accepted.count(), sent.sent);
+}
+
+/// What `spanway stat` prints.
+fn stat(port: u16, arguments: &[&str]) -> String {
+    let url = format!("amqp://127.0.0.1:{port}");
+    let output = Command::new(spanway()).arg("stat").args(arguments).args(["--url", &url]).output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Edges are seen, and asked, from wherever somebody is connected.
+#[test]
+fn edges_are_listed_and_asked_for_what_they_know() {
+    let (one, middle, two) = line();
+    wait_for("both edges", PATIENCE, || (edge_connections(&middle) == 2).then_some(()));
+    let id = |mut agent: Agent| agent.rows("router", &["id", "mode"]);
+    for (asked, at) in [(&middle, "A"), (&one, "E1"), (&two, "E2")] {
+        for edge in ["E1", "E2"] {
+            let rows = id(Agent::of_edge(asked.port, edge));
+            let texts: Vec<_> = rows[0].iter().map(|value| value.text().unwrap()).collect();
+            assert_eq!(texts, [edge, "edge"], "asked at {at}");
+            for option in ["--router", "--edge"] {
+                let told = stat(asked.port, &["router", option, edge]);
+                assert!(told.contains(&format!("{:<22}{edge}", "id")), "asked at {at}: {told}");
+            }
+        }
+        let told = stat(asked.port, &["router", "--router", "A"]);
+        assert!(told.contains("interior"), "asked at {at}: {told}");
+        let told = stat(asked.port, &["router", "--router", "E3"]);
+        assert!(told.starts_with("spanway: router E3 cannot be reached from here"), "asked at {at}: {told}");
+    }
+    let edges = stat(middle.port, &["edges"]);
+    assert!(edges.contains(" E1 ") && edges.contains(" E2 ") && edges.lines().count() == 3, "{edges}");
+    assert!(stat(one.port, &["edges"]).contains(" A "));
+}
+
+/// What the links of edge connections are for, as the reference tells it, and which addresses they lead to.
+#[test]
+fn links_of_edges_say_what_they_are_for() {
+    let (one, middle, _two) = line();
+    let _sink = Sink::start(&one, "news", 10);
+    let source = Source::start(&middle, "news", "news", Pace::default());
+    source.wait_accepted(1);
+    let links = |router: &Router| {
+        let rows = Agent::connect(router.port).rows("router.link", &["linkType", "linkDir", "owningAddr"]);
+        let of = |row: Vec<V>| row.iter().map(|value| value.text().unwrap_or("-").to_owned()).collect::<Vec<_>>();
+        rows.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let has = |links: &[Vec<String>], link: [&str; 3]| links.iter().any(|other| *other == link);
+    let there = links(&middle);
+    assert!(has(&there, ["edge-downlink", "out", "HE1"]) && has(&there, ["edge-downlink", "out", "HE2"]), "{there:?}");
+    assert!(has(&there, ["endpoint", "out", "Mnews"]) && has(&there, ["endpoint", "in", "-"]), "{there:?}");
+    let here = links(&one);
+    assert!(has(&here, ["endpoint", "out", "L_edge"]) && has(&here, ["endpoint", "in", "-"]), "{here:?}");
+    assert!(source.stop().open == 0);
 }

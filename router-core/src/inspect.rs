@@ -87,6 +87,17 @@ pub struct LinkHandle {
     pub(crate) inlet: bool,
 }
 
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A client's, or one of an edge router's for one address or for all that it does not know.
+    Endpoint,
+    /// Deliveries of all addresses between interior routers.
+    InterRouter,
+    /// To an edge router, what is sent to itself.
+    EdgeDownlink,
+}
+
 /// A link at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkStatus {
@@ -96,7 +107,9 @@ pub struct LinkStatus {
     pub link: LinkRef,
     /// Whether the peer sends or receives.
     pub direction: Direction,
-    /// Lookup key of its address, with the letter of its class; none for an anonymous sender.
+    /// What it is for.
+    pub kind: LinkKind,
+    /// Lookup key of its address, with the letter of its class; none for an anonymous sender, and for links that all addresses share.
     pub address: Option<Arc<str>>,
     /// How many deliveries the sender may have under way; of a receiver, what was configured for its connection.
     pub capacity: Option<u32>,

@@ -29,7 +29,7 @@ pub use crate::{
     counters::Counters,
     distribution::Treatment,
     egress::{Egress, LinkRef, Transfer},
-    inspect::{AddressStatus, Crossed, LinkCounters, LinkHandle, LinkStatus},
+    inspect::{AddressStatus, Crossed, LinkCounters, LinkHandle, LinkKind, LinkStatus},
     policy::{AllowAll, ConnInfo, ConnKind, Direction, Policy, Refusal, Terminus},
     server::{Reachability, ServerInfo, ServerPick},
     worker_batch::{WorkerBatch, WorkerId, WorkerMsg},

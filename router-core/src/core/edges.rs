@@ -19,7 +19,7 @@ use super::{
     routed::Way,
 };
 use crate::{
-    ConnKey, InletKey, LinkRef, OutletKey, Treatment,
+    ConnKey, InletKey, LinkKind, LinkRef, OutletKey, Treatment,
     address::Class,
     core::slots::Key,
     credit::Capacity,
@@ -244,6 +244,16 @@ impl Core {
         let changed = if wanted { all.insert(Arc::clone(&key)) } else { all.remove(&key) };
         if changed {
             self.edges.demand.push_back(Demand { worker, key, wanted });
+        }
+    }
+
+    /// What a link is for whose address stands for it, and the address that it leads to.
+    pub(super) fn hop_link(&self, name: &str) -> (LinkKind, Option<Arc<str>>) {
+        match parse(name) {
+            None => (LinkKind::InterRouter, None),
+            Some((_, STREAM)) => (LinkKind::Endpoint, None),
+            Some((_, key)) if Class::of_key(key) == Class::Edge => (LinkKind::EdgeDownlink, Some(key.into())),
+            Some((_, key)) => (LinkKind::Endpoint, Some(key.into())),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     address::Class,
     core::slots::Key,
     distribution::Candidate,
-    inspect::{AddressStatus, LinkHandle, LinkStatus},
+    inspect::{AddressStatus, LinkHandle, LinkKind, LinkStatus},
 };
 
 impl Core {
@@ -54,11 +54,17 @@ impl Core {
     pub fn link_status(&self, handle: LinkHandle) -> Option<LinkStatus> {
         if !handle.inlet {
             let outlet = self.outlets.get(handle.key)?;
+            let address = self.addresses.get(outlet.address).map(|a| Arc::clone(&a.name));
+            let (kind, address) = match address {
+                Some(name) if Class::of_key(&name) == Class::Hop => self.hop_link(&name),
+                address => (LinkKind::Endpoint, address),
+            };
             return Some(LinkStatus {
                 id: outlet.id,
                 link: outlet.link,
                 direction: Direction::Out,
-                address: self.addresses.get(outlet.address).map(|a| Arc::clone(&a.name)),
+                kind,
+                address,
                 capacity: self.conns.get(outlet.conn).and_then(|conn| conn.link_capacity),
                 undelivered: outlet.queued.into(),
                 unsettled: outlet.outstanding.into(),
@@ -67,11 +73,18 @@ impl Core {
             });
         }
         let inlet = self.inlets.get(handle.key)?;
+        let address = inlet.address.and_then(|a| self.addresses.get(a)).map(|a| Arc::clone(&a.name));
+        let (kind, address) = match self.edges.inlet(handle.key, inlet) {
+            Some(edge) => (LinkKind::Endpoint, edge.bound.clone()),
+            None if inlet.router() && address.is_none() => (LinkKind::InterRouter, None),
+            None => (LinkKind::Endpoint, address),
+        };
         Some(LinkStatus {
             id: inlet.id,
             link: inlet.link,
             direction: Direction::In,
-            address: inlet.address.and_then(|a| self.addresses.get(a)).map(|a| Arc::clone(&a.name)),
+            kind,
+            address,
             capacity: Some(inlet.capacity.get()),
             undelivered: inlet.waiting.into(),
             unsettled: inlet.open.saturating_sub(inlet.waiting + inlet.capacity.row()).into(),

@@ -24,11 +24,11 @@ pub(crate) struct StatArgs {
     #[arg(value_enum, default_value_t)]
     pub(crate) what: What,
 
-    /// Ask another interior router of the network instead of the one that is connected to
+    /// Ask another router of the network instead of the one that is connected to
     #[arg(short, long, value_name = "ID", conflicts_with = "edge")]
     pub(crate) router: Option<String>,
 
-    /// Ask an edge router of the network
+    /// Ask an edge router of the network, though an interior router may have the same id
     #[arg(short, long, value_name = "ID")]
     pub(crate) edge: Option<String>,
 

@@ -159,6 +159,23 @@ impl Manager {
     /// # Errors
     /// The request could not be delivered, or nothing came back.
     pub(crate) async fn call(&mut self, operation: &str, properties: &[(&str, Value)], body: Value) -> Result<Answer> {
+        if let Some(answer) = self.attempt(operation, properties, body.clone()).await? {
+            return answer;
+        }
+        let asked = self.undelivered();
+        let Whose::Router(id) = &self.whose else { return Err(asked) };
+        // No interior router has this id: an edge router may.
+        self.whose = Whose::Edge(id.clone());
+        self.attempt(operation, properties, body).await?.unwrap_or(Err(asked))
+    }
+
+    /// `None`: the request was not delivered.
+    async fn attempt(
+        &mut self,
+        operation: &str,
+        properties: &[(&str, Value)],
+        body: Value,
+    ) -> Result<Option<Result<Answer>>> {
         self.next += 1;
         let id = Value::from(self.next.to_string());
         let mut application: Vec<(Value, Value)> = vec![("operation".into(), operation.into())];
@@ -189,10 +206,7 @@ impl Manager {
         .await?;
         let found = self.state.answers.iter().position(is_answer).map(|at| self.state.answers.swap_remove(at));
         self.state.answers.clear();
-        match found {
-            Some(message) => answer(message),
-            None => Err(self.undelivered()),
-        }
+        Ok(found.map(answer))
     }
 
     async fn send(&mut self, message: Bytes) -> Result<()> {
@@ -217,7 +231,10 @@ impl Manager {
             (_, Whose::Local) => {
                 anyhow!("the router has no management agent at {}: is it spanway or skrouterd?", self.whose.address())
             }
-            _ => anyhow!("{who} cannot be reached from here; `spanway stat nodes` lists routers that can"),
+            _ => anyhow!(
+                "{who} cannot be reached from here; `spanway stat nodes` lists interior routers that can, and `spanway stat edges` the \
+                edge routers of one"
+            ),
         }
     }
 

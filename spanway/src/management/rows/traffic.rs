@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use amqp_adaptor::{ConnectionStatus, LinkInfo};
 use amqp_proto::Value;
-use router_core::entity::OperationalKind;
+use router_core::entity::{LinkType, OperationalKind};
 use router_core::management::EntityType;
 use router_core::routing::{AddressBook, Hint};
-use router_core::{AddressStatus, Counters, Crossed, Direction, LinkHandle, Treatment};
+use router_core::{AddressStatus, Counters, Crossed, Direction, LinkHandle, LinkKind, Treatment};
 
 use super::{Row, ask, each};
 use crate::cli::VERSION;
@@ -81,10 +81,15 @@ fn link_row(info: &LinkInfo) -> Row {
         Direction::In => "in",
         Direction::Out => "out",
     };
+    let kind = match status.kind {
+        LinkKind::Endpoint => LinkType::Endpoint,
+        LinkKind::InterRouter => LinkType::InterRouter,
+        LinkKind::EdgeDownlink => LinkType::EdgeDownlink,
+    };
     Row::new(EntityType::Operational(OperationalKind::Link), &info.name, &status.id.to_string())
         .with("operStatus", "up")
         .with("linkName", info.name.as_str())
-        .with("linkType", "endpoint")
+        .with("linkType", kind.as_str())
         .with("linkDir", direction)
         .with("owningAddr", status.address.as_deref().map_or(Value::Null, Value::from))
         .with("capacity", count(status.capacity.unwrap_or(DEFAULT_CAPACITY).into()))
