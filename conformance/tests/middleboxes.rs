@@ -95,8 +95,12 @@ fn a_link_through_an_http_proxy() {
     config.accept_routers(port);
     let a = config.start();
     let mut config = interior("B");
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("password");
+    fs::write(&secret, "secret\n").unwrap();
+    let secret = format!("file:{}", secret.display());
     let profile =
-        [("name", "way-out"), ("host", "127.0.0.1"), ("port", &through), ("username", "user"), ("password", "secret")];
+        [("name", "way-out"), ("host", "127.0.0.1"), ("port", &through), ("username", "user"), ("password", &secret)];
     config.section("proxyProfile", &profile);
     let port = port.to_string();
     let connector =

@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod memory;
 pub mod metrics;
 pub mod proxy_protocol;
+pub mod secret;
 pub mod socket;
 pub mod stream;
 mod sync;

@@ -9,11 +9,12 @@ use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
     AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
-    MultiAddressStrategy, Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role,
+    MultiAddressStrategy, Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role, Secret,
     SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity, Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
+use transport::secret::{SecretError, reveal};
 use transport::socket::{Family, Keepalive};
 use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
 
@@ -178,11 +179,19 @@ fn proxy(name: &str, proxies: &Proxies) -> anyhow::Result<ProxyConfig> {
     Ok(ProxyConfig {
         host: entity.host.clone().with_context(|| format!("proxyProfile {name}: host must be set"))?,
         port: port.parse().with_context(|| format!("proxyProfile {name}: port: `{port}` is no port"))?,
-        credentials: entity.username.clone().map(|username| {
-            let password = entity.password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default();
-            (username, password)
-        }),
+        credentials: match &entity.username {
+            Some(username) => Some((
+                username.clone(),
+                password(entity.password.as_ref()).with_context(|| format!("proxyProfile {name}: password"))?,
+            )),
+            None => None,
+        },
     })
+}
+
+/// A password in clear; an empty one if there is none.
+fn password(given: Option<&Secret>) -> Result<String, SecretError> {
+    given.map_or_else(|| Ok(String::new()), |secret| reveal(secret.expose()))
 }
 
 pub(crate) fn connector(
@@ -212,10 +221,14 @@ pub(crate) fn connector(
         certified: profile.as_ref().is_some_and(|profile| profile.certified),
         proxy: entity.proxy_profile.as_deref().map(|name| proxy(name, proxies)).transpose()?,
         sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
-        credentials: entity.sasl_username.clone().map(|username| Credentials {
-            username,
-            password: entity.sasl_password.as_ref().map(|p| p.expose().to_owned()).unwrap_or_default(),
-        }),
+        credentials: match &entity.sasl_username {
+            Some(username) => Some(Credentials {
+                username: username.clone(),
+                password: password(entity.sasl_password.as_ref())
+                    .with_context(|| format!("connector {}: saslPassword", entity.name))?,
+            }),
+            None => None,
+        },
         max_frame_size: or_default(entity.max_frame_size, MAX_FRAME_SIZE),
         max_sessions: or_default(entity.max_sessions, MAX_SESSIONS),
         idle_timeout: seconds(entity.idle_timeout_seconds),

@@ -3,6 +3,7 @@
 use super::error::TlsConfigError;
 use super::profile::SslProfileSettings;
 use super::verify::TrustedCerts;
+use crate::secret::{SecretError, reveal};
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
@@ -158,21 +159,13 @@ fn password(settings: &SslProfileSettings) -> Result<Option<String>, TlsConfigEr
     let Some(given) = &settings.password else {
         return Ok(None);
     };
-    let (kind, rest) = given.split_once(':').unwrap_or(("", given));
-    let password = match kind {
-        "env" => std::env::var(rest).map_err(|_| TlsConfigError::Value {
-            profile: settings.name.clone(),
-            attribute: "password",
-            problem: format!("the environment has no variable '{rest}'"),
-        })?,
-        "file" => {
-            let file = File { profile: &settings.name, attribute: "password", path: Path::new(rest) };
-            let text = String::from_utf8(file.read()?).map_err(|_| file.unusable("not text"))?;
-            // The first line, as OpenSSL's -passin file: reads it.
-            text.lines().next().unwrap_or_default().to_owned()
+    let (profile, attribute) = (settings.name.clone(), "password");
+    let password = reveal(given).map_err(|error| match error {
+        SecretError::Unset { .. } => TlsConfigError::Value { profile, attribute, problem: error.to_string() },
+        SecretError::Unreadable { path, source } => TlsConfigError::Unreadable { profile, attribute, path, source },
+        SecretError::NotText { path } => {
+            TlsConfigError::Unusable { profile, attribute, path, problem: "not text".to_owned() }
         }
-        "pass" | "literal" => rest.to_owned(),
-        _ => given.clone(),
-    };
+    })?;
     Ok(Some(password))
 }

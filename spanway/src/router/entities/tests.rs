@@ -179,3 +179,25 @@ fn connectors_need_what_they_name() {
     let error = router.create(&entity(EntityKind::Connector, &connector)).unwrap_err();
     assert!(format!("{error:#}").contains("`no port` is no port"), "{error:#}");
 }
+
+/// Passwords are looked for when a connector is made; what is missing is named, and nothing of the password told.
+#[test]
+fn passwords_are_found_where_the_configuration_says() {
+    let router = Fixture::new();
+    let connector = |name, password| {
+        let password = [("name", name), ("port", "1"), ("saslUsername", "me"), ("saslPassword", password)];
+        router.create(&entity(EntityKind::Connector, &password))
+    };
+    connector("plain", "secret").unwrap();
+    connector("named", "env:PATH").unwrap();
+    let error = connector("unset", "env:SPANWAY_TEST_UNSET").unwrap_err();
+    let expected = "connector unset: saslPassword: the environment has no variable 'SPANWAY_TEST_UNSET'";
+    assert_eq!(format!("{error:#}"), expected);
+    let error = connector("no-file", "file:/no/such/file").unwrap_err();
+    assert!(format!("{error:#}").starts_with("connector no-file: saslPassword: /no/such/file: "), "{error:#}");
+    let proxy = [("name", "via"), ("host", "h"), ("port", "1"), ("username", "me"), ("password", "file:/no/such/file")];
+    router.create(&entity(EntityKind::ProxyProfile, &proxy)).unwrap();
+    let through = [("name", "out"), ("port", "1"), ("proxyProfile", "via")];
+    let error = router.create(&entity(EntityKind::Connector, &through)).unwrap_err();
+    assert!(format!("{error:#}").starts_with("proxyProfile via: password: /no/such/file: "), "{error:#}");
+}
