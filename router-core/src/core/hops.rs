@@ -668,8 +668,6 @@ impl Core {
         self.counters.waited += 1;
         self.store(d, payload, eg);
         self.enqueue(d, stream, MEDIUM);
-        // Another worker may have links that are free.
-        self.demand(stream, eg);
         self.want_stream(stream, eg);
         Some(d)
     }

@@ -95,6 +95,10 @@ impl Core {
     }
 
     fn want_streams(&mut self, stream: Key, most: usize, eg: &mut impl Egress) {
+        if self.addresses.get(stream).is_some_and(|a| a.waiting.len() > 0) {
+            // Another worker may have links that are free. It answers without making one then, and this one has to get it.
+            self.demand(stream, eg);
+        }
         let Some(a) = self.addresses.get(stream) else { return };
         let (waiting, Some(id)) = (a.waiting.len(), neighbour_of(&a.name)) else { return };
         let asked = &mut self.stream_links.by_address.entry(stream).or_default().asked;

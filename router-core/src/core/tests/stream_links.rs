@@ -222,6 +222,27 @@ fn no_more_links_are_asked_for_than_wait() {
     }
 }
 
+/// A message that has become long takes a link of another worker that is free, as flows do, whatever is answered to its request.
+#[test]
+fn a_long_message_takes_a_link_of_another_worker_that_is_free() {
+    for multicast in [false, true] {
+        let (mut w, _) = world(2);
+        let link = stream(&mut w, 1);
+        assert!(w.cores[1].has_free_stream("C"));
+        let (at, address) = if multicast { (1, "multi/x") } else { (0, "svc") };
+        let s = w.sender(at, address);
+        w.begin(s, &[8; 300_000], false, false, 100_000);
+        w.part(s, 50_000);
+        assert_eq!(w.outlet(link).received.len(), 1);
+        w.streams_answered(at, "C");
+        assert_eq!(asked(&w, at), 0);
+        w.send_rest(s);
+        w.accept_all(link);
+        assert_eq!(w.told(s, 0), Some(DeliveryState::Accepted));
+        w.assert_empty();
+    }
+}
+
 /// Somebody else took the link that was asked for.
 #[test]
 fn a_flow_whose_link_was_taken_asks_again() {
