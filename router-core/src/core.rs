@@ -236,6 +236,8 @@ pub struct Core {
     composed: hops::Composed,
     /// Annotations that neighbours sent, and where they led.
     known: KnownSections<routed::Resolved>,
+    /// The last number that a section got.
+    sections: routed::Section,
 }
 
 /// A connection.
@@ -425,6 +427,7 @@ impl Core {
             targets: BTreeMap::new(),
             composed: hops::Composed::default(),
             known: KnownSections::default(),
+            sections: 0,
         }
     }
 

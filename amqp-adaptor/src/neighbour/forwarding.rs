@@ -134,7 +134,7 @@ impl NeighbourLinks for Forwarding {
                     EdgeLinkKind::Address(key) => EdgeLink::Address(key),
                     EdgeLinkKind::Stream => EdgeLink::Stream,
                 };
-                if let Some(key) = core.attach_edge_outlet(conn.key, link, edge, to, conns) {
+                if let Some(key) = core.attach_edge_outlet(conn.key, link, (edge, conn.ours), to, conns) {
                     conn.outlets.insert(link.link, key);
                 }
             }

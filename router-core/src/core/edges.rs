@@ -30,9 +30,6 @@ use crate::{
 /// Lookup key of what an edge router cannot resolve: its uplink.
 pub(super) const UPLINK: &str = "L_edge";
 
-/// Deliveries that the other end may begin ahead on each link, unless configured: what the reference gives.
-const CAPACITY: u32 = 250;
-
 /// The last part of the names of addresses for streams. No lookup key begins with it.
 const STREAM: &str = "stream";
 
@@ -141,12 +138,13 @@ pub fn edge_of_hop(id: &str) -> Option<u64> {
 
 impl Core {
     /// A link of ours on a connection with an edge router was attached. `edge` is the connection's number, unique in the router. Credit is
-    /// told with [`credit`](Self::credit), as that of any outlet. `None` if the connection is gone.
+    /// told with [`credit`](Self::credit), as that of any outlet. `ours`: the other end is a router of this make. `None` if the connection is
+    /// gone.
     pub fn attach_edge_outlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
-        edge: u64,
+        (edge, ours): (u64, bool),
         to: EdgeLink<'_>,
         eg: &mut impl Egress,
     ) -> Option<OutletKey> {
@@ -156,6 +154,7 @@ impl Core {
         };
         self.conns.get(conn.0)?;
         let address = self.address(&format!("P!{edge}/{rest}"), false);
+        self.addresses.get_mut(address)?.ours = ours;
         let key = self.outlet_at(conn, link, address, single, eg);
         self.forget_address(address);
         key.map(OutletKey)
@@ -173,7 +172,7 @@ impl Core {
     ) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
-        let capacity = Capacity::new(Some(owner.link_capacity.unwrap_or(CAPACITY)));
+        let capacity = Capacity::new(owner.link_capacity);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
         let key = self.inlets.insert(Inlet { sends: Sends::Edge, shared: !stream, ..inlet });
         self.edges.inlets.insert(key, EdgeInlet { conn: edge, bound: bound.map(Arc::from) });

@@ -12,7 +12,7 @@ use super::{
     Core,
     edges::edge_of_hop,
     forward::{Arrival, header_priority, load},
-    routed::Way,
+    routed::{Section, Way},
     shares::Counter,
     tracking::Tracking,
 };
@@ -81,18 +81,28 @@ pub(super) struct Hop {
     pub(super) stream: Key,
 }
 
-/// Annotations that were written last. All deliveries of a client's link get the same.
+/// Annotations that were written last. All deliveries of a client's link get the same, and all that came with the same.
 #[derive(Debug)]
 pub(super) struct Composed {
     pub(super) bytes: Vec<u8>,
-    /// The link; none if they are of a single delivery. And whether they say that its sender settled the message.
-    pub(super) inlet: Key,
-    pub(super) settled: bool,
+    /// What they were written for, and whether they say that its sender settled the message.
+    of: ComposedOf,
+    settled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ComposedOf {
+    /// A single delivery.
+    One,
+    /// All of a client's link.
+    Link(Key),
+    /// All that came with a section that is known.
+    Section(Section),
 }
 
 impl Default for Composed {
     fn default() -> Self {
-        Self { bytes: Vec::new(), inlet: Key::NONE, settled: false }
+        Self { bytes: Vec::new(), of: ComposedOf::One, settled: false }
     }
 }
 
@@ -780,15 +790,16 @@ impl Core {
     /// of ours that shall know so. Their memory is to be given back.
     fn composed(&mut self, way: &Way<'_>, settled: bool) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.composed.bytes);
-        let inlet = match way {
-            Way::Targeted(inlet) => *inlet,
-            _ => Key::NONE,
+        let of = match way {
+            Way::Targeted(inlet) => ComposedOf::Link(*inlet),
+            Way::Routed { section, .. } if *section != 0 => ComposedOf::Section(*section),
+            _ => ComposedOf::One,
         };
-        let known = inlet == self.composed.inlet && settled == self.composed.settled;
-        if inlet.is_none() || !known || bytes.is_empty() {
+        let known = of == self.composed.of && settled == self.composed.settled;
+        if of == ComposedOf::One || !known || bytes.is_empty() {
             bytes.clear();
             self.compose(way, settled, &mut bytes);
-            (self.composed.inlet, self.composed.settled) = (inlet, settled);
+            (self.composed.of, self.composed.settled) = (of, settled);
         }
         bytes
     }

@@ -29,7 +29,7 @@ pub(super) enum Way<'a> {
     /// It begins here as one of the two streams of a flow.
     Stream,
     /// From another router.
-    Routed { annotations: &'a Annotations<'a>, origin: Origin, pooled: bool },
+    Routed { annotations: &'a Annotations<'a>, origin: Origin, pooled: bool, section: Section },
 }
 
 /// Where a delivery entered the network.
@@ -114,12 +114,18 @@ impl Way<'_> {
     }
 }
 
+/// The number of a section that is known; 0 for one that is not.
+pub(super) type Section = u32;
+
 /// What was made of annotations that say where a delivery goes, with a table of routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolved {
     to: Key,
     origin: Origin,
     version: u64,
+    /// The link, on an edge connection: what it is for counts as well.
+    inlet: Key,
+    section: Section,
 }
 
 /// What the beginning of a delivery says.
@@ -152,28 +158,28 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         let message = payload.as_slice();
-        let edge = self.inlets.get(key)?.edge();
-        // Where what comes from an edge may go depends on the link.
-        if !edge && let Some(known) = self.known.take(message) {
-            let Resolved { to, origin, version } = known.memo;
+        let inlet = if self.inlets.get(key)?.edge() { key } else { Key::NONE };
+        let mut remembers = true;
+        if let Some(known) = self.known.take(message) {
+            let Resolved { to, origin, version, inlet: of, section } = known.memo;
             let current = version == self.routes.version() && self.addresses.contains(to);
-            if current && (message.len() > known.len() || t.end != End::More) {
+            if current && of == inlet && (message.len() > known.len() || t.end != End::More) {
                 let (annotations, rest) = (&known.annotations(), payload.skip(known.len()));
-                let answer = self.admit(key, to, t, &rest, self.routed(key, annotations, origin), eg);
+                let answer = self.admit(key, to, t, &rest, self.routed(key, annotations, origin, section), eg);
                 self.known.put_back(known);
                 return answer;
+            }
+            // Two links of edges may send the same, and must not take it from each other again and again.
+            remembers = of == inlet || !self.inlets.contains(of);
+            if !remembers {
+                self.known.put_back(known);
             }
         }
         match self.beginning(key, message, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = payload.skip(size);
-                // Without an override each message says for itself where it goes.
-                if annotations.to_override.is_some() && !edge {
-                    let resolved =
-                        Resolved { to, origin: self.origin_of(&annotations), version: self.routes.version() };
-                    self.known.remember(message, &annotations, resolved);
-                }
-                self.admit_routed(key, to, &annotations, t, &rest, eg)
+                let section = if remembers { message } else { &[] };
+                self.admit_routed(key, to, &annotations, t, &rest, section, eg)
             }
             Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
             Beginning::NeedMore => {
@@ -253,7 +259,7 @@ impl Core {
         match self.beginning(key, &block, t.end) {
             Beginning::Known { annotations, size, to } => {
                 let rest = Payload::range(&block, size, block.len());
-                self.admit_routed(key, to, &annotations, t, &rest, eg)
+                self.admit_routed(key, to, &annotations, t, &rest, &[], eg)
             }
             Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
             Beginning::NeedMore => {
@@ -274,6 +280,8 @@ impl Core {
         self.give_back(key);
     }
 
+    /// `section`: the message, if its annotations are to be remembered.
+    #[expect(clippy::too_many_arguments, reason = "all of it is at hand, and nothing of it is worth storing")]
     fn admit_routed(
         &mut self,
         key: Key,
@@ -281,6 +289,7 @@ impl Core {
         annotations: &Annotations<'_>,
         t: &Transfer,
         payload: &Payload<'_>,
+        section: &[u8],
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         let (edge, bound) = match self.edges.inlet(key, self.inlets.get(key)?) {
@@ -296,12 +305,20 @@ impl Core {
             Some(conn) => Origin::Edge(conn),
             None => self.origin_of(annotations),
         };
-        self.admit(key, to, t, payload, self.routed(key, annotations, origin), eg)
+        // Without an override each message says for itself where it goes.
+        if annotations.to_override.is_some() && !section.is_empty() {
+            self.sections = self.sections.wrapping_add(1).max(1);
+            let inlet = if edge.is_some() { key } else { Key::NONE };
+            let version = self.routes.version();
+            let resolved = Resolved { to, origin, version, inlet, section: self.sections };
+            self.known.remember(section, annotations, resolved);
+        }
+        self.admit(key, to, t, payload, self.routed(key, annotations, origin, 0), eg)
     }
 
-    fn routed<'a>(&self, inlet: Key, annotations: &'a Annotations<'a>, origin: Origin) -> Way<'a> {
+    fn routed<'a>(&self, inlet: Key, annotations: &'a Annotations<'a>, origin: Origin, section: Section) -> Way<'a> {
         let pooled = self.inlets.get(inlet).is_some_and(|inlet| inlet.shared);
-        Way::Routed { annotations, origin, pooled }
+        Way::Routed { annotations, origin, pooled, section }
     }
 
     fn origin_of(&self, annotations: &Annotations<'_>) -> Origin {

@@ -432,6 +432,34 @@ impl World {
         r
     }
 
+    /// A link to the router at the other end of an edge connection, `to` this lookup key.
+    pub(super) fn edge_hop(&mut self, w: usize, edge: (u64, bool), to: &str, credit: u32) -> Receiver {
+        let conn = self.conn(w);
+        let link = self.link();
+        self.sides[w].outlets.insert(link, Outlet::new(conn));
+        let to = crate::EdgeLink::Address(to);
+        let key = self.cores[w].attach_edge_outlet(conn, link, edge, to, &mut self.sides[w]).unwrap();
+        self.sides[w].outlets.get_mut(&link).unwrap().key = key;
+        self.receivers.push((w, link));
+        self.end_batch(w);
+        let r = self.receivers.len() - 1;
+        if credit > 0 {
+            self.credit(r, credit, false);
+        }
+        r
+    }
+
+    /// A link from there, for the address with this lookup key.
+    pub(super) fn edge_sender(&mut self, w: usize, edge: u64, bound: &str) -> Sender {
+        let conn = self.conn(w);
+        let link = self.link();
+        let key = self.cores[w].attach_edge_inlet(conn, link, edge, Some(bound), false).unwrap();
+        self.sides[w].inlets.insert(link, Inlet::new(w, key));
+        self.senders.push((w, link));
+        self.end_batch(w);
+        self.senders.len() - 1
+    }
+
     /// Servers of this worker take streams from now on.
     pub(super) fn serve(&mut self, w: usize) {
         self.sides[w].serves = Some(self.cores[w].internal_connection());
