@@ -135,6 +135,8 @@ pub(crate) struct EdgeLinks {
     sessions: Option<(SessionId, SessionId)>,
     /// Where messages about addresses go.
     message_out: Option<LinkId>,
+    /// The link that all deliveries share.
+    uplink: Option<LinkId>,
 }
 
 impl EdgeLinks {
@@ -158,6 +160,9 @@ impl EdgeLinks {
         if matches!(purpose, EdgePurpose::Tracking | EdgePurpose::Mesh) && link.role() == Role::Sender {
             self.message_out = Some(link);
         }
+        if purpose == EdgePurpose::Uplink {
+            self.uplink = Some(link);
+        }
         self.links.insert(link.to_u32(), EdgeLink { purpose, attached });
     }
 
@@ -175,12 +180,15 @@ impl EdgeLinks {
         if self.message_out == Some(link) {
             self.message_out = None;
         }
+        if self.uplink == Some(link) {
+            self.uplink = None;
+        }
         self.links.remove(&link.to_u32())
     }
 
     /// The first of the links that are for no single address is the one that all deliveries share.
-    fn has_uplink(&self) -> bool {
-        self.links.values().any(|link| link.purpose == EdgePurpose::Uplink)
+    const fn has_uplink(&self) -> bool {
+        self.uplink.is_some()
     }
 
     /// The links of an uplink in use are there.

@@ -59,7 +59,7 @@ impl Inner {
                 }
             }
         };
-        if edge.is_complete() {
+        if neighbour.setup_by.is_some() && edge.is_complete() {
             neighbour.setup_by = None;
         }
         let (key, outgoing) = (neighbour.info.conn, neighbour.info.outgoing);
