@@ -34,7 +34,9 @@ pub use hops::HopLink;
 
 mod anonymous;
 mod attach;
+mod composed;
 mod edges;
+mod far;
 mod finish;
 mod flow;
 mod flows;
@@ -233,7 +235,7 @@ pub struct Core {
     presence: VecDeque<Presence>,
     /// Targets of inlets that their address does not tell: those of other routers.
     targets: BTreeMap<Key, Box<str>>,
-    composed: hops::Composed,
+    composed: composed::Composed,
     /// Annotations that neighbours sent, and where they led.
     known: KnownSections<routed::Resolved>,
     /// The last number that a section got.
@@ -275,7 +277,7 @@ struct Address {
     /// Whose turn it is when both this worker and others want credit.
     others_first: bool,
     /// Destinations at other routers.
-    far: Option<Box<hops::Far>>,
+    far: Option<Box<far::Far>>,
     /// Producers were told that there is somebody.
     open: bool,
     servers: Vec<Key>,
@@ -425,7 +427,7 @@ impl Core {
             book: AddressBook::new(),
             presence: VecDeque::new(),
             targets: BTreeMap::new(),
-            composed: hops::Composed::default(),
+            composed: composed::Composed::default(),
             known: KnownSections::default(),
             sections: 0,
         }

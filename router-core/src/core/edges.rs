@@ -15,7 +15,8 @@ use std::{
 
 use super::{
     Core,
-    hops::{Far, FarEnd, Hop, HopLinks},
+    far::{Far, FarEnd},
+    hops::{Hop, HopLinks},
     routed::Way,
 };
 use crate::{

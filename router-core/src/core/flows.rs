@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Core, forward::Arrival, hops::FarRouter, routed::Way};
+use super::{Core, far::FarRouter, forward::Arrival, routed::Way};
 use crate::{
     InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
     core::slots::Key,

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, hops::FarEnd, routed::Origin};
+use super::{Core, far::FarEnd, routed::Origin};
 use crate::{core::slots::Key, egress::DeliveryState};
 
 /// How long a destination comes last: as long as a server that could not be reached.

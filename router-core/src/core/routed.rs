@@ -6,7 +6,7 @@ use amqp_proto::{
 };
 use bytes::Bytes;
 
-use super::{Core, HopLink, hops::FarEnd};
+use super::{Core, HopLink, far::FarEnd};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
     address::Class,

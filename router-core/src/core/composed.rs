@@ -1,0 +1,119 @@
+//! The annotations in front of deliveries that leave for a neighbour: written once for all that have the same, and kept for one that waits.
+
+use bytes::Bytes;
+
+use super::{
+    Core, edges,
+    routed::{Section, Way},
+};
+use crate::{
+    Terminus,
+    address::Class,
+    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING},
+    core::slots::Key,
+    delivery::Onward,
+};
+
+/// Annotations that were written last. All deliveries of a client's link get the same, and all that came with the same.
+#[derive(Debug)]
+pub(super) struct Composed {
+    pub(super) bytes: Vec<u8>,
+    /// What they were written for, and whether they say that its sender settled the message.
+    of: ComposedOf,
+    settled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ComposedOf {
+    /// A single delivery.
+    One,
+    /// All of a client's link.
+    Link(Key),
+    /// All that came with a section that is known.
+    Section(Section),
+}
+
+impl Default for Composed {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), of: ComposedOf::One, settled: false }
+    }
+}
+impl Core {
+    /// The annotations that a delivery gets in front when it leaves for a neighbour. `settled`: its sender settled it, and this is a router
+    /// of ours that shall know so. Their memory is to be given back.
+    pub(super) fn composed(&mut self, way: &Way<'_>, settled: bool) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.composed.bytes);
+        let of = match way {
+            Way::Targeted(inlet) => ComposedOf::Link(*inlet),
+            Way::Routed { section, .. } if *section != 0 => ComposedOf::Section(*section),
+            _ => ComposedOf::One,
+        };
+        let known = of == self.composed.of && settled == self.composed.settled;
+        if of == ComposedOf::One || !known || bytes.is_empty() {
+            bytes.clear();
+            self.compose(way, settled, &mut bytes);
+            (self.composed.of, self.composed.settled) = (of, settled);
+        }
+        bytes
+    }
+
+    /// Writes them.
+    fn compose(&self, way: &Way<'_>, settled: bool, out: &mut Vec<u8>) {
+        let me = self.trace_name();
+        let here = Annotations { ingress: me, ingress_mesh: self.edges.own_mesh(), ..Annotations::default() };
+        let annotations = match way {
+            Way::Here => here,
+            Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
+            Way::Stream => Annotations { flags: STREAMING | Q2_DISABLED, ..here },
+            Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
+        };
+        let flags = annotations.flags & !SETTLED | if settled { SETTLED } else { 0 };
+        let annotations = Annotations { flags, ..annotations };
+        annotations.compose(me, out);
+    }
+
+    /// What a client's link is attached to, for those who do not know the link.
+    fn target_of(&self, inlet: Key) -> Option<&str> {
+        if let Some(target) = self.targets.get(&inlet) {
+            return Some(target);
+        }
+        let address = self.inlets.get(inlet)?.address?;
+        self.addresses.get(address)?.name.get(1..)
+    }
+
+    /// Remembers what a client's link is attached to, if the address alone does not tell.
+    pub(super) fn keep_target(&mut self, inlet: Key, address: Key, target: Terminus<'_>) {
+        let foreign = |a: &super::Address| {
+            matches!(Class::of_key(&a.name), Class::Router | Class::Edge | Class::Network | Class::Topological)
+                || *a.name == *edges::UPLINK
+        };
+        if let Terminus::Address(text) = target
+            && self.addresses.get(address).is_some_and(foreign)
+        {
+            self.targets.insert(inlet, text.into());
+        }
+    }
+
+    /// Keeps the annotations of a delivery that cannot leave yet.
+    pub(super) fn keep_prefix(&mut self, d: Key, prefix: &[u8]) {
+        if prefix.is_empty() {
+            return;
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        let prefix = Some(self.arena.copy(prefix));
+        match self.onwards.at_mut(delivery.onward) {
+            Some(onward) => onward.prefix = prefix,
+            None => {
+                let onward =
+                    Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0, stream: None };
+                delivery.onward = self.onwards.insert(onward).index;
+            }
+        }
+    }
+
+    /// Takes them back.
+    pub(super) fn take_prefix(&mut self, d: Key) -> Option<Bytes> {
+        let onward = self.deliveries.get(d)?.onward;
+        self.onwards.at_mut(onward)?.prefix.take()
+    }
+}
