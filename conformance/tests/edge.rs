@@ -27,7 +27,10 @@ fn interior_with(id: &str, edges: u16, extend: impl FnOnce(&mut Config)) -> Rout
 }
 
 fn edge(id: &str, uplinks: &[u16]) -> Router {
-    let mut config = Config::edge(id);
+    edge_of(Config::edge(id), uplinks)
+}
+
+fn edge_of(mut config: Config, uplinks: &[u16]) -> Router {
     config.listener(&[]);
     for port in uplinks {
         config.uplink(*port);
@@ -109,11 +112,9 @@ fn edge_connections(router: &Router) -> usize {
     rows.iter().filter(|row| row[0].text() == Some("edge")).count()
 }
 
-/// E connects to A and B, which are connected; the service is at C, behind both. What E sends goes on when its uplink is lost, and all
-/// that was accepted has arrived (KUBERNETES.md, C5).
-#[test]
-fn an_edge_takes_its_other_uplink_when_it_loses_one() {
-    let (of_a, of_b, of_c) = (free_port(), free_port(), free_port());
+/// A and B, each of which takes edges on one of these ports, and C, to which both are connected. They know each other.
+fn triangle(edges: [u16; 2]) -> ([Option<Router>; 2], Router) {
+    let of_c = free_port();
     let last = interior_with("C", free_port(), |config| {
         config.accept_routers(of_c);
     });
@@ -122,12 +123,30 @@ fn an_edge_takes_its_other_uplink_when_it_loses_one() {
             config.connect_router(of_c);
         }))
     };
-    let mut interiors = [joined("A", of_a), joined("B", of_b)];
-    let outer = edge("E", &[of_a, of_b]);
-    let ids = |router: &Router| Agent::connect(router.port).nodes().into_iter().map(|n| n.id).collect::<Vec<_>>();
+    let interiors = [joined("A", edges[0]), joined("B", edges[1])];
     for router in interiors.iter().flatten().chain([&last]) {
         wait_for("the interior routers", PATIENCE, || (ids(router) == ["A", "B", "C"]).then_some(()));
     }
+    (interiors, last)
+}
+
+/// The interior routers that a router knows.
+fn ids(router: &Router) -> Vec<String> {
+    Agent::connect(router.port).nodes().into_iter().map(|n| n.id).collect()
+}
+
+/// How often an edge router began to use an uplink to a router.
+fn used(edge: &Router, id: &str) -> usize {
+    edge.process.output().matches(&format!("The uplink is the connection to router {id}")).count()
+}
+
+/// E connects to A and B, which are connected; the service is at C, behind both. What E sends goes on when its uplink is lost, and all
+/// that was accepted has arrived (KUBERNETES.md, C5).
+#[test]
+fn an_edge_takes_its_other_uplink_when_it_loses_one() {
+    let ports = [free_port(), free_port()];
+    let (mut interiors, last) = triangle(ports);
+    let outer = edge("E", &ports);
     for router in interiors.iter().flatten() {
         wait_for("both uplinks", PATIENCE, || (edge_connections(router) == 1).then_some(()));
     }
@@ -137,9 +156,7 @@ fn an_edge_takes_its_other_uplink_when_it_loses_one() {
     let bulk = Source::start(&outer, "bulk", "bulk", Pace { size: 2_000, ..Pace::default() });
     requests.wait(50);
     bulk.wait_accepted(200);
-    let used =
-        |id: &str| outer.process.output().matches(&format!("The uplink is the connection to router {id}")).count();
-    let active = match (used("A"), used("B")) {
+    let active = match (used(&outer, "A"), used(&outer, "B")) {
         (1, 0) => 0,
         (0, 1) => 1,
         other => panic!("the uplinks in use: {other:?}"),
@@ -151,7 +168,7 @@ fn an_edge_takes_its_other_uplink_when_it_loses_one() {
     assert!(gap < Duration::from_secs(3), "{gap:?}");
     bulk.wait_accepted(200);
     let other = interiors[1 - active].as_ref().unwrap();
-    assert_eq!(used("A") + used("B"), 2);
+    assert_eq!(used(&outer, "A") + used(&outer, "B"), 2);
     assert!(!ids(other).contains(&"E".to_owned()));
     let answers = requests.stop();
     assert!(!answers.ended && answers.repeated == 0);
@@ -160,6 +177,70 @@ fn an_edge_takes_its_other_uplink_when_it_loses_one() {
     let received = sink.stop();
     assert!(sent.numbers.is_subset(&received.of("bulk")), "what was accepted has not arrived");
     println!("no answers for {gap:?}; {} of {} accepted", sent.accepted.count(), sent.sent);
+}
+
+/// Deliveries of an address that an interior router got from its edges.
+fn from_edges(router: &Router, address: &str) -> u64 {
+    let rows = Agent::connect(router.port).rows("router.link", &["linkDir", "owningAddr", "deliveryCount"]);
+    let of = |row: &&Vec<V>| row[0].text() == Some("in") && row[1].text() == Some(address);
+    rows.iter().filter(of).map(|row| row[2].number().unwrap_or(0)).sum()
+}
+
+/// The same network, of which E uses both uplinks at once. What goes up is spread over them, what comes down comes over either, copies
+/// come once, and when A is killed under load the other goes on without a pause.
+#[test]
+fn an_edge_uses_all_its_uplinks_if_it_is_told_to() {
+    let ports = [free_port(), free_port()];
+    let (mut interiors, last) = triangle(ports);
+    let outer = edge_of(Config::router(&[("mode", "edge"), ("id", "E"), ("activeUplinks", "all")]), &ports);
+    wait_for("both uplinks", PATIENCE, || (used(&outer, "A") == 1 && used(&outer, "B") == 1).then_some(()));
+    let _responder = Responder::start(&last, "service");
+    let (up, down) = (Sink::start(&last, "up", 200), Sink::start(&outer, "down", 200));
+    let (copies, news) = (Sink::start(&last, "all.copies", 200), Sink::start(&outer, "all.news", 200));
+    let own = Sink::start(&outer, "all.copies", 200);
+    // Two routers have consumers of what E sends down to itself.
+    Agent::connect(last.port).wait_address("down", 0, 2);
+    Agent::connect(last.port).wait_address("all.news", 0, 1);
+    let pace = |gap: u64| Pace { gap: Duration::from_millis(gap), ..Pace::default() };
+    let requests = Requests::start(&outer, "service", Duration::from_millis(2));
+    let names: Vec<String> = (0..8).map(|n| format!("up{n}")).collect();
+    let senders: Vec<Source> = names.iter().map(|name| Source::start(&outer, name, "up", pace(5))).collect();
+    let others = [
+        Source::start(&last, "down", "down", pace(1)),
+        Source::start(&last, "news", "all.news", pace(2)),
+        Source::start(&outer, "copies", "all.copies", pace(2)),
+    ];
+    let all = || senders.iter().chain(&others);
+    all().for_each(|source| source.wait_accepted(50));
+    requests.wait(50);
+    for router in interiors.iter().flatten() {
+        assert!(from_edges(router, "Mup") > 0, "what goes up is spread over both uplinks");
+    }
+    let lost = Instant::now();
+    interiors[0] = None;
+    requests.wait(50);
+    all().for_each(|source| source.wait_accepted(50));
+    let gap = requests.moments().longest_gap(lost - Duration::from_millis(100), Instant::now()).unwrap();
+    assert!(gap < Duration::from_secs(1), "{gap:?}");
+    assert_eq!((used(&outer, "A"), used(&outer, "B")), (1, 1), "nothing has to be begun");
+    let answers = requests.stop();
+    assert!(!answers.ended);
+    let sent: Vec<_> = senders.into_iter().map(Source::stop).collect();
+    let received = up.stop();
+    for (name, sent) in names.iter().zip(&sent) {
+        assert_eq!(sent.open, 0);
+        received.assert_exactly_once(name, sent);
+    }
+    let [sent_down, sent_news, sent_copies] = others.map(Source::stop);
+    down.stop().assert_exactly_once("down", &sent_down);
+    news.stop().assert_exactly_once("news", &sent_news);
+    let here = own.stop();
+    here.assert_exactly_once("copies", &sent_copies);
+    let there = copies.stop();
+    assert!(there.times.values().all(|times| *times == 1), "copies came twice");
+    // Those that were on their way through A are lost.
+    assert!(there.times.len() + 50 > here.times.len(), "{} of {}", there.times.len(), here.times.len());
+    println!("no answers for {gap:?}; {} refused", answers.refused);
 }
 
 /// What `spanway stat` prints.

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use interior::{EdgeNeighbours, NeighbourOutput};
-pub use uplinks::{Direction, UplinkOutput, Uplinks};
+pub use uplinks::{Direction, Uplink, UplinkOutput, Uplinks};
 
 /// Length of the id of a mesh of edge routers.
 pub const MESH_ID: usize = 15;

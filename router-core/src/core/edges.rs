@@ -31,6 +31,9 @@ use crate::{
 /// Lookup key of what an edge router cannot resolve: its uplink.
 pub(super) const UPLINK: &str = "L_edge";
 
+/// What the way up costs an edge router.
+pub(super) const UP: u64 = 1;
+
 /// The last part of the names of addresses for streams. No lookup key begins with it.
 const STREAM: &str = "stream";
 
@@ -71,8 +74,8 @@ pub(super) struct Edges {
     conns: BTreeMap<u64, EdgeConn>,
     /// Meshes of the edges at the other ends.
     meshes: BTreeMap<u64, Arc<str>>,
-    /// At an edge router: addresses that have destinations elsewhere.
-    bound: BTreeSet<Arc<str>>,
+    /// At an edge router: addresses that have destinations elsewhere, and over which connections.
+    bound: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// Addresses that somebody here sends to, or watches.
     wanted: BTreeSet<Arc<str>>,
     demand: VecDeque<Demand>,
@@ -217,10 +220,14 @@ impl Core {
         self.composed.bytes.clear();
     }
 
-    /// At an edge router: which addresses have destinations elsewhere, or have them no more. Do so in each worker.
-    pub fn set_bound(&mut self, changes: &[(Arc<str>, bool)], eg: &mut impl Egress) {
-        for (key, bound) in changes {
-            let changed = if *bound { self.edges.bound.insert(Arc::clone(key)) } else { self.edges.bound.remove(key) };
+    /// At an edge router: over which connections an address has destinations, or has them no more. Do so in each worker.
+    pub fn set_bound(&mut self, changes: &[(u64, Arc<str>, bool)], eg: &mut impl Egress) {
+        for (edge, key, bound) in changes {
+            let conns = self.edges.bound.entry(Arc::clone(key)).or_default();
+            let changed = if *bound { conns.insert(*edge) } else { conns.remove(edge) };
+            if conns.is_empty() {
+                self.edges.bound.remove(key);
+            }
             if changed {
                 self.refresh_named(key, eg);
             }
@@ -313,24 +320,28 @@ impl Core {
     pub(super) fn far_edges(&self, name: &str, far: &mut Far) {
         let Some(serving) = self.edges.serving.get(name) else { return };
         // Upward it is farther than to anybody here.
-        let cost = u64::from(self.edges.here);
-        if self.edges.here && name != UPLINK && !self.edges.bound.contains(name) {
-            return;
-        }
+        let cost = if self.edges.here { UP } else { 0 };
+        let bound = self.edges.bound.get(name);
         for key in serving {
             let Some(conn) = self.hops.get(*key).and_then(|hop| edge_of_hop(&hop.id)) else { continue };
+            if self.edges.here && name != UPLINK && bound.is_none_or(|bound| !bound.contains(&conn)) {
+                continue;
+            }
             let mesh = self.edges.meshes.get(&conn).cloned();
             far.push(FarEnd::Edge(conn), mesh, cost, *key);
+            far.uplinks += usize::from(self.edges.here);
         }
     }
 
-    /// Where copies of a multicast delivery go up: those that have no link of their own to do so.
+    /// Where copies of a multicast delivery go up: those that have no link of their own to do so. One is enough for all of the network.
     pub(super) fn uplink_for(&self, address: Key, way: &Way<'_>) -> Vec<Key> {
         let proxied = self.addresses.get(address).is_none_or(|a| self.edges.wanted.contains(&a.name));
         if !self.edges.here || proxied || !matches!(way, Way::Here) {
             return Vec::new();
         }
-        self.edges.serving.get(UPLINK).and_then(|up| up.first()).copied().into_iter().collect()
+        let uplinks = self.edges.serving.get(UPLINK).into_iter().flatten();
+        let opened = |key: &&Key| self.hops.get(**key).and_then(|hop| edge_of_hop(&hop.id));
+        uplinks.min_by_key(opened).copied().into_iter().collect()
     }
 
     /// At an edge router, where deliveries go whose address has no destination that is known here.

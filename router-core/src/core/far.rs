@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{routed::Way, shares::Counter};
+use super::{edges::UP, routed::Way, shares::Counter};
 use crate::{
     core::slots::Key,
     distribution::balance::{self, Work},
@@ -21,6 +21,8 @@ pub(super) struct Far {
     pub(super) turn: usize,
     /// All routers among them tell loads: their consumers count, and what others have sent there.
     pub(super) sites: bool,
+    /// At an edge router: how many of them are uplinks, which all lead to the same network.
+    pub(super) uplinks: usize,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,25 @@ impl Far {
     pub(super) fn edges(&self) -> impl Iterator<Item = Key> {
         let edges = self.to.iter().filter(|far| matches!(far.to, FarEnd::Edge(_)));
         edges.filter_map(|far| self.shares.get(far.share)).map(|share| share.tally)
+    }
+
+    /// Of several uplinks the one for what a link sends. It is the same as long as it is there, so that deliveries stay in order, and each
+    /// uplink has its share of the links.
+    pub(super) fn uplink_of(&self, link: u64, valid: impl Fn(&FarRouter) -> bool) -> Option<FarEnd> {
+        let score = |far: &&FarRouter| match far.to {
+            FarEnd::Edge(conn) => mix(link ^ mix(conn)),
+            FarEnd::Router(_) => 0,
+        };
+        self.to.iter().filter(|far| far.cost == UP && valid(far)).max_by_key(score).map(|far| far.to)
+    }
+
+    /// The uplink that copies take: one is enough for all of the network.
+    pub(super) fn first_uplink(&self, valid: impl Fn(&FarRouter) -> bool) -> Option<FarEnd> {
+        let conn = |far: &FarRouter| match far.to {
+            FarEnd::Edge(conn) if far.cost == UP && valid(far) => Some(conn),
+            _ => None,
+        };
+        self.to.iter().filter_map(conn).min().map(FarEnd::Edge)
     }
 
     /// How many neighbours lead to them.
@@ -206,4 +227,12 @@ impl Far {
         let (hop, work) = self.least(valid, work, all)?;
         balance::goes_far(near, Some(work)).then_some(hop)
     }
+}
+
+/// Spreads numbers that lie close together (the finalizer of SplitMix64).
+const fn mix(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
 }

@@ -257,7 +257,7 @@ impl Core {
         let bare = arrival.settled && arrival.goes_settled && end == End::Complete;
         let mut d = Key::NONE;
         loop {
-            match self.select(address, &arrival.way) {
+            match self.select(address, &arrival.way, arrival.from) {
                 Some(Pick::Local(o)) => {
                     if !bare && d.is_none() {
                         d = self.record(arrival, address, end);
@@ -288,12 +288,12 @@ impl Core {
         self.wait(address, d, arrival, payload, end, eg)
     }
 
-    /// The outlet whose turn it is.
+    /// The outlet whose turn it is. `from`: who sends the delivery.
     #[inline]
-    pub(super) fn select(&mut self, address: Key, way: &Way<'_>) -> Option<Pick> {
+    pub(super) fn select(&mut self, address: Key, way: &Way<'_>, from: From) -> Option<Pick> {
         let a = self.addresses.get_mut(address)?;
         if a.far.is_some() {
-            return self.select_far(address, way);
+            return self.select_far(address, way, from);
         }
         self.select_near(address)
     }

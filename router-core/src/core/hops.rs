@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Core,
-    edges::edge_of_hop,
+    edges::{UP, edge_of_hop},
     far::{Far, FarEnd, FarRouter, Share},
     forward::{Arrival, header_priority, load},
     routed::Way,
@@ -18,7 +18,7 @@ use crate::{
     ConnKey, LinkRef, OutletKey, Treatment,
     address::Class,
     core::slots::Key,
-    delivery::{HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
+    delivery::{self, HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
     distribution::{
         Candidate,
         balance::{self, Work},
@@ -232,12 +232,19 @@ impl Core {
     }
 
     /// As [`Core::select`], for an address with far destinations.
-    pub(super) fn select_far(&mut self, address: Key, way: &Way<'_>) -> Option<Pick> {
+    pub(super) fn select_far(&mut self, address: Key, way: &Way<'_>, from: delivery::From) -> Option<Pick> {
         let a = self.addresses.get_mut(address)?;
         let far = a.far.as_mut()?;
         let routes = &self.routes;
         let any = !way.streams() || far.only_avoided(way, routes);
         let valid = |far: &FarRouter| far.takes(way, routes) && (any || !far.avoided);
+        let uplink = match from {
+            delivery::From::Inlet { inlet, .. } if far.uplinks > 1 && !way.streams() => {
+                far.uplink_of(self.inlets.get(inlet).map_or(0, |inlet| inlet.id), valid)
+            }
+            _ => None,
+        };
+        let valid = |far: &FarRouter| valid(far) && (far.cost != UP || uplink.is_none_or(|uplink| uplink == far.to));
         let here = a.candidates.len();
         let edges_first = far.is_turn_of_edges(here, valid);
         if a.treatment == Treatment::Closest {
@@ -355,7 +362,7 @@ impl Core {
         let (address, settled, arrived) =
             (delivery.address, delivery.has(crate::delivery::PRESETTLED), delivery.arrived());
         let inlet = match delivery.from {
-            crate::delivery::From::Inlet { inlet, .. } => inlet,
+            delivery::From::Inlet { inlet, .. } => inlet,
             _ => Key::NONE,
         };
         let local = self.inlets.get(inlet).is_some() && !self.is_of_router(d);
@@ -479,8 +486,10 @@ impl Core {
         let hops: Vec<Key> = match self.addresses.get(address).and_then(|a| a.far.as_ref()) {
             Some(far) => {
                 let mut hops = Vec::with_capacity(far.shares.len());
+                let takes = |to: &FarRouter| to.takes(&arrival.way, &routes);
+                let uplink = if far.uplinks > 1 { far.first_uplink(takes) } else { None };
                 for to in &far.to {
-                    let valid = to.takes(&arrival.way, &routes);
+                    let valid = takes(to) && (to.cost != UP || uplink.is_none_or(|uplink| uplink == to.to));
                     if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
                         hops.push(share.hop);
                     }

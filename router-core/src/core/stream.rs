@@ -116,7 +116,8 @@ impl Core {
             let Some(d) = self.front_waiting(address) else { return };
             // What came from another router chose this one when it arrived: it may have been where else there are destinations.
             let stays = far && near && self.is_of_router(d);
-            let pick = if stays { self.select_near(address) } else { self.select(address, &Way::Here) };
+            let Some(from) = self.deliveries.get(d).map(|d| d.from) else { return };
+            let pick = if stays { self.select_near(address) } else { self.select(address, &Way::Here, from) };
             match pick {
                 Some(Pick::Local(o)) => self.assign(d, o, eg),
                 Some(Pick::Remote(remote)) => self.lend_out_waiting(remote, d, eg),

@@ -14,17 +14,26 @@ fn attach(conn: u64, key: &str, direction: Direction) -> UplinkOutput {
     UplinkOutput::Attach { conn, key: key.into(), direction }
 }
 
-fn bind(key: &str, bound: bool) -> UplinkOutput {
-    UplinkOutput::Bind { key: key.into(), bound }
+fn detach(conn: u64, key: &str, direction: Direction) -> UplinkOutput {
+    UplinkOutput::Detach { conn, key: key.into(), direction }
+}
+
+fn bind(conn: u64, key: &str, bound: bool) -> UplinkOutput {
+    UplinkOutput::Bind { conn, key: key.into(), bound }
+}
+
+/// A connection to a router that has its number for a name.
+fn uplink(conn: u64, ordinal: u64) -> Uplink {
+    Uplink { conn, ordinal, router: conn.to_string().into(), ours: true }
 }
 
 #[test]
 fn the_first_connection_is_used_and_the_next_one_when_it_is_lost() {
-    let mut edge = Uplinks::new();
-    edge.consumers("Ma".into(), true);
-    edge.opened(1, 0);
-    edge.opened(2, 0);
-    edge.opened(3, 0);
+    let mut edge = Uplinks::new(false);
+    edge.consumers("Ma".into(), true, false);
+    edge.opened(uplink(1, 0));
+    edge.opened(uplink(2, 0));
+    edge.opened(uplink(3, 0));
     edge.producers("Mb".into(), 0, true);
     edge.producers("Mb".into(), 1, true);
     assert_eq!(
@@ -34,12 +43,12 @@ fn the_first_connection_is_used_and_the_next_one_when_it_is_lost() {
     edge.tracked(1, &"Mb".into(), true);
     edge.tracked(2, &"Mb".into(), false);
     edge.tracked(1, &"Mc".into(), true);
-    assert_eq!(drain(&mut edge), [bind("Mb", true)]);
+    assert_eq!(drain(&mut edge), [bind(1, "Mb", true)]);
     edge.closed(1);
     assert_eq!(
         drain(&mut edge),
         [
-            bind("Mb", false),
+            bind(1, "Mb", false),
             UplinkOutput::Activate { conn: 2 },
             attach(2, "Ma", Direction::In),
             attach(2, "Mb", Direction::Out)
@@ -49,33 +58,68 @@ fn the_first_connection_is_used_and_the_next_one_when_it_is_lost() {
     edge.producers("Mb".into(), 0, false);
     assert_eq!(drain(&mut edge), []);
     edge.producers("Mb".into(), 1, false);
-    let gone = UplinkOutput::Detach { conn: 2, key: "Mb".into(), direction: Direction::Out };
-    assert_eq!(drain(&mut edge), [gone]);
+    assert_eq!(drain(&mut edge), [detach(2, "Mb", Direction::Out)]);
 }
 
 #[test]
 fn newer_credentials_take_over_and_refused_links_wait() {
-    let mut edge = Uplinks::new();
-    edge.opened(1, 4);
-    edge.opened(2, 3);
-    edge.consumers("Ma".into(), true);
-    edge.refused(1, "Ma".into(), Direction::In);
+    for all in [false, true] {
+        let to_a = |conn, ordinal| Uplink { router: "A".into(), ..uplink(conn, ordinal) };
+        let mut edge = Uplinks::new(all);
+        edge.opened(to_a(1, 4));
+        edge.opened(to_a(2, 3));
+        edge.consumers("Ma".into(), true, false);
+        edge.refused(1, "Ma".into(), Direction::In);
+        drain(&mut edge);
+        edge.consumers("Ma".into(), false, false);
+        assert_eq!(drain(&mut edge), [], "there is no link to be detached");
+        edge.consumers("Ma".into(), true, false);
+        edge.opened(to_a(3, 5));
+        assert_eq!(
+            drain(&mut edge),
+            [
+                attach(1, "Ma", Direction::In),
+                UplinkOutput::Retire { conn: 1 },
+                UplinkOutput::Activate { conn: 3 },
+                attach(3, "Ma", Direction::In)
+            ]
+        );
+        edge.closed(3);
+        assert_eq!(edge.used(), [1]);
+    }
+}
+
+#[test]
+fn all_connections_to_routers_of_ours_are_used_at_once() {
+    let mut edge = Uplinks::new(true);
+    let foreign = |conn| Uplink { ours: false, ..uplink(conn, 9) };
+    edge.consumers("Ma".into(), true, false);
+    edge.consumers("Mcopies".into(), true, true);
+    edge.producers("Mb".into(), 0, true);
+    edge.opened(foreign(1));
+    edge.opened(foreign(2));
+    assert_eq!(edge.used(), [1], "the others stand by");
+    edge.opened(uplink(3, 0));
+    assert_eq!(edge.used(), [3]);
     drain(&mut edge);
-    edge.consumers("Ma".into(), false);
-    assert_eq!(drain(&mut edge), [], "there is no link to be detached");
-    edge.consumers("Ma".into(), true);
-    edge.opened(3, 5);
-    assert_eq!(
-        drain(&mut edge),
-        [
-            attach(1, "Ma", Direction::In),
-            UplinkOutput::Retire { conn: 1 },
-            UplinkOutput::Activate { conn: 3 },
-            attach(3, "Ma", Direction::In)
-        ]
-    );
+    edge.opened(uplink(4, 0));
+    // Only one gets copies.
+    let second = [UplinkOutput::Activate { conn: 4 }, attach(4, "Ma", Direction::In), attach(4, "Mb", Direction::Out)];
+    assert_eq!((drain(&mut edge), edge.used()), (second.to_vec(), &[3, 4][..]));
+    edge.tracked(3, &"Mb".into(), true);
+    edge.tracked(4, &"Mb".into(), true);
+    assert_eq!(drain(&mut edge), [bind(3, "Mb", true), bind(4, "Mb", true)]);
+    edge.consumers("Mnews".into(), true, true);
+    assert_eq!(drain(&mut edge), [attach(3, "Mnews", Direction::In)]);
     edge.closed(3);
-    assert_eq!(edge.active(), Some(1));
+    let moved = [bind(3, "Mb", false), attach(4, "Mcopies", Direction::In), attach(4, "Mnews", Direction::In)];
+    assert_eq!((drain(&mut edge), edge.used()), (moved.to_vec(), &[4][..]));
+    edge.consumers("Mnews".into(), false, true);
+    assert_eq!(drain(&mut edge), [detach(4, "Mnews", Direction::In)]);
+    edge.opened(uplink(5, 0));
+    edge.producers("Mb".into(), 0, false);
+    let last = drain(&mut edge);
+    assert!(last.ends_with(&[bind(4, "Mb", false), detach(4, "Mb", Direction::Out), detach(5, "Mb", Direction::Out)]));
 }
 
 fn book(entries: &[(&str, &str, Option<&str>)]) -> AddressBook {
@@ -164,7 +208,7 @@ fn messages_are_those_of_the_reference() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Opened(u64, u64),
+    Opened(Uplink),
     Closed(u64),
     Consumers(u8, bool),
     Producers(u8, u16, bool),
@@ -173,41 +217,50 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let opened = (1..5u64, 0..3u64, 0..3u8, any::<bool>()).prop_map(|(conn, ordinal, router, ours)| {
+        Step::Opened(Uplink { conn, ordinal, router: router.to_string().into(), ours: ours || router > 0 })
+    });
     prop_oneof![
-        (1..5u64, 0..3u64).prop_map(|(conn, ordinal)| Step::Opened(conn, ordinal)),
+        opened,
         (1..5u64).prop_map(Step::Closed),
-        (0..3u8, any::<bool>()).prop_map(|(key, here)| Step::Consumers(key, here)),
-        (0..3u8, 0..2u16, any::<bool>()).prop_map(|(key, worker, here)| Step::Producers(key, worker, here)),
-        (1..5u64, 0..3u8, any::<bool>()).prop_map(|(conn, key, up)| Step::Tracked(conn, key, up)),
-        (1..5u64, 0..3u8, any::<bool>()).prop_map(|(conn, key, out)| Step::Refused(conn, key, out)),
+        (0..4u8, any::<bool>()).prop_map(|(key, here)| Step::Consumers(key, here)),
+        (0..4u8, 0..2u16, any::<bool>()).prop_map(|(key, worker, here)| Step::Producers(key, worker, here)),
+        (1..5u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, up)| Step::Tracked(conn, key, up)),
+        (1..5u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, out)| Step::Refused(conn, key, out)),
     ]
 }
 
 proptest! {
-    /// Whoever does what it is told has links on the connection in use only, one for each address that needs one, and counts nothing that
-    /// it does not need.
+    /// Whoever does what it is told has links on the connections in use only, one for each address that needs one, one connection to each
+    /// router, copies over one connection, and counts nothing that it does not need.
     #[test]
-    fn links_are_those_that_are_needed(steps in proptest::collection::vec(step(), 0..60)) {
-        let mut edge = Uplinks::new();
-        let mut open = BTreeSet::new();
-        let mut active = None;
-        let mut links: BTreeSet<(Direction, Arc<str>)> = BTreeSet::new();
+    fn links_are_those_that_are_needed(all in any::<bool>(), steps in proptest::collection::vec(step(), 0..60)) {
+        let mut edge = Uplinks::new(all);
+        let mut open: Vec<Uplink> = Vec::new();
+        let mut used: Vec<u64> = Vec::new();
+        let mut links: BTreeSet<(u64, Direction, Arc<str>)> = BTreeSet::new();
+        let mut refused = links.clone();
         let (mut here, mut wanted) = (BTreeSet::new(), BTreeSet::new());
-        let mut bound: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut bound: BTreeSet<(u64, Arc<str>)> = BTreeSet::new();
+        // Of the last of these addresses each consumer gets a copy.
+        let copies = |key: &str| key == "M3";
         let name = |key: u8| Arc::<str>::from(format!("M{key}"));
         for step in steps {
             match step {
-                Step::Opened(conn, ordinal) => if open.insert(conn) { edge.opened(conn, ordinal) },
-                Step::Closed(conn) => if open.remove(&conn) {
-                    if active == Some(conn) {
-                        active = None;
-                        links.clear();
-                    }
+                Step::Opened(uplink) => if open.iter().all(|known| known.conn != uplink.conn) {
+                    open.push(uplink.clone());
+                    edge.opened(uplink);
+                },
+                Step::Closed(conn) => if open.iter().any(|known| known.conn == conn) {
+                    open.retain(|known| known.conn != conn);
+                    used.retain(|other| *other != conn);
+                    links.retain(|link| link.0 != conn);
+                    refused.retain(|link| link.0 != conn);
                     edge.closed(conn);
                 },
                 Step::Consumers(key, up) => {
                     if up { here.insert(name(key)); } else { here.remove(&name(key)); }
-                    edge.consumers(name(key), up);
+                    edge.consumers(name(key), up, copies(&name(key)));
                 }
                 Step::Producers(key, worker, up) => {
                     if up { wanted.insert((name(key), worker)); } else { wanted.remove(&(name(key), worker)); }
@@ -216,7 +269,9 @@ proptest! {
                 Step::Tracked(conn, key, up) => edge.tracked(conn, &name(key), up),
                 Step::Refused(conn, key, out) => {
                     let direction = if out { Direction::Out } else { Direction::In };
-                    if active == Some(conn) && links.remove(&(direction, name(key))) {
+                    let link = (conn, direction, name(key));
+                    if links.remove(&link) {
+                        refused.insert(link);
                         edge.refused(conn, name(key), direction);
                     }
                 }
@@ -224,36 +279,45 @@ proptest! {
             while let Some(output) = edge.poll_output() {
                 match output {
                     UplinkOutput::Activate { conn } => {
-                        prop_assert!(active.is_none() && open.contains(&conn));
-                        active = Some(conn);
+                        prop_assert!(!used.contains(&conn) && open.iter().any(|known| known.conn == conn));
+                        used.push(conn);
                     }
                     UplinkOutput::Retire { conn } => {
-                        prop_assert_eq!(active.take(), Some(conn));
-                        links.clear();
+                        prop_assert!(used.contains(&conn));
+                        used.retain(|other| *other != conn);
+                        links.retain(|link| link.0 != conn);
+                        refused.retain(|link| link.0 != conn);
                     }
                     UplinkOutput::Attach { conn, key, direction } => {
-                        prop_assert_eq!(active, Some(conn));
-                        prop_assert!(links.insert((direction, key)));
+                        prop_assert!(used.contains(&conn));
+                        let link = (conn, direction, key);
+                        refused.remove(&link);
+                        prop_assert!(links.insert(link));
                     }
                     UplinkOutput::Detach { conn, key, direction } => {
-                        prop_assert_eq!(active, Some(conn));
-                        prop_assert!(links.remove(&(direction, key)));
+                        prop_assert!(used.contains(&conn));
+                        prop_assert!(links.remove(&(conn, direction, key)));
                     }
-                    UplinkOutput::Bind { key, bound: true } => prop_assert!(bound.insert(key)),
-                    UplinkOutput::Bind { key, bound: false } => prop_assert!(bound.remove(&key)),
+                    UplinkOutput::Bind { conn, key, bound: true } => prop_assert!(bound.insert((conn, key))),
+                    UplinkOutput::Bind { conn, key, bound: false } => prop_assert!(bound.remove(&(conn, key))),
                 }
             }
-            prop_assert_eq!(active.is_some(), !open.is_empty());
-            prop_assert_eq!(active, edge.active());
-            for (direction, key) in &links {
-                let needed = match direction {
-                    Direction::In => here.contains(key),
-                    Direction::Out => wanted.iter().any(|(wanted, _)| wanted == key),
-                };
-                prop_assert!(needed, "{:?} {} is not needed", direction, key);
+            prop_assert_eq!(&used, edge.used());
+            let routers: BTreeSet<_> = open.iter().filter(|known| known.ours).map(|known| &known.router).collect();
+            let most = if all && !routers.is_empty() { routers.len() } else { open.len().min(1) };
+            prop_assert_eq!(used.len(), most);
+            // What is needed and was not refused is there, and nothing else.
+            let mut needed = BTreeSet::new();
+            for (n, conn) in used.iter().enumerate() {
+                let here = here.iter().filter(|key| n == 0 || !copies(key));
+                needed.extend(here.map(|key| (*conn, Direction::In, Arc::clone(key))));
+                needed.extend(wanted.iter().map(|(key, _)| (*conn, Direction::Out, Arc::clone(key))));
             }
-            for key in &bound {
-                prop_assert!(links.contains(&(Direction::Out, Arc::clone(key))));
+            refused.retain(|link| needed.contains(link));
+            let there: BTreeSet<_> = links.union(&refused).cloned().collect();
+            prop_assert_eq!(there, needed);
+            for (conn, key) in &bound {
+                prop_assert!(links.contains(&(*conn, Direction::Out, Arc::clone(key))));
             }
         }
     }

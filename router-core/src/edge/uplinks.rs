@@ -1,4 +1,4 @@
-//! The connections of an edge router to interior routers: which is in use, and its links.
+//! The connections of an edge router to interior routers: which are in use, and their links.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,6 +12,19 @@ pub enum Direction {
     In,
     /// It sends, for producers here.
     Out,
+}
+
+/// A connection to an interior router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// The connection.
+    pub conn: u64,
+    /// How new its credentials are.
+    pub ordinal: u64,
+    /// The id of the interior router.
+    pub router: Arc<str>,
+    /// That is a router of this make.
+    pub ours: bool,
 }
 
 /// What is to be done.
@@ -45,8 +58,10 @@ pub enum UplinkOutput {
         /// What we are on it.
         direction: Direction,
     },
-    /// Whether the address has destinations elsewhere.
+    /// Whether the address has destinations that are reached over a connection.
     Bind {
+        /// The connection.
+        conn: u64,
         /// The address's lookup key.
         key: Arc<str>,
         /// True if it has.
@@ -55,31 +70,37 @@ pub enum UplinkOutput {
 }
 
 /// An edge router's uplinks.
+///
+/// One is in use while the others stand by, or, if so configured, one to each interior router of this make at once. Each of those has the
+/// links of all addresses, so that the loss of one needs nothing to be done. Only consumers of multicast addresses are told to one
+/// interior router alone, or they would get a copy from each.
 #[derive(Debug, Default)]
 pub struct Uplinks {
-    /// Open connections with their ordinals, in the order in which they were opened.
-    open: Vec<(u64, u64)>,
-    active: Option<u64>,
-    /// Addresses with consumers here.
-    here: BTreeSet<Arc<str>>,
+    all: bool,
+    /// In the order in which they were opened.
+    open: Vec<Uplink>,
+    /// Those in use, in the order in which they came to be.
+    used: Vec<u64>,
+    /// Addresses with consumers here, and whether each of these gets a copy.
+    here: BTreeMap<Arc<str>, bool>,
     /// Those with producers or watches, and on which workers.
     wanted: BTreeMap<Arc<str>, BTreeSet<u16>>,
-    /// Those that have destinations elsewhere, as the other end says.
-    bound: BTreeSet<Arc<str>>,
+    /// Those that have destinations elsewhere, as the other end of a connection says.
+    bound: BTreeSet<(u64, Arc<str>)>,
     /// Links that the other end refused or took away. They are tried again on another connection, or when they were not needed meanwhile.
-    refused: BTreeSet<(Direction, Arc<str>)>,
+    refused: BTreeSet<(u64, Direction, Arc<str>)>,
     output: VecDeque<UplinkOutput>,
 }
 
 impl Uplinks {
-    /// Without connections.
-    pub fn new() -> Self {
-        Self::default()
+    /// Without connections. `all`: use all that lead to routers of this make.
+    pub fn new(all: bool) -> Self {
+        Self { all, ..Self::default() }
     }
 
-    /// The connection in use.
-    pub const fn active(&self) -> Option<u64> {
-        self.active
+    /// The connections in use.
+    pub fn used(&self) -> &[u64] {
+        &self.used
     }
 
     /// What is to be done next.
@@ -88,30 +109,30 @@ impl Uplinks {
     }
 
     /// A connection to an interior router was opened. The first one is used, and one with newer credentials (a higher ordinal) than the
-    /// one in use.
-    pub fn opened(&mut self, conn: u64, ordinal: u64) {
-        self.open.push((conn, ordinal));
-        match self.active.and_then(|active| self.ordinal(active)) {
-            Some(used) if used >= ordinal => {}
-            _ => self.switch(Some(conn)),
-        }
+    /// one in use; and with `all` those to other routers of this make.
+    pub fn opened(&mut self, uplink: Uplink) {
+        self.open.push(uplink);
+        self.choose();
     }
 
-    /// A connection is gone. If it was in use, another one is used at once: the first that was opened of those with the highest ordinal.
+    /// A connection is gone. If it was the only one in use, another one is used at once: the first that was opened of those with the highest
+    /// ordinal.
     pub fn closed(&mut self, conn: u64) {
-        self.open.retain(|(open, _)| *open != conn);
-        if self.active == Some(conn) {
-            self.active = None;
-            let best = self.open.iter().rev().max_by_key(|(_, ordinal)| *ordinal).map(|(conn, _)| *conn);
-            self.switch(best);
-        }
+        self.open.retain(|open| open.conn != conn);
+        self.choose();
     }
 
-    /// An address got its first consumer here, or lost its last.
-    pub fn consumers(&mut self, key: Arc<str>, here: bool) {
-        let changed = if here { self.here.insert(Arc::clone(&key)) } else { self.here.remove(&key) };
-        if changed {
-            self.needed(key, Direction::In, here);
+    /// An address got its first consumer here, or lost its last. `copies`: each of them gets a copy.
+    pub fn consumers(&mut self, key: Arc<str>, here: bool, copies: bool) {
+        let before = if here { self.here.insert(Arc::clone(&key), copies) } else { self.here.remove(&key) };
+        if here && before == Some(copies) {
+            return;
+        }
+        if let Some(copies) = before {
+            self.needed(&key, Direction::In, copies, false);
+        }
+        if here {
+            self.needed(&key, Direction::In, copies, true);
         }
     }
 
@@ -129,75 +150,131 @@ impl Uplinks {
             self.wanted.remove(&key);
         }
         if before != after {
-            self.needed(key, Direction::Out, after);
+            self.needed(&key, Direction::Out, false, after);
         }
     }
 
     /// The interior router says whether an address that we send to has destinations. What it says of others, or on connections that are
     /// not in use, is late and does not count.
     pub fn tracked(&mut self, conn: u64, key: &Arc<str>, reachable: bool) {
-        let refused = self.refused.contains(&(Direction::Out, Arc::clone(key)));
-        if self.active == Some(conn) && self.wanted.contains_key(key) && !refused {
-            self.bind(key, reachable);
+        let refused = self.refused.contains(&(conn, Direction::Out, Arc::clone(key)));
+        if self.used.contains(&conn) && self.wanted.contains_key(key) && !refused {
+            self.bind(conn, key, reachable);
         }
     }
 
     /// The other end refused or detached a link for one address.
     pub fn refused(&mut self, conn: u64, key: Arc<str>, direction: Direction) {
-        if self.active != Some(conn) || !self.is_needed(&key, direction) {
+        if !self.has_link(conn, &key, direction) {
             return;
         }
         if direction == Direction::Out {
-            self.bind(&key, false);
+            self.bind(conn, &key, false);
         }
-        self.refused.insert((direction, key));
+        self.refused.insert((conn, direction, key));
     }
 
-    fn ordinal(&self, conn: u64) -> Option<u64> {
-        self.open.iter().find(|(open, _)| *open == conn).map(|(_, ordinal)| *ordinal)
+    /// Whether a connection should have a link.
+    fn has_link(&self, conn: u64, key: &Arc<str>, direction: Direction) -> bool {
+        self.used.contains(&conn)
+            && match direction {
+                Direction::In => self.here.get(key).is_some_and(|copies| !copies || self.used.first() == Some(&conn)),
+                Direction::Out => self.wanted.contains_key(key),
+            }
     }
 
-    fn is_needed(&self, key: &Arc<str>, direction: Direction) -> bool {
-        match direction {
-            Direction::In => self.here.contains(key),
-            Direction::Out => self.wanted.contains_key(key),
-        }
-    }
-
-    fn bind(&mut self, key: &Arc<str>, bound: bool) {
-        let changed = if bound { self.bound.insert(Arc::clone(key)) } else { self.bound.remove(key) };
+    fn bind(&mut self, conn: u64, key: &Arc<str>, bound: bool) {
+        let link = (conn, Arc::clone(key));
+        let changed = if bound { self.bound.insert(link) } else { self.bound.remove(&link) };
         if changed {
-            self.output.push_back(UplinkOutput::Bind { key: Arc::clone(key), bound });
+            self.output.push_back(UplinkOutput::Bind { conn, key: Arc::clone(key), bound });
         }
     }
 
-    fn needed(&mut self, key: Arc<str>, direction: Direction, needed: bool) {
-        if !needed && direction == Direction::Out {
-            self.bind(&key, false);
+    /// Links for an address are needed, or not any more: on the first connection in use, or on all.
+    fn needed(&mut self, key: &Arc<str>, direction: Direction, first: bool, needed: bool) {
+        let on = if first { 1 } else { self.used.len() };
+        for conn in self.used.iter().take(on).copied().collect::<Vec<_>>() {
+            if needed {
+                self.attach(conn, key, direction);
+                continue;
+            }
+            if direction == Direction::Out {
+                self.bind(conn, key, false);
+            }
+            if !self.refused.remove(&(conn, direction, Arc::clone(key))) {
+                self.output.push_back(UplinkOutput::Detach { conn, key: Arc::clone(key), direction });
+            }
         }
-        let refused = !needed && self.refused.remove(&(direction, Arc::clone(&key)));
-        let Some(conn) = self.active.filter(|_| !refused) else { return };
-        self.output.push_back(if needed {
-            UplinkOutput::Attach { conn, key, direction }
-        } else {
-            UplinkOutput::Detach { conn, key, direction }
-        });
     }
 
-    fn switch(&mut self, to: Option<u64>) {
-        // What the new one can reach is not known before it says so.
-        for key in std::mem::take(&mut self.bound) {
-            self.output.push_back(UplinkOutput::Bind { key, bound: false });
+    fn attach(&mut self, conn: u64, key: &Arc<str>, direction: Direction) {
+        self.output.push_back(UplinkOutput::Attach { conn, key: Arc::clone(key), direction });
+    }
+
+    /// The connections that should be in use.
+    fn best(&self) -> Vec<u64> {
+        let ours: Vec<&Uplink> = self.open.iter().filter(|open| self.all && open.ours).collect();
+        if ours.is_empty() {
+            // What the reference's routers tell each other does not keep copies from coming twice.
+            return self.newest(self.open.iter().collect()).into_iter().collect();
         }
-        self.refused.clear();
-        if let Some(conn) = self.active.take() {
+        let routers: BTreeSet<&Arc<str>> = ours.iter().map(|open| &open.router).collect();
+        let to = |router: &Arc<str>| ours.iter().filter(|open| open.router == *router).copied().collect();
+        routers.into_iter().filter_map(|router| self.newest(to(router))).collect()
+    }
+
+    /// Of several connections the one with the newest credentials: the one in use, or the one that was opened first.
+    fn newest(&self, of: Vec<&Uplink>) -> Option<u64> {
+        let ordinal = of.iter().map(|open| open.ordinal).max()?;
+        let newest = || of.iter().filter(|open| open.ordinal == ordinal).map(|open| open.conn);
+        newest().find(|conn| self.used.contains(conn)).or_else(|| newest().next())
+    }
+
+    /// Uses the connections that should be in use, and no others.
+    fn choose(&mut self) {
+        let best = self.best();
+        let first = self.used.first().copied();
+        let (keep, leave): (Vec<u64>, Vec<u64>) =
+            std::mem::take(&mut self.used).into_iter().partition(|conn| best.contains(conn));
+        self.used = keep;
+        for conn in leave {
+            self.leave(conn);
+        }
+        let copied = |copies: &bool| *copies;
+        let keys = |all: &BTreeMap<Arc<str>, bool>, which: &dyn Fn(&bool) -> bool| {
+            all.iter().filter(|(_, copies)| which(copies)).map(|(key, _)| Arc::clone(key)).collect::<Vec<_>>()
+        };
+        if let Some(next) = self.used.first().copied().filter(|next| first != Some(*next)) {
+            for key in keys(&self.here, &copied) {
+                self.attach(next, &key, Direction::In);
+            }
+        }
+        for conn in best {
+            if self.used.contains(&conn) {
+                continue;
+            }
+            self.used.push(conn);
+            self.output.push_back(UplinkOutput::Activate { conn });
+            let is_first = self.used.len() == 1;
+            for key in keys(&self.here, &|copies| is_first || !copies) {
+                self.attach(conn, &key, Direction::In);
+            }
+            for key in self.wanted.keys().cloned().collect::<Vec<_>>() {
+                self.attach(conn, &key, Direction::Out);
+            }
+        }
+    }
+
+    /// A connection is not in use any more. What another can reach is not known before it says so.
+    fn leave(&mut self, conn: u64) {
+        let bound = self.bound.iter().filter(|(of, _)| *of == conn).map(|(_, key)| Arc::clone(key));
+        for key in bound.collect::<Vec<_>>() {
+            self.bind(conn, &key, false);
+        }
+        self.refused.retain(|(of, ..)| *of != conn);
+        if self.open.iter().any(|open| open.conn == conn) {
             self.output.push_back(UplinkOutput::Retire { conn });
         }
-        self.active = to;
-        let Some(conn) = to else { return };
-        self.output.push_back(UplinkOutput::Activate { conn });
-        let attach = |key: &Arc<str>, direction| UplinkOutput::Attach { conn, key: Arc::clone(key), direction };
-        self.output.extend(self.here.iter().map(|key| attach(key, Direction::In)));
-        self.output.extend(self.wanted.keys().map(|key| attach(key, Direction::Out)));
     }
 }

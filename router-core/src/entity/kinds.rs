@@ -39,6 +39,9 @@ entities! {
         remote_ls_max_age_seconds "remoteLsMaxAgeSeconds": u32 = "60" [create];
         /// Seconds for which the addresses of a router that became unreachable are kept.
         unreachable_holdoff_seconds "unreachableHoldoffSeconds": u32 = "1" [create];
+        /// Which of an edge router's connections to interior routers are in use: one, while the others stand by, or all that lead to routers
+        /// of this make, one to each. Clients' links are spread over them.
+        active_uplinks "activeUplinks": ActiveUplinks = "one" [create ours];
         /// How many worker threads carry traffic. `spanway run` uses one per core when this is not set.
         worker_threads "workerThreads": u32 = "4" [create];
         /// Where the reference writes what it leaked when it ends. Accepted; the file is never written.

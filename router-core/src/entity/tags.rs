@@ -13,6 +13,14 @@ tags! {
         Edge = "edge",
     }
 
+    /// Which connections of an edge router to interior routers are in use.
+    ActiveUplinks {
+        /// One; another takes its place when it is lost.
+        One = "one",
+        /// All that lead to routers of this make, one to each; if there is none, one to another router.
+        All = "all",
+    }
+
     /// How deliveries to an address are distributed over its consumers.
     Distribution {
         /// A copy to every consumer.

@@ -15,7 +15,7 @@ use amqp_adaptor::{NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours};
 use amqp_proto::{Error, condition};
 use router_core::config::Configuration;
 use router_core::edge::{EdgeNeighbours, Uplinks};
-use router_core::entity::Mode;
+use router_core::entity::{ActiveUplinks, Mode};
 use router_core::routing::codec::Interner;
 use router_core::routing::{
     AddressBook, AddressKey, Event, FloodGuard, LinkCost, LinkId, LoadPart, Output, Routing, RoutingConfig,
@@ -94,7 +94,8 @@ impl Network {
             Routing::new(config, Instant::now())
         });
         let edges = if router.mode == Mode::Edge {
-            Edges::Here { uplinks: Uplinks::new(), mesh: edges::new_mesh() }
+            let all = router.active_uplinks == ActiveUplinks::All;
+            Edges::Here { uplinks: Uplinks::new(all), mesh: edges::new_mesh() }
         } else {
             Edges::Neighbours(EdgeNeighbours::new())
         };

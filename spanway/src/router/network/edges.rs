@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use amqp_adaptor::{ConnectionRole, EdgeCommand, EdgeEvent, NeighbourConn, NeighbourInfo};
 use amqp_proto::Role;
-use router_core::edge::{Direction, EdgeNeighbours, MESH_ID, NeighbourOutput, UplinkOutput, Uplinks};
+use router_core::edge::{Direction, EdgeNeighbours, MESH_ID, NeighbourOutput, Uplink, UplinkOutput, Uplinks};
 use router_core::routing::Hint;
 use router_core::{Demand, Presence, Treatment};
 
@@ -47,7 +47,12 @@ impl Network {
             && info.role == ConnectionRole::Edge
             && info.outgoing
         {
-            uplinks.opened(info.conn.id, info.ordinal);
+            uplinks.opened(Uplink {
+                conn: info.conn.id,
+                ordinal: info.ordinal,
+                router: info.container.as_str().into(),
+                ours: info.ours,
+            });
         }
     }
 
@@ -58,7 +63,7 @@ impl Network {
         let id = info.conn.id;
         match &mut self.edges {
             Edges::Here { uplinks, .. } => {
-                if uplinks.active() == Some(id) {
+                if uplinks.used().contains(&id) {
                     tracing::info!(target: "ROUTER_CORE", "[C{id}] Lost the uplink to router {}", info.container);
                 }
                 uplinks.closed(id);
@@ -109,7 +114,8 @@ impl Network {
         match &mut self.edges {
             Edges::Here { uplinks, .. } => {
                 if presence.key.starts_with('M') {
-                    uplinks.consumers(presence.key, presence.here);
+                    let copies = presence.treatment == Treatment::Multicast;
+                    uplinks.consumers(presence.key, presence.here, copies);
                 }
             }
             Edges::Neighbours(edges) => {
@@ -146,7 +152,7 @@ impl Network {
             }
         }
         if !bound.is_empty() {
-            let bound: Arc<[(Arc<str>, bool)]> = bound.into();
+            let bound: Arc<[(u64, Arc<str>, bool)]> = bound.into();
             self.on_workers(move |worker| {
                 worker.amqp.with_core(|core, eg| core.set_bound(&bound, eg));
             });
@@ -154,7 +160,7 @@ impl Network {
         news
     }
 
-    fn uplink_output(&mut self, output: UplinkOutput, mesh: Arc<str>, bound: &mut Vec<(Arc<str>, bool)>) {
+    fn uplink_output(&mut self, output: UplinkOutput, mesh: Arc<str>, bound: &mut Vec<(u64, Arc<str>, bool)>) {
         let (conn, command) = match output {
             UplinkOutput::Activate { conn } => {
                 if let Some(info) = self.conns.get(&conn) {
@@ -165,7 +171,7 @@ impl Network {
             UplinkOutput::Retire { conn } => (conn, EdgeCommand::Retire),
             UplinkOutput::Attach { conn, key, direction } => (conn, EdgeCommand::Attach { key, role: role(direction) }),
             UplinkOutput::Detach { conn, key, direction } => (conn, EdgeCommand::Detach { key, role: role(direction) }),
-            UplinkOutput::Bind { key, bound: now } => return bound.push((key, now)),
+            UplinkOutput::Bind { conn, key, bound: now } => return bound.push((conn, key, now)),
         };
         if let Some(info) = self.conns.get(&conn) {
             self.neighbours.edge(info.conn, command);
