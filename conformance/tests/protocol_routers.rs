@@ -3,6 +3,7 @@
 use conformance::Config;
 use conformance::ports::free_port;
 use conformance::raw::{Frame, Peer, V, code};
+use conformance::tcp::peers::echo;
 
 /// Descriptor of the section that routers put in front of messages, and its flag of a stream.
 const ANNOTATIONS: u64 = 0x534b_5052_2d2d_5241;
@@ -41,6 +42,18 @@ fn stream(to: &str) -> Vec<u8> {
     bytes
 }
 
+/// All of a stream of a TCP client that has sent something and ended, and awaits its answer at an address.
+fn tcp_stream(to: &str, reply_to: &str, sent: &[u8]) -> Vec<u8> {
+    let mut bytes = stream(to);
+    bytes.truncate(bytes.len() - 4);
+    let properties =
+        [V::Null, V::Null, V::str(to), V::Null, V::str(reply_to), V::Null, V::str("application/octet-stream")];
+    V::Desc(0x73, Box::new(V::List(properties.into()))).write(&mut bytes);
+    bytes.extend([0, 0x53, 0x77, 0x40]);
+    bytes.extend(sent);
+    bytes
+}
+
 /// The reference loses its place on a link, and sends nothing more on it for ever, if a delivery is settled between the moment when its last
 /// part is known and that when it is sent. So the outcome of what has not arrived is told and not settled.
 #[test]
@@ -75,4 +88,31 @@ fn a_delivery_is_not_settled_before_it_has_arrived() {
     peer.send(&Frame::transfer(0, 22, stream("nowhere")));
     let settled = peer.expect(code::DISPOSITION);
     assert!(released(&settled) && settled.field(3).is_true(), "{settled:?}");
+}
+
+/// A client that has ended hears of its answer by nothing else when that is lost on its way: what it sent is accepted when the answer is.
+#[test]
+fn a_tcp_stream_is_accepted_when_its_answer_is() {
+    let port = free_port();
+    let mut config = Config::interior("A");
+    config.accept_routers(port);
+    config.tcp_connector("service", echo("it says "), &[]);
+    let clients = config.listener(&[]);
+    let _router = config.start();
+    let mut peer = data_connection(port, 2);
+    let mut answers = Peer::begun(clients);
+    answers.attach_receiver(0, Some("answers"), 10);
+    let accepted = || V::Desc(code::ACCEPTED, Box::new(V::List(Vec::new())));
+    let modified = || V::Desc(code::MODIFIED, Box::new(V::List(vec![V::Bool(true)])));
+    for (id, (given, told)) in (0..).zip([(accepted(), code::ACCEPTED), (modified(), code::MODIFIED)]) {
+        peer.send(&Frame::transfer(id, id, tcp_stream("service", "answers", b"hello")));
+        let (answer, message) = answers.expect_delivery();
+        assert!(message.ends_with(b"it says hello"), "{message:?}");
+        peer.expect_nothing(1);
+        let answer = answer.field(1).number().expect("a delivery has a number") as u32;
+        answers.send(&Frame::settle(answer, answer, given));
+        let outcome = peer.expect(code::DISPOSITION);
+        assert_eq!(outcome.field(4).descriptor(), Some(told), "{outcome:?}");
+        assert!(outcome.field(3).is_true() && outcome.field(1).number() == Some(u64::from(id)), "{outcome:?}");
+    }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::Happened;
+use super::guide::say;
 
 /// How long the routers may take to end in order.
 const END_LIMIT: Duration = Duration::from_secs(6);
@@ -111,7 +112,7 @@ impl Programs {
         self.routers.iter().find(|router| router.site == site).map(|router| router.child.id())
     }
 
-    /// Ends them: receivers at once, routers in order as long as that takes no longer than it should.
+    /// Ends them: receivers at once, routers in order as long as that takes no longer than it should. What is left then is told and killed.
     pub(super) async fn end(&mut self) {
         self.receivers.clear();
         for router in &mut self.routers {
@@ -124,6 +125,9 @@ impl Programs {
                 return;
             }
             sleep(LOOK).await;
+        }
+        for router in self.routers.drain(..) {
+            say(router.site, "the router does not end, and is killed");
         }
     }
 }

@@ -103,6 +103,8 @@ pub(crate) struct Exchange {
     receive: ReceiveWindow,
     /// Until the answer has begun.
     early: Option<Early>,
+    /// The outgoing stream is the answer.
+    answers: bool,
     sent_all: bool,
     received_all: bool,
     /// The other side takes nothing more.
@@ -153,6 +155,7 @@ impl Exchange {
     pub(crate) fn answer(core: &Rc<dyn Directory>, flow: Rc<Flow>, outlet: OutletKey, head: &Head) -> Self {
         let mut exchange = Self::new(core, flow, None, Some(outlet));
         let to = head.reply_to.clone().unwrap_or_default();
+        exchange.answers = true;
         exchange.allow(head);
         let answer = Head { to, window: head.window.map(|_| TAKES), ..Head::default() };
         exchange.inlet = core.begin_reply(exchange.flow.outgoing(), &answer.to, &answer.compose());
@@ -168,6 +171,7 @@ impl Exchange {
             send: SendWindow::new(),
             receive: ReceiveWindow::default(),
             early: None,
+            answers: false,
             sent_all: false,
             received_all: false,
             shut: false,
@@ -224,13 +228,22 @@ impl Exchange {
             return Poll::Ready(Err(Stop::Far));
         }
         let _ = self.poll_send(cx, socket, out)?;
-        if self.received_all && self.sent_all {
-            return Poll::Ready(Ok(Step::Done));
-        }
         if self.received_all && self.shut {
-            return Poll::Ready(Err(Stop::Far));
+            // The answer may have been lost on its way. Who waits for it hears nothing but the outcome of what it sent.
+            let complete = self.sent_all && !self.answers;
+            return Poll::Ready(if complete { Ok(Step::Done) } else { Err(Stop::Far) });
         }
-        Poll::Pending
+        if !self.received_all || !self.sent_all {
+            return Poll::Pending;
+        }
+        if self.answers {
+            if verdict.is_none() {
+                self.unread = false;
+                return Poll::Pending;
+            }
+            self.settle(&DeliveryState::Accepted, true);
+        }
+        Poll::Ready(Ok(Step::Done))
     }
 
     /// Looks for the beginning of the answer.
@@ -314,7 +327,9 @@ impl Exchange {
         }
         self.received_all = true;
         back.ended.set(true);
-        self.settle(&DeliveryState::Accepted, true);
+        if !self.answers {
+            self.settle(&DeliveryState::Accepted, true);
+        }
         Ok(Poll::Ready(()))
     }
 
