@@ -1,9 +1,13 @@
 //! What goes over the wire to another router, frame by frame.
 
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::time::Duration;
+
 use conformance::Config;
 use conformance::ports::free_port;
 use conformance::raw::{Frame, Peer, V, code};
-use conformance::tcp::peers::echo;
+use conformance::tcp::peers::{Server, echo};
 
 /// Descriptor of the section that routers put in front of messages, and its flag of a stream.
 const ANNOTATIONS: u64 = 0x534b_5052_2d2d_5241;
@@ -115,4 +119,33 @@ fn a_tcp_stream_is_accepted_when_its_answer_is() {
         assert_eq!(outcome.field(4).descriptor(), Some(told), "{outcome:?}");
         assert!(outcome.field(3).is_true() && outcome.field(1).number() == Some(u64::from(id)), "{outcome:?}");
     }
+}
+
+/// Whoever awaits the answer may not be known yet, as after a change of the network: nothing was read from the server meanwhile.
+#[test]
+fn the_answer_to_a_tcp_stream_is_begun_again_when_there_is_no_way() {
+    let port = free_port();
+    let mut config = Config::interior("A");
+    config.accept_routers(port);
+    let server = Server::start();
+    config.tcp_connector("service", server.port, &[]);
+    let clients = config.listener(&[]);
+    let _router = config.start();
+    let mut peer = data_connection(port, 1);
+    let mut answers = Peer::begun(clients);
+    // The router tries for some tenths of a second only, which may be too short on a busy machine.
+    for n in 0..10 {
+        let name = format!("answers-{n}");
+        peer.send(&Frame::transfer(0, n, tcp_stream("service", &name, b"hello")));
+        let mut serving = server.accept();
+        serving.write_all(b"it says hello").unwrap();
+        serving.shutdown(Shutdown::Write).unwrap();
+        answers.attach_receiver(n, Some(&name), 1);
+        if answers.readable_within(Duration::from_secs(2)) {
+            assert!(answers.expect_delivery().1.ends_with(b"it says hello"));
+            return;
+        }
+        assert_eq!(peer.expect(code::DISPOSITION).field(4).descriptor(), Some(code::MODIFIED));
+    }
+    panic!("the answer is not begun again");
 }

@@ -60,6 +60,7 @@ fn is_between(agent: u16) -> bool {
 #[test]
 fn a_router_that_is_killed_while_clients_come_leaves_none_of_them_waiting() {
     const CLIENTS: usize = 6;
+    const ROUNDS: usize = 8;
     let ports = [("B", free_port()), ("C", free_port())];
     let middle = |id: &str| {
         let mut config = Config::interior(id);
@@ -96,7 +97,7 @@ fn a_router_that_is_killed_while_clients_come_leaves_none_of_them_waiting() {
             fates
         };
         let clients: Vec<_> = (0..CLIENTS).map(|first| scope.spawn(move || come(first))).collect();
-        for round in 0..8 {
+        for round in 0..ROUNDS {
             let before = served.load(Relaxed);
             wait_for("clients that are served", PATIENCE, || (served.load(Relaxed) > before + 100).then_some(()));
             let way = wait_for("a way", PATIENCE, || way(agent, "D"));
@@ -122,6 +123,9 @@ fn a_router_that_is_killed_while_clients_come_leaves_none_of_them_waiting() {
         count(Fate::Refused)
     );
     assert!(longest < PROMPT, "{longest:?}");
+    // Those that were being served, and perhaps again at the next router that had not heard of it yet.
+    assert!(count(Fate::Reset) <= ROUNDS * CLIENTS * 3, "all others are served by the other way");
+    assert_eq!(count(Fate::Refused), 0);
 }
 
 /// A service of two sites: when one dies, connections to it are reset, others go on, and those who come next get the other (R1).

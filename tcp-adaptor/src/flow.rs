@@ -32,6 +32,18 @@ const HALF_OPEN_CHECK: Duration = Duration::from_secs(10);
 /// How long another router may take to find a server. It tries each of its own for 10 s by default.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
+/// Pauses before a stream is begun again for which there was no way: after a link is lost routers take some milliseconds for their new routes,
+/// on a busy machine more.
+pub(crate) const PAUSES: [Duration; 7] = {
+    let mut pauses = [Duration::from_millis(5); 7];
+    let mut at = 1;
+    while at < pauses.len() {
+        pauses[at] = Duration::from_millis(5 << at);
+        at += 1;
+    }
+    pauses
+};
+
 /// What others may know of a flow while its task owns the rest.
 #[derive(Debug)]
 pub(crate) struct FlowInfo {
@@ -206,9 +218,17 @@ impl Flow {
         let mut choice = Choice::default();
         let mut early = Early::default();
         early.push(bytes);
+        let (mut pauses, mut released) = (PAUSES.into_iter(), false);
         loop {
             match self.adaptor.pick(listener, &mut choice) {
-                None => return Err(Stop::Refused { again: false }),
+                None => {
+                    // Routers on the way may be about to find a new one; where servers are known to fail, waiting is of no use.
+                    let Some(pause) = pauses.next().filter(|_| released) else {
+                        return Err(Stop::Refused { again: false });
+                    };
+                    sleep(pause).await;
+                    (choice, released) = (Choice::default(), false);
+                }
                 Some(Picked::Server(key, connector)) => {
                     let origin = || self.origin(peer, addrs);
                     let wanted = connector.as_ref().is_some_and(|connector| connector.config.send_proxy.is_some());
@@ -238,6 +258,7 @@ impl Flow {
                         Ok(Ok(_)) => return Ok(Reached::Far(Box::new(exchange))),
                         Ok(Err(Stop::Refused { again })) => {
                             early = exchange.take_early();
+                            released = again;
                             if again {
                                 choice.again(hop);
                             }

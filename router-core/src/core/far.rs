@@ -51,8 +51,12 @@ pub(super) enum FarEnd {
 impl FarRouter {
     /// Whether a delivery that came this way may go there.
     pub(super) fn takes(&self, way: &Way<'_>, routes: &Routes) -> bool {
-        way.leads_to(self.to, routes)
-            && (self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref())
+        way.leads_to(self.to, routes) && self.is_elsewhere(way)
+    }
+
+    /// Not in the mesh of edge routers that the delivery came from.
+    fn is_elsewhere(&self, way: &Way<'_>) -> bool {
+        self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref()
     }
 
     /// A flow was refused there just now.
@@ -148,6 +152,13 @@ impl Far {
         let hop = self.shares.get(far.share)?.hop;
         self.next = at + 1;
         Some(hop)
+    }
+
+    /// The neighbour toward the nearest router for what came from another on a way that is none by our routes. `fresh`: it was not there yet.
+    pub(super) fn astray(&self, origin: RouterIndex, way: &Way<'_>, fresh: impl Fn(Key) -> bool) -> Option<Key> {
+        let elsewhere = |to: FarEnd| matches!(to, FarEnd::Router(router) if router != origin);
+        let routers = self.to.iter().filter(|far| elsewhere(far.to) && far.is_elsewhere(way));
+        routers.filter_map(|far| self.shares.get(far.share)).map(|share| share.hop).find(|hop| fresh(*hop))
     }
 
     /// The router with the least to do, its cost counted as well; among equals the next in the round. `work`: of a next hop at a cost.

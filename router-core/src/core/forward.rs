@@ -293,7 +293,7 @@ impl Core {
     pub(super) fn select(&mut self, address: Key, way: &Way<'_>, from: From) -> Option<Pick> {
         let a = self.addresses.get_mut(address)?;
         if a.far.is_some() {
-            return self.select_far(address, way, from);
+            return self.select_far(address, way, from).or_else(|| self.astray(address, way));
         }
         self.select_near(address)
     }

@@ -11,7 +11,7 @@ use super::{
     edges::{UP, edge_of_hop},
     far::{Far, FarEnd, FarRouter, Share},
     forward::{Arrival, header_priority, load},
-    routed::Way,
+    routed::{Origin, Way},
     tracking::Tracking,
 };
 use crate::{
@@ -284,6 +284,18 @@ impl Core {
             }
             _ => ready.map(Pick::from),
         }
+    }
+
+    /// Where a delivery goes that came from another router for one to which no way of its origin leads through here. After a change of the network
+    /// routers do not have their new routes at the same time: it goes on, though never to a router that it has passed.
+    #[cold]
+    pub(super) fn astray(&self, address: Key, way: &Way<'_>) -> Option<Pick> {
+        let Way::Routed { origin: Origin::Router(origin), .. } = way else { return None };
+        let a = self.addresses.get(address).filter(|a| a.candidates.len() == 0)?;
+        let fresh = |hop: Key| {
+            self.links_to(hop, MEDIUM).is_some() && self.hops.get(hop).is_some_and(|hop| !way.passed(&hop.name))
+        };
+        a.far.as_ref()?.astray(*origin, way, fresh).map(Pick::Far)
     }
 
     /// What a next hop has to do for an address, with the cost of the way.

@@ -154,12 +154,28 @@ impl Exchange {
     /// Answers a flow that came from another router. `head` is that of its stream.
     pub(crate) fn answer(core: &Rc<dyn Directory>, flow: Rc<Flow>, outlet: OutletKey, head: &Head) -> Self {
         let mut exchange = Self::new(core, flow, None, Some(outlet));
-        let to = head.reply_to.clone().unwrap_or_default();
         exchange.answers = true;
         exchange.allow(head);
-        let answer = Head { to, window: head.window.map(|_| TAKES), ..Head::default() };
-        exchange.inlet = core.begin_reply(exchange.flow.outgoing(), &answer.to, &answer.compose());
+        exchange.begin_answer(head);
         exchange
+    }
+
+    fn begin_answer(&mut self, head: &Head) {
+        let to = head.reply_to.clone().unwrap_or_default();
+        let answer = Head { to, window: head.window.map(|_| TAKES), ..Head::default() };
+        self.inlet = self.core.begin_reply(self.flow.outgoing(), &answer.to, &answer.compose());
+    }
+
+    /// The answer was released at once: there is no way for it at the moment.
+    pub(crate) fn has_no_way(&self) -> bool {
+        self.flow.said(|said| said.verdict) == Some(Verdict::Released)
+    }
+
+    /// Begins the answer again. Nothing was read from the server yet.
+    pub(crate) fn answer_again(&mut self, head: &Head) {
+        self.core.close_flow(self.inlet.take(), None);
+        self.flow.said(|said| said.verdict = None);
+        self.begin_answer(head);
     }
 
     fn new(core: &Rc<dyn Directory>, flow: Rc<Flow>, inlet: Option<InletKey>, outlet: Option<OutletKey>) -> Self {
@@ -217,7 +233,7 @@ impl Exchange {
         };
         if failed && let Some(early) = &self.early {
             let unused = verdict != Some(Verdict::Failed) || early.len == 0;
-            let again = verdict == Some(Verdict::Released);
+            let again = verdict != Some(Verdict::Refused);
             return Poll::Ready(Err(if unused { Stop::Refused { again } } else { Stop::Far }));
         }
         self.shut |= failed;

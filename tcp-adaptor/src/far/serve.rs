@@ -7,12 +7,13 @@ use std::task::Poll;
 
 use router_core::OutletKey;
 use router_core::egress::{DeliveryState, End};
+use tokio::time::sleep;
 
 use crate::adaptor::TcpAdaptor;
 use crate::far::exchange::{Exchange, refuse};
 use crate::far::head::{Head, HeadError};
 use crate::far::links;
-use crate::flow::{Flow, FlowInfo, Picked, pass};
+use crate::flow::{Flow, FlowInfo, PAUSES, Picked, pass};
 
 /// The life of a flow that came from another router. `outlet` is the link on which its stream comes.
 pub(crate) fn run(
@@ -126,5 +127,13 @@ async fn establish(flow: &mut Flow, incoming: &mut Incoming, address: &str) -> O
     flow.info.connected.set(true);
     flow.adaptor.flow_connected(&flow.info);
     let outlet = incoming.outlet.take()?;
-    Some(Exchange::answer(flow.adaptor.directory(), Rc::clone(&incoming.stream), outlet, &head))
+    let mut exchange = Exchange::answer(flow.adaptor.directory(), Rc::clone(&incoming.stream), outlet, &head);
+    for pause in PAUSES {
+        if !exchange.has_no_way() {
+            break;
+        }
+        sleep(pause).await;
+        exchange.answer_again(&head);
+    }
+    Some(exchange)
 }

@@ -328,6 +328,32 @@ fn a_router_on_the_way_forwards_and_adds_itself_to_the_trace() {
 }
 
 #[test]
+fn what_comes_on_a_way_that_is_none_goes_on_but_never_back() {
+    let mut w = World::new(1);
+    let (b, c) = (w.hop(0, "B", NORMAL, 10), w.hop(0, "C", NORMAL, 10));
+    let from = w.router_sender(0);
+    know(&mut w, &[("D", "Msvc"), ("D", "Mmulti.all")]);
+    let came = |ingress: &str, hop: &str, to: &str| {
+        let mut message = Vec::new();
+        Annotations { to_override: Some(to), ingress: Some(ingress), ..Annotations::default() }
+            .compose(Some(hop), &mut message);
+        message.extend_from_slice(b"x");
+        message
+    };
+    // By our routes C does not send to D through us. It does not know of its link to D yet, or we not of the way that it found.
+    let id = w.send(from, &came("0/C", "0/B", "svc"), false);
+    assert_eq!((got(&w, b).len(), got(&w, c).len()), (0, 1));
+    w.accept(c, 0);
+    assert_eq!(w.told(from, id), Some(DeliveryState::Accepted));
+    // Not where it has been, nor copies, of which others go there.
+    let id = w.send(from, &came("0/C", "0/C", "svc"), false);
+    assert_eq!(w.told(from, id), Some(DeliveryState::Released));
+    w.send(from, &came("0/C", "0/B", "multi.all"), false);
+    assert_eq!((got(&w, b).len(), got(&w, c).len()), (0, 1));
+    w.assert_empty();
+}
+
+#[test]
 fn what_is_in_a_loop_or_for_nobody_is_released() {
     let mut w = World::new(1);
     let from = w.router_sender(0);
