@@ -28,6 +28,10 @@ pub const Q2_DISABLED: u32 = 4;
 /// delivery is not settled so that the router before knows when that was, and its sender can be pushed back.
 pub const SETTLED: u32 = 1 << 16;
 
+/// [`Annotations::flags`], between routers of ours only: the router before wants to know if the delivery, once accepted, had to wait for its
+/// consumer.
+pub const TELL_WAITED: u32 = 1 << 17;
+
 /// The largest section accepted, in bytes. A trace has an entry for each hop: this is far more than any network needs.
 pub const MAX_SECTION: usize = 64 * 1024;
 

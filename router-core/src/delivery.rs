@@ -84,6 +84,8 @@ pub(crate) const WHOLE: u32 = 1 << 14;
 pub(crate) const TRACKED: u32 = 1 << 15;
 /// It has waited at an address.
 pub(crate) const WAITED: u32 = 1 << 16;
+/// The router of ours from which it comes wants to know whether it has waited.
+pub(crate) const TELL_WAITED: u32 = 1 << 17;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 
@@ -185,11 +187,6 @@ impl Delivery {
     #[inline]
     pub(crate) const fn goes_settled(&self) -> bool {
         self.has(HEAD_SETTLED) || (self.has(IN_SETTLED) && !self.has(TRACKED))
-    }
-
-    /// Its sender settled it, and the router of ours from which it comes waits for its outcome.
-    pub(crate) const fn is_forwarded_settled(&self) -> bool {
-        self.has(HEAD_SETTLED) && self.has(AUTO)
     }
 
     /// All of it is here.

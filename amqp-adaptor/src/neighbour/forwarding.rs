@@ -109,7 +109,7 @@ impl NeighbourLinks for Forwarding {
                 }
             }
             Role::Receiver => {
-                if let Some(key) = core.attach_router_inlet(conn.key, link, kind) {
+                if let Some(key) = core.attach_router_inlet(conn.key, link, conn.ours, kind) {
                     conn.inlets.insert(link.link, key);
                 }
             }
@@ -144,7 +144,8 @@ impl NeighbourLinks for Forwarding {
                     EdgeLinkKind::Address(key) if !key.starts_with('H') => Some(key),
                     _ => None,
                 };
-                if let Some(key) = core.attach_edge_inlet(conn.key, link, edge, bound, kind == EdgeLinkKind::Stream) {
+                let (edge, stream) = ((edge, conn.ours), kind == EdgeLinkKind::Stream);
+                if let Some(key) = core.attach_edge_inlet(conn.key, link, edge, bound, stream) {
                     conn.inlets.insert(link.link, key);
                 }
             }

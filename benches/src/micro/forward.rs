@@ -216,8 +216,10 @@ impl Chain {
         last.consumer(receiver.router_link)?;
         let link = LinkRef { conn: IN, link: hop.router_link.to_u32() };
         let conn = last.core.connection_opened(&ConnInfo::default())?;
-        let inlet =
-            last.core.attach_router_inlet(conn, link, HopLink::Priority(4)).context("no link from the neighbour")?;
+        let inlet = last
+            .core
+            .attach_router_inlet(conn, link, true, HopLink::Priority(4))
+            .context("no link from the neighbour")?;
         last.engines.0[0].set_link_user(hop.router_link, inlet.to_raw());
         last.core.end_batch(&mut last.engines);
         Ok(Self { sender, receiver, routers: vec![first, last] })

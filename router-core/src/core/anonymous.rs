@@ -120,6 +120,7 @@ impl Core {
             report: false,
             seq: self.seq,
             pooled: false,
+            tell_waited: false,
             way: Way::Here,
             prefix: &[],
             origin: Key::NONE,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Terminus,
     address::Class,
-    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING},
+    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING, TELL_WAITED},
     core::slots::Key,
     delivery::Onward,
 };
@@ -18,9 +18,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Composed {
     pub(super) bytes: Vec<u8>,
-    /// What they were written for, and whether they say that its sender settled the message.
+    /// What they were written for, and with which flags of ours.
     of: ComposedOf,
-    settled: bool,
+    flags: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +35,30 @@ enum ComposedOf {
 
 impl Default for Composed {
     fn default() -> Self {
-        Self { bytes: Vec::new(), of: ComposedOf::One, settled: false }
+        Self { bytes: Vec::new(), of: ComposedOf::One, flags: 0 }
     }
 }
 impl Core {
-    /// The annotations that a delivery gets in front when it leaves for a neighbour. `settled`: its sender settled it, and this is a router
-    /// of ours that shall know so. Their memory is to be given back.
-    pub(super) fn composed(&mut self, way: &Way<'_>, settled: bool) -> Vec<u8> {
+    /// The annotations that a delivery gets in front when it leaves for a neighbour, with these of the flags that only routers of ours know.
+    /// Their memory is to be given back.
+    pub(super) fn composed(&mut self, way: &Way<'_>, flags: u32) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.composed.bytes);
         let of = match way {
             Way::Targeted(inlet) => ComposedOf::Link(*inlet),
             Way::Routed { section, .. } if *section != 0 => ComposedOf::Section(*section),
             _ => ComposedOf::One,
         };
-        let known = of == self.composed.of && settled == self.composed.settled;
+        let known = of == self.composed.of && flags == self.composed.flags;
         if of == ComposedOf::One || !known || bytes.is_empty() {
             bytes.clear();
-            self.compose(way, settled, &mut bytes);
-            (self.composed.of, self.composed.settled) = (of, settled);
+            self.compose(way, flags, &mut bytes);
+            (self.composed.of, self.composed.flags) = (of, flags);
         }
         bytes
     }
 
     /// Writes them.
-    fn compose(&self, way: &Way<'_>, settled: bool, out: &mut Vec<u8>) {
+    fn compose(&self, way: &Way<'_>, flags: u32, out: &mut Vec<u8>) {
         let me = self.trace_name();
         let here = Annotations { ingress: me, ingress_mesh: self.edges.own_mesh(), ..Annotations::default() };
         let annotations = match way {
@@ -67,7 +67,7 @@ impl Core {
             Way::Stream => Annotations { flags: STREAMING | Q2_DISABLED, ..here },
             Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
         };
-        let flags = annotations.flags & !SETTLED | if settled { SETTLED } else { 0 };
+        let flags = annotations.flags & !(SETTLED | TELL_WAITED) | flags;
         let annotations = Annotations { flags, ..annotations };
         annotations.compose(me, out);
     }

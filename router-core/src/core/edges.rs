@@ -165,18 +165,18 @@ impl Core {
     }
 
     /// The other end attached a link on which it sends: to the address with the lookup key `bound`, or else to all. Credit comes with the
-    /// next [`end_batch`](Core::end_batch). `None` if the connection is gone.
+    /// next [`end_batch`](Core::end_batch). `ours`: the other end is a router of this make. `None` if the connection is gone.
     pub fn attach_edge_inlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
-        edge: u64,
+        (edge, ours): (u64, bool),
         bound: Option<&str>,
         stream: bool,
     ) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
-        let capacity = Capacity::new(owner.link_capacity);
+        let capacity = Capacity::of_router(owner.link_capacity, ours);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
         let key = self.inlets.insert(Inlet { sends: Sends::Edge, shared: !stream, ..inlet });
         self.edges.inlets.insert(key, EdgeInlet { conn: edge, bound: bound.map(Arc::from) });

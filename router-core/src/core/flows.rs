@@ -185,6 +185,7 @@ impl Core {
             seq: self.seq,
             way: Way::Stream,
             pooled: false,
+            tell_waited: false,
             prefix: &[],
             origin: Key::NONE,
             hop: Key::NONE,

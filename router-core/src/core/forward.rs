@@ -12,7 +12,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, TRACKED, To, WAITED, WAITS,
+        SECOND, SENT, STARTED, TELL_WAITED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -34,6 +34,8 @@ pub(super) struct Arrival<'a> {
     pub(super) seq: u64,
     /// What has to be kept of it counts in the pool.
     pub(super) pooled: bool,
+    /// The router of ours that it comes from wants to know whether it had to wait.
+    pub(super) tell_waited: bool,
     /// How it came here, for annotations.
     pub(super) way: Way<'a>,
     /// The annotations to be sent in front of it, once it is on its way to a neighbour; and then the address that it goes to.
@@ -69,6 +71,9 @@ impl Arrival<'_> {
         }
         if self.pooled {
             flags |= POOLED;
+        }
+        if self.tell_waited {
+            flags |= TELL_WAITED;
         }
         Delivery::new(self.from, address, flags, self.message_format, self.seq, end)
     }
@@ -155,6 +160,7 @@ impl Core {
             report: false,
             seq: self.seq,
             pooled: way.pooled(),
+            tell_waited: way.tells_waited(),
             way,
             prefix: &prefix,
             origin: Key::NONE,

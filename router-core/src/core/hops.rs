@@ -12,7 +12,7 @@ use super::{
     far::{Far, FarEnd, FarRouter, Share},
     forward::{Arrival, header_priority, load},
     routed::{Origin, Way},
-    tracking::Tracking,
+    tracking::{self, Tracking},
 };
 use crate::{
     ConnKey, LinkRef, OutletKey, Treatment,
@@ -330,9 +330,14 @@ impl Core {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
         let settled = arrival.goes_settled;
-        let tracking = if settled { self.tracking(links, arrival, payload, end) } else { Tracking::No };
+        let ours = self.addresses.get(links).is_some_and(|a| a.ours);
+        let tracking = if settled && ours { self.tracking(links, arrival, payload, end) } else { Tracking::No };
         let tracked = matches!(tracking, Tracking::Yes(_));
-        let prefix = self.composed(&arrival.way, tracked);
+        let flags = match end {
+            End::Complete if ours && !arrival.way.streams() => tracking::flags(settled, tracked),
+            _ => tracking::flags(true, tracked),
+        };
+        let prefix = self.composed(&arrival.way, flags);
         // What is settled never counts as outstanding.
         let goes_settled = settled && !tracked;
         let origin = if goes_settled { Key::NONE } else { address };
@@ -387,7 +392,9 @@ impl Core {
             Way::Here
         };
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
-        let prefix = self.composed(&way, settled && ours);
+        let flags =
+            if ours && arrived { tracking::flags(settled, settled) } else { tracking::flags(true, settled && ours) };
+        let prefix = self.composed(&way, flags);
         self.keep_prefix(d, &prefix);
         self.composed.bytes = prefix;
         if settled
@@ -511,7 +518,7 @@ impl Core {
             None => self.uplink_for(address, &arrival.way),
         };
         let priority = self.priority_of(address, payload);
-        let prefix = self.composed(&arrival.way, false);
+        let prefix = self.composed(&arrival.way, 0);
         let mut readers = 0;
         for hop in hops {
             let passed = self.hops.get(hop).is_some_and(|hop| arrival.way.passed(&hop.name));

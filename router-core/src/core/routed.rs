@@ -10,7 +10,7 @@ use super::{Core, HopLink, far::FarEnd};
 use crate::{
     ConnKey, InKey, InletKey, LinkRef, Treatment,
     address::Class,
-    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, SETTLED, STREAMING, Trace, parse},
+    annotations::{Annotations, AnnotationsError, MAX_SECTION, Parsed, SETTLED, STREAMING, TELL_WAITED, Trace, parse},
     core::slots::Key,
     credit::Capacity,
     delivery::CREDIT,
@@ -91,6 +91,14 @@ impl Way<'_> {
         }
     }
 
+    /// The router of ours that it comes from wants to know whether it had to wait.
+    pub(super) const fn tells_waited(&self) -> bool {
+        match self {
+            Self::Here | Self::Targeted(_) | Self::Stream => false,
+            Self::Routed { annotations, .. } => annotations.flags & TELL_WAITED != 0,
+        }
+    }
+
     /// It came over a link that all addresses share.
     pub(super) const fn pooled(&self) -> bool {
         matches!(self, Self::Routed { pooled: true, .. })
@@ -137,11 +145,11 @@ enum Beginning<'a> {
 
 impl Core {
     /// A neighbour attached a link on which it sends deliveries of all addresses. Credit comes with the next
-    /// [`end_batch`](Core::end_batch). `None` if the connection is gone.
-    pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef, kind: HopLink) -> Option<InletKey> {
+    /// [`end_batch`](Core::end_batch). `ours`: the neighbour is a router of this make. `None` if the connection is gone.
+    pub fn attach_router_inlet(&mut self, conn: ConnKey, link: LinkRef, ours: bool, kind: HopLink) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
-        let capacity = Capacity::new(owner.link_capacity);
+        let capacity = Capacity::of_router(owner.link_capacity, ours);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
         let key = self.inlets.insert(Inlet { sends: Sends::Router, shared: kind != HopLink::Stream, ..inlet });
         owner.inlets.push(key);

@@ -5,7 +5,8 @@ use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{
-        CREDIT, From, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT, TRACKED, To, WAITED,
+        CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT,
+        TELL_WAITED, TRACKED, To, WAITED,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -28,6 +29,12 @@ impl Core {
         if matches!(delivery.to, To::Nowhere | To::Waiting | To::Gathering | To::Fan) {
             return;
         }
+        let late = state.is_some_and(tracking::is_late);
+        if late {
+            self.was_late(d);
+        }
+        let state = if late { Some(&DeliveryState::Accepted) } else { state };
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
         if terminal
             && delivery.flags & (OUT_SETTLED | OUTCOME_SENT) == 0
@@ -48,10 +55,9 @@ impl Core {
         if delivery.has(IN_SETTLED) {
             if delivery.has(TRACKED)
                 && !delivery.has(OUT_SETTLED)
-                && let Some(state) = state
+                && state.is_some_and(|state| *state != DeliveryState::Accepted)
             {
-                let from = delivery.from;
-                self.tracked_outcome(from, state);
+                self.counters.dropped_presettled += 1;
             }
             return self.receiver_done(d, settled, eg);
         }
@@ -125,10 +131,11 @@ impl Core {
                     return;
                 };
                 count(&mut self.counters, &mut inlet.counters, state);
-                let had_to_wait = tracking::had_to_wait();
-                let waited = delivery.is_forwarded_settled() && delivery.has(WAITED);
+                let late = (delivery.has(WAITED) && delivery.has(TELL_WAITED)).then(tracking::accepted_late);
                 let state = match state {
-                    None | Some(DeliveryState::Accepted) if waited => Some(&had_to_wait),
+                    Some(DeliveryState::Accepted) if late.is_some() => late.as_ref(),
+                    // It went out settled, of which nothing is said.
+                    None if delivery.has(HEAD_SETTLED) => late.as_ref(),
                     state => state,
                 };
                 let waits = inlet.router() && !delivery.arrived() && !delivery.has(SECOND);
@@ -156,7 +163,11 @@ impl Core {
             }
             From::Worker { worker, key } => {
                 delivery.flags |= IN_SETTLED;
-                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: true };
+                let state = match state {
+                    Some(DeliveryState::Accepted) if delivery.has(WAITED) => Some(tracking::accepted_late()),
+                    state => state.map(DeliveryState::detached),
+                };
+                let msg = Msg::Settle { yours: key, state, settled: true };
                 eg.post(WorkerId(worker), WorkerMsg::bare(msg));
             }
             From::Copy { .. } => {}

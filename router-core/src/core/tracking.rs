@@ -1,9 +1,13 @@
 //! Presettled deliveries to routers of ours: their senders are pushed back by consumers there, so some of them are tracked.
 
+use amqp_proto::Raw;
+use bytes::Bytes;
+
 use super::{Core, forward::Arrival, routed::Way};
 use crate::{
+    annotations::{SETTLED, TELL_WAITED},
     core::slots::Key,
-    delivery::From,
+    delivery::{From, WAITED},
     egress::{DeliveryState, End, Payload},
 };
 
@@ -21,16 +25,33 @@ pub(super) enum Tracking {
     Yes(u8),
 }
 
-/// What is said of a tracked delivery instead of accepted if it had to wait for its consumer: with less on the way nothing would. Its client
-/// sees no outcome, so none can be mistaken for this.
-pub(super) const fn had_to_wait() -> DeliveryState {
-    DeliveryState::modified(false, false)
+/// A described list without fields, whose descriptor only routers of ours know.
+const ACCEPTED_LATE: &[u8] = b"\x00\x80SPANWAIT\x45";
+
+/// What a router of ours is told instead of accepted of a delivery that had to wait for its consumer: with less on the way nothing would.
+pub(super) fn accepted_late() -> DeliveryState {
+    Raw::new(Bytes::from_static(ACCEPTED_LATE)).map_or(DeliveryState::Accepted, DeliveryState::Other)
+}
+
+/// Whether a state says so.
+#[inline]
+pub(super) fn is_late(state: &DeliveryState) -> bool {
+    matches!(state, DeliveryState::Other(raw) if raw.as_bytes() == ACCEPTED_LATE)
+}
+
+/// The flags of a delivery's annotations toward a router of ours.
+pub(super) const fn flags(settled: bool, tracked: bool) -> u32 {
+    match (settled, tracked) {
+        (_, true) => SETTLED | TELL_WAITED,
+        (false, false) => TELL_WAITED,
+        (true, false) => 0,
+    }
 }
 
 impl Core {
     /// How the router learns that a delivery was taken, which its sender settled and which now leaves over `links`.
     pub(super) fn tracking(&mut self, links: Key, arrival: &Arrival<'_>, payload: &Payload<'_>, end: End) -> Tracking {
-        let Some(a) = self.addresses.get(links).filter(|a| a.ours) else { return Tracking::No };
+        let Some(a) = self.addresses.get(links) else { return Tracking::No };
         let From::Inlet { inlet: key, .. } = arrival.from else { return Tracking::Yes(0) };
         if matches!(arrival.way, Way::Routed { .. }) {
             // What comes tracked goes on so; for what does not, another counts, or nobody does.
@@ -46,14 +67,12 @@ impl Core {
         Tracking::Yes(self.row(key))
     }
 
-    /// What a router of ours says of a tracked delivery.
-    pub(super) fn tracked_outcome(&mut self, from: From, state: &DeliveryState) {
-        if *state == DeliveryState::Accepted {
-            return;
-        }
-        if *state != had_to_wait() {
-            self.counters.dropped_presettled += 1;
-        } else if let From::Inlet { inlet, .. } = from
+    /// A delivery was accepted late. Its sender, if it is not another router of ours that is told in turn, gets less credit.
+    #[cold]
+    pub(super) fn was_late(&mut self, d: Key) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.set(WAITED);
+        if let From::Inlet { inlet, .. } = delivery.from
             && let Some(inlet) = self.inlets.get_mut(inlet)
         {
             inlet.capacity.waited();

@@ -300,6 +300,7 @@ impl Core {
             report: deliver.report,
             seq: deliver.seq,
             pooled: false,
+            tell_waited: false,
             way: Way::Here,
             prefix,
             origin: Key::NONE,

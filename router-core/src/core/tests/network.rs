@@ -2,8 +2,11 @@
 
 use crate::{
     HopLink, Presence, Treatment,
-    annotations::{Annotations, Parsed, SETTLED, STREAMING, parse},
-    core::tests::world::{Receiver, World},
+    annotations::{Annotations, Parsed, SETTLED, STREAMING, TELL_WAITED, parse},
+    core::{
+        tests::world::{Receiver, World},
+        tracking,
+    },
     egress::{DeliveryState, End},
     routing::{AddressBook, AddressEntry, Event, Routes},
 };
@@ -127,12 +130,12 @@ fn presettled_deliveries_are_pushed_back_between_routers_of_ours() {
         let first = if workers == 1 { row - 1 } else { 0 };
         assert_eq!(tracked, (first as usize..all as usize).step_by(row as usize).collect::<Vec<_>>());
         for (n, body) in w.bodies(b).iter().enumerate() {
-            assert_eq!(flags(body), if tracked.contains(&n) { SETTLED } else { 0 }, "{n}");
+            assert_eq!(flags(body), if tracked.contains(&n) { SETTLED | TELL_WAITED } else { 0 }, "{n}");
         }
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all);
         w.outcome(b, tracked[0], Some(DeliveryState::Released), true);
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, all - first - 1, "its row is over");
-        w.outcome(b, tracked[1], Some(DeliveryState::modified(false, false)), true);
+        w.outcome(b, tracked[1], Some(tracking::accepted_late()), true);
         w.accept_all(b);
         let rest = all - 1 - *tracked.last().unwrap() as u32;
         assert_eq!(w.cores[0].issued(w.inlet(s).key).1, rest);
@@ -204,8 +207,8 @@ fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
         let (b, c) = (w.hop_to(there, ("B", true), NORMAL, 10), w.hop(there, "C", NORMAL, 10));
         know(&mut w, &[("C", "Mforeign")]);
         let r = w.receiver(there, "svc", 0);
-        let one = w.send(from, &from_b(Some("svc"), SETTLED, b"one"), false);
-        let two = w.begin(from, &from_b(Some("svc"), SETTLED, &[2; 5000]), false, false, 1000);
+        let one = w.send(from, &from_b(Some("svc"), SETTLED | TELL_WAITED, b"one"), false);
+        let two = w.begin(from, &from_b(Some("svc"), SETTLED | TELL_WAITED, &[2; 5000]), false, false, 1000);
         w.send_rest(from);
         assert_eq!((w.told(from, one), w.told(from, two)), (None, None), "nobody took it");
         w.credit(r, 3, false);
@@ -213,14 +216,14 @@ fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
         assert!(w.outlet(r).received.iter().all(|d| d.settled));
         let taken = |w: &World, id| w.inlet(from).deliveries[&id].settled;
         assert!(taken(&w, one) && taken(&w, two));
-        let had_to_wait = Some(DeliveryState::modified(false, false));
-        assert_eq!((w.told(from, one), w.told(from, two)), (had_to_wait.clone(), had_to_wait));
-        let three = w.begin(from, &from_b(Some("svc"), SETTLED, &[3; 5000]), false, false, 1000);
+        let late = Some(tracking::accepted_late());
+        assert_eq!((w.told(from, one), w.told(from, two)), (late.clone(), late));
+        let three = w.begin(from, &from_b(Some("svc"), SETTLED | TELL_WAITED, &[3; 5000]), false, false, 1000);
         assert_eq!(w.outlet(r).received.len(), 3, "while it arrives");
         w.send_rest(from);
         assert!(taken(&w, three));
         // Between workers it waits for the credit that is there.
-        let told = if workers == 1 { DeliveryState::Accepted } else { DeliveryState::modified(false, false) };
+        let told = if workers == 1 { DeliveryState::Accepted } else { tracking::accepted_late() };
         assert_eq!(w.told(from, three), Some(told));
         // To another router it goes settled, and without what only ours know.
         let on = w.send(from, &from_b(Some("foreign"), SETTLED | STREAMING << 1, b"on"), false);
@@ -229,7 +232,7 @@ fn a_consumer_gets_settled_what_was_sent_settled_to_another_router_of_ours() {
         assert_eq!((annotations.flags, w.outlet(c).received[0].settled), (STREAMING << 1, true));
         assert!(taken(&w, on));
         w.detach_receiver(r);
-        let id = w.send(from, &from_b(Some("svc"), SETTLED, b"nobody"), false);
+        let id = w.send(from, &from_b(Some("svc"), SETTLED | TELL_WAITED, b"nobody"), false);
         assert_eq!(w.told(from, id), Some(DeliveryState::Released));
         assert_eq!(w.count(b), 0);
         w.assert_empty();
@@ -260,7 +263,7 @@ fn what_another_router_sends_goes_to_consumers_without_annotations() {
     let mut w = World::new(1);
     let from = w.router_sender(0);
     know(&mut w, &[]);
-    assert_eq!(w.inlet(from).credit, 250);
+    assert_eq!(w.inlet(from).credit, 4000);
     let r = w.receiver(0, "svc", 10);
     let id = w.send(from, &from_b(Some("svc"), 0, b"hello"), false);
     assert_eq!(w.bodies(r), [b"hello".to_vec()]);

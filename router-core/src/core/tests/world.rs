@@ -453,7 +453,7 @@ impl World {
     pub(super) fn edge_sender(&mut self, w: usize, edge: u64, bound: &str) -> Sender {
         let conn = self.conn(w);
         let link = self.link();
-        let key = self.cores[w].attach_edge_inlet(conn, link, edge, Some(bound), false).unwrap();
+        let key = self.cores[w].attach_edge_inlet(conn, link, (edge, true), Some(bound), false).unwrap();
         self.sides[w].inlets.insert(link, Inlet::new(w, key));
         self.senders.push((w, link));
         self.end_batch(w);
@@ -497,7 +497,7 @@ impl World {
     pub(super) fn router_link(&mut self, w: usize, kind: crate::HopLink) -> Sender {
         let conn = self.conn(w);
         let link = self.link();
-        let key = self.cores[w].attach_router_inlet(conn, link, kind).unwrap();
+        let key = self.cores[w].attach_router_inlet(conn, link, true, kind).unwrap();
         self.sides[w].inlets.insert(link, Inlet::new(w, key));
         self.senders.push((w, link));
         self.end_batch(w);
