@@ -27,9 +27,8 @@ pub use inproc::{ConsumerId, Incoming, MAX_MESSAGE, Report};
 pub use inspect::{ConnectionStatus, LinkInfo, TlsStatus};
 pub use listener::{AmqpListener, StartError, listen};
 pub use neighbour::{
-    ConnectionRole, ControlMessage, EdgeCommand, EdgeEvent, EdgeLinkKind, GroupView, LinkPurpose, MAX_CONTROL_MESSAGE,
-    NeighbourConn, NeighbourEvent, NeighbourInfo, NeighbourLinkTable, NeighbourLinks, Neighbours, PRIORITIES,
-    StreamLinkError,
+    ConnectionRole, ControlMessage, EdgeCommand, EdgeEvent, GroupView, LinkPurpose, MAX_CONTROL_MESSAGE, NeighbourConn,
+    NeighbourEvent, NeighbourInfo, NeighbourLinkTable, NeighbourLinks, Neighbours, PRIORITIES, StreamLinkError,
 };
 pub use placement::Placement;
 pub use worker::{AmqpAdaptor, ConnectionInfo, Mail, Totals};

@@ -21,13 +21,13 @@ use amqp_proto::Role;
 use amqp_proto::connection::{Disposed, Disposition, LinkId};
 use bytes::Bytes;
 use router_core::routing::LinkCost;
-use router_core::{Core, LinkRef};
+use router_core::{Core, EdgeLink, LinkRef};
 
 use crate::egress::Conns;
 
 pub use control::{ControlMessage, MAX_CONTROL_MESSAGE};
 pub(crate) use edge::is_edge_link;
-pub use edge::{EdgeCommand, EdgeEvent, EdgeLinkKind};
+pub use edge::{EdgeCommand, EdgeEvent};
 pub(crate) use forwarding::Forwarding;
 pub use links::{LinkPurpose, PRIORITIES};
 pub use registry::{GroupView, Neighbours};
@@ -175,7 +175,7 @@ pub trait NeighbourLinks {
         conns: &mut Conns,
         link: LinkRef,
         edge: u64,
-        kind: EdgeLinkKind<'_>,
+        kind: EdgeLink<'_>,
         role: Role,
     ) {
     }

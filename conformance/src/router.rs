@@ -120,6 +120,16 @@ impl Config {
         self.connect(port, "edge")
     }
 
+    /// Takes connections of edge routers of the same mesh on this port of 127.0.0.1, as an edge router.
+    pub fn accept_mesh(&mut self, port: u16) -> &mut Self {
+        self.accept(port, "inter-edge")
+    }
+
+    /// Connects to an edge router of the same mesh on this port of 127.0.0.1.
+    pub fn connect_mesh(&mut self, port: u16) -> &mut Self {
+        self.connect(port, "inter-edge")
+    }
+
     fn accept(&mut self, port: u16, role: &str) -> &mut Self {
         let port = port.to_string();
         let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", role)];

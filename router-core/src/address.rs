@@ -5,7 +5,7 @@ mod dynamic;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use config::AddressTable;
 pub use config::{AddressConfig, PatternError};
@@ -70,12 +70,14 @@ pub struct Syntax {
     network_id: Option<Arc<str>>,
     tenant: Option<Arc<str>>,
     edge: bool,
+    /// Edge routers with which this one is linked.
+    peers: BTreeSet<Box<str>>,
 }
 
 impl Syntax {
     /// For the router with this id; `edge`: foreign topological addresses lead to its uplink.
     pub const fn new(router_id: Arc<str>, network_id: Option<Arc<str>>, edge: bool) -> Self {
-        Self { router_id, network_id, tenant: None, edge }
+        Self { router_id, network_id, tenant: None, edge, peers: BTreeSet::new() }
     }
 
     /// The same, with addresses made up for a tenant of the network.
@@ -87,6 +89,15 @@ impl Syntax {
     /// Gives the network another name among networks, or none.
     pub fn set_network_id(&mut self, network_id: Option<Arc<str>>) {
         self.network_id = network_id;
+    }
+
+    /// This edge router is linked with another, or is not any more: what is sent to that one need not go up.
+    pub(crate) fn set_peer(&mut self, router: &str, linked: bool) {
+        if linked {
+            self.peers.insert(router.into());
+        } else {
+            self.peers.remove(router);
+        }
     }
 
     /// Writes the lookup key (class letter and rest) of an address into `key`, replacing what it has. `None` if the address is empty.
@@ -149,7 +160,7 @@ impl Syntax {
     fn of_edge<'a>(&self, text: &'a str) -> (Class, &'a str) {
         match text.split_once('/') {
             Some((router, rest)) if router == &*self.router_id => (Class::Local, rest),
-            _ if self.edge => (Class::Local, "_edge"),
+            _ if self.edge && !self.peers.contains(element(text).0) => (Class::Local, "_edge"),
             _ => (Class::Edge, element(text).0),
         }
     }

@@ -28,7 +28,7 @@ pub use shares::Shares;
 use shares::Tallies;
 use slots::{Key, Slots};
 
-pub use edges::{Demand, EdgeLink, edge_of_hop};
+pub use edges::{Demand, EdgeEnd, EdgeLink, edge_of_hop};
 pub use flows::FlowPick;
 pub use hops::HopLink;
 

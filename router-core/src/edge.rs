@@ -1,10 +1,11 @@
 //! What edge routers and interior routers have to agree on: which links an edge router's connection has, and which addresses an edge can
 //! reach through it. State machines without I/O: events in, outputs out.
 //!
-//! [`Uplinks`] runs in an edge router, [`EdgeNeighbours`] in an interior one. Connections are known by their number in the router.
+//! [`Uplinks`] and [`Mesh`] run in an edge router, [`EdgeNeighbours`] in an interior one. Connections are known by their number in the router.
 
 pub mod codec;
 mod interior;
+mod mesh;
 mod uplinks;
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use interior::{EdgeNeighbours, NeighbourOutput};
+pub use mesh::{Mesh, MeshBid};
 pub use uplinks::{Direction, Uplink, UplinkOutput, Uplinks};
 
 /// Length of the id of a mesh of edge routers.

@@ -96,6 +96,8 @@ pub enum LinkKind {
     InterRouter,
     /// To an edge router, what is sent to itself.
     EdgeDownlink,
+    /// The same between edge routers of a mesh.
+    InterEdge,
 }
 
 /// A link at one moment.

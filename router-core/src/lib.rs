@@ -22,7 +22,7 @@ pub mod worker_batch;
 pub use crate::{
     address::AddressConfig,
     core::{
-        Core, CoreConfig, Demand, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached,
+        Core, CoreConfig, Demand, EdgeEnd, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached,
         OutletRequest, Presence, Shares, edge_of_hop,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },

@@ -21,6 +21,7 @@ use crate::start::{Ended, Start, StartedAs};
 
 use entities::Running;
 use network::Network;
+pub(crate) use network::Seen;
 use scrape::Scrape;
 
 /// How long connections may take to be closed in order, once nothing is in flight any more.

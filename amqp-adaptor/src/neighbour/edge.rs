@@ -2,6 +2,9 @@
 //!
 //! The edge attaches all but those of streams: one up and one down for whatever has no link of its own, one for each address that it consumes
 //! from or sends to, and two on which it is told which addresses it can reach, and tells of its mesh.
+//!
+//! Where both are edge routers, each attaches one on which it sends what is for the other itself, one for each address that it consumes from, and one on
+//! which it offers an id for their mesh.
 
 mod wire;
 
@@ -10,18 +13,25 @@ use std::sync::Arc;
 
 use amqp_proto::connection::{LinkId, SessionId};
 use amqp_proto::{Attach, Role, Source, SourceTerminus, Target, TargetTerminus};
+use router_core::edge::MeshBid;
 use router_core::{Core, Treatment};
 
 use super::links::{self, LinkRefusal};
+use super::{ConnectionRole, NeighbourInfo};
 
 /// Capability of the termini of the link on which an edge router gets what is sent to itself.
 pub(super) const DOWNLINK: &str = "qd.router-edge-downlink";
+/// Capability of the termini of the links on which edge routers of a mesh get what is sent to themselves.
+pub(super) const INTER_EDGE: &str = "qd.router-inter-edge";
 /// Source of the link on which an edge router is told which addresses it can reach.
 const TRACKING: &str = "_$qd.edge_addr_tracking";
 /// Target of the link on which it tells of its mesh.
 const MESH: &str = "_$qd.mesh_discovery";
 
-/// Credit of the link of [`TRACKING`], and of that of [`MESH`].
+/// Target of the link on which it offers others an id for their mesh.
+const NEGOTIATION: &str = "_$qd.mesh_id_negotiation";
+
+/// Credit of the link of [`TRACKING`], and of those of [`MESH`] and [`NEGOTIATION`].
 const TRACKING_CREDIT: u32 = 32;
 const MESH_CREDIT: u32 = 3;
 
@@ -46,6 +56,8 @@ pub enum EdgeEvent {
     },
     /// At an interior router: the mesh of the edge.
     Mesh(Arc<str>),
+    /// At an edge router: what another one offers as the id of their mesh.
+    Bid(MeshBid),
     /// At an edge router: whether an address that we want to send to has destinations.
     Tracking {
         /// The address's lookup key.
@@ -53,7 +65,7 @@ pub enum EdgeEvent {
         /// True if it has.
         reachable: bool,
     },
-    /// At an edge router: the other end refused a link for one address, or took it away.
+    /// At an edge router: the other end refused a link of ours for one address, or took it away.
     LinkGone {
         /// The address's lookup key.
         key: Arc<str>,
@@ -70,7 +82,16 @@ pub enum EdgeCommand {
         /// The mesh.
         mesh: Arc<str>,
     },
-    /// At an edge router: detach all links but those of streams.
+    /// At an edge router: attach the links that every connection to another one has, and offer this as the id of their mesh.
+    Join {
+        /// What we offer.
+        bid: MeshBid,
+    },
+    /// At an edge router: tell an interior router that this is the mesh now.
+    Mesh(Arc<str>),
+    /// At an edge router: offer another one this as the id of their mesh.
+    Offer(MeshBid),
+    /// At an edge router: detach all links of ours but those of streams.
     Retire,
     /// At an edge router: attach a link for one address.
     Attach {
@@ -95,21 +116,10 @@ pub enum EdgeCommand {
     },
 }
 
-/// Where the deliveries of a link go, or come from, for the forwarding plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EdgeLinkKind<'a> {
-    /// Whatever has no link of its own.
-    All,
-    /// The address with this lookup key.
-    Address(&'a str),
-    /// One delivery at a time.
-    Stream,
-}
-
 /// What a link is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EdgePurpose {
-    /// From the edge, for whatever has no link of its own.
+    /// From the edge, for whatever has no link of its own; and from one edge to another.
     Uplink,
     /// To the edge, for what is sent to itself; the edge's lookup key.
     Downlink(Arc<str>),
@@ -118,12 +128,36 @@ pub(crate) enum EdgePurpose {
     Stream,
     Tracking,
     Mesh,
+    Negotiation,
+}
+
+/// What we are on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// An edge router, under an interior one.
+    Edge,
+    /// An interior router.
+    Interior,
+    /// An edge router, beside another one.
+    Peer,
+}
+
+impl Side {
+    const fn of(info: &NeighbourInfo) -> Self {
+        match (info.role, info.outgoing) {
+            (ConnectionRole::InterEdge, _) => Self::Peer,
+            (_, true) => Self::Edge,
+            (_, false) => Self::Interior,
+        }
+    }
 }
 
 /// One link.
 #[derive(Debug)]
 struct EdgeLink {
     purpose: EdgePurpose,
+    /// We attached it.
+    ours: bool,
     attached: bool,
 }
 
@@ -151,24 +185,26 @@ impl EdgeLinks {
 
     /// Our link for an address.
     fn find(&self, key: &str, role: Role) -> Option<LinkId> {
-        let of = |link: &EdgeLink| matches!(&link.purpose, EdgePurpose::Proxy(of, _) if **of == *key);
+        let of = |link: &EdgeLink| link.ours && matches!(&link.purpose, EdgePurpose::Proxy(of, _) if **of == *key);
         let mut links = self.links.iter().map(|(id, link)| (LinkId::from_u32(*id), link));
         links.find(|(id, link)| id.role() == role && of(link)).map(|(id, _)| id)
     }
 
-    fn attaching(&mut self, link: LinkId, purpose: EdgePurpose, attached: bool) {
-        if matches!(purpose, EdgePurpose::Tracking | EdgePurpose::Mesh) && link.role() == Role::Sender {
+    /// `ours`: the other side has to answer.
+    fn attaching(&mut self, link: LinkId, purpose: EdgePurpose, ours: bool) {
+        let message = matches!(purpose, EdgePurpose::Tracking | EdgePurpose::Mesh | EdgePurpose::Negotiation);
+        if message && link.role() == Role::Sender {
             self.message_out = Some(link);
         }
         if purpose == EdgePurpose::Uplink {
             self.uplink = Some(link);
         }
-        self.links.insert(link.to_u32(), EdgeLink { purpose, attached });
+        self.links.insert(link.to_u32(), EdgeLink { purpose, ours, attached: !ours });
     }
 
     /// One more link of ours for streams.
     pub(crate) fn stream(&mut self, link: LinkId) {
-        self.attaching(link, EdgePurpose::Stream, false);
+        self.attaching(link, EdgePurpose::Stream, true);
     }
 
     /// One that the core has ended.
@@ -199,12 +235,12 @@ impl EdgeLinks {
 }
 
 impl EdgePurpose {
-    fn kind(&self) -> Option<EdgeLinkKind<'_>> {
+    fn kind(&self) -> Option<router_core::EdgeLink<'_>> {
         Some(match self {
-            Self::Uplink => EdgeLinkKind::All,
-            Self::Downlink(key) | Self::Proxy(key, _) => EdgeLinkKind::Address(key),
-            Self::Stream => EdgeLinkKind::Stream,
-            Self::Tracking | Self::Mesh => return None,
+            Self::Uplink => router_core::EdgeLink::All,
+            Self::Downlink(key) | Self::Proxy(key, _) => router_core::EdgeLink::Address(key),
+            Self::Stream => router_core::EdgeLink::Stream,
+            Self::Tracking | Self::Mesh | Self::Negotiation => return None,
         })
     }
 }
@@ -217,13 +253,18 @@ fn target(attach: &Attach) -> Option<&Target> {
     attach.target.as_ref().and_then(TargetTerminus::as_target)
 }
 
-/// What a link is for that the peer attached. `outgoing`: we are the edge.
-fn decide(core: &mut Core, container: &str, outgoing: bool, attach: &Attach) -> Result<EdgePurpose, LinkRefusal> {
-    if links::is_router_link(attach) && !links::has(attach, DOWNLINK) {
+/// What a link is for that the peer attached.
+fn decide(core: &mut Core, container: &str, side: Side, attach: &Attach) -> Result<EdgePurpose, LinkRefusal> {
+    let own = match side {
+        Side::Edge => None,
+        Side::Interior => Some(DOWNLINK),
+        Side::Peer => Some(INTER_EDGE),
+    };
+    if links::is_router_link(attach) && !own.is_some_and(|own| links::has(attach, own)) {
         return Err(LinkRefusal::Forbidden);
     }
     let ours = attach.role.other();
-    if outgoing {
+    if side == Side::Edge {
         let stream = ours == Role::Receiver && links::is_anonymous(attach);
         return if stream { Ok(EdgePurpose::Stream) } else { Err(LinkRefusal::Role) };
     }
@@ -235,7 +276,19 @@ fn decide(core: &mut Core, container: &str, outgoing: bool, attach: &Attach) -> 
         Some((_, Treatment::Unavailable)) | None => Err(LinkRefusal::NotFound),
         Some((key, treatment)) => Ok(EdgePurpose::Proxy(key, treatment)),
     };
-    match (ours, source.and_then(Source::address_str), target.and_then(Target::address_str)) {
+    let addresses = (ours, source.and_then(Source::address_str), target.and_then(Target::address_str));
+    if side == Side::Peer {
+        let anonymous = links::is_anonymous(attach);
+        return match addresses {
+            (Role::Receiver, ..) if anonymous && links::has(attach, INTER_EDGE) => Ok(EdgePurpose::Uplink),
+            (Role::Receiver, ..) if anonymous => Ok(EdgePurpose::Stream),
+            (Role::Receiver, _, Some(NEGOTIATION)) => Ok(EdgePurpose::Negotiation),
+            (Role::Sender, Some(NEGOTIATION | TRACKING | MESH), _) => Err(LinkRefusal::Direction),
+            (Role::Sender, Some(text), _) => proxy(core, text),
+            _ => Err(LinkRefusal::Role),
+        };
+    }
+    match addresses {
         (Role::Receiver, _, None) if links::is_anonymous(attach) => Ok(EdgePurpose::Stream),
         (Role::Receiver, _, Some(MESH)) => Ok(EdgePurpose::Mesh),
         (Role::Receiver, _, Some(TRACKING)) | (Role::Sender, Some(MESH), _) => Err(LinkRefusal::Direction),
@@ -258,5 +311,5 @@ fn decide(core: &mut Core, container: &str, outgoing: bool, attach: &Attach) -> 
 pub(crate) fn is_edge_link(attach: &Attach) -> bool {
     let source = source(attach).and_then(Source::address_str);
     let target = target(attach).and_then(Target::address_str);
-    [source, target].iter().any(|address| matches!(*address, Some(TRACKING | MESH)))
+    [source, target].iter().any(|address| matches!(*address, Some(TRACKING | MESH | NEGOTIATION)))
 }

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 
 use amqp_proto::Role;
 use amqp_proto::connection::{Disposed, Disposition, LinkId, Payload};
-use router_core::{ConnInfo, ConnKey, Core, EdgeLink, HopLink, InKey, InletKey, LinkRef, OutKey, OutletKey, Transfer};
+use router_core::{
+    ConnInfo, ConnKey, Core, EdgeEnd, EdgeLink, HopLink, InKey, InletKey, LinkRef, OutKey, OutletKey, Transfer,
+};
 
-use super::{ConnectionRole, EdgeLinkKind, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
+use super::{ConnectionRole, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
 use crate::egress::Conns;
 
 /// The links of one worker's neighbours, as the core knows them.
@@ -21,6 +23,8 @@ struct Connected {
     key: ConnKey,
     id: String,
     ours: bool,
+    /// Both are edge routers.
+    peer: bool,
     outlets: ByLink<OutletKey>,
     inlets: ByLink<InletKey>,
 }
@@ -76,14 +80,12 @@ impl NeighbourLinks for Forwarding {
     }
 
     fn opened(&self, core: &mut Core, _: &mut Conns, info: &NeighbourInfo) {
-        if info.role == ConnectionRole::InterEdge {
-            return;
-        }
         let asked = ConnInfo { container: info.container.clone(), ..ConnInfo::default() };
         // Policies are about clients; a neighbour was authenticated by its listener or connector.
         let Ok(key) = core.connection_opened(&asked) else { return };
         let (outlets, inlets) = (ByLink::default(), ByLink::default());
-        let connected = Connected { key, id: info.container.clone(), ours: info.ours, outlets, inlets };
+        let peer = info.role == ConnectionRole::InterEdge;
+        let connected = Connected { key, id: info.container.clone(), ours: info.ours, peer, outlets, inlets };
         let mut conns = self.conns.borrow_mut();
         let slot = info.conn.slot as usize;
         if conns.len() <= slot {
@@ -122,30 +124,20 @@ impl NeighbourLinks for Forwarding {
         conns: &mut Conns,
         link: LinkRef,
         edge: u64,
-        kind: EdgeLinkKind<'_>,
+        kind: EdgeLink<'_>,
         role: Role,
     ) {
         let mut all = self.conns.borrow_mut();
         let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
+        let end = EdgeEnd { conn: edge, ours: conn.ours, peer: conn.peer };
         match role {
             Role::Sender => {
-                let to = match kind {
-                    EdgeLinkKind::All => EdgeLink::UPLINK,
-                    EdgeLinkKind::Address(key) => EdgeLink::Address(key),
-                    EdgeLinkKind::Stream => EdgeLink::Stream,
-                };
-                if let Some(key) = core.attach_edge_outlet(conn.key, link, (edge, conn.ours), to, conns) {
+                if let Some(key) = core.attach_edge_outlet(conn.key, link, end, kind, conns) {
                     conn.outlets.insert(link.link, key);
                 }
             }
             Role::Receiver => {
-                // What comes down on the link for all says itself where it goes.
-                let bound = match kind {
-                    EdgeLinkKind::Address(key) if !key.starts_with('H') => Some(key),
-                    _ => None,
-                };
-                let (edge, stream) = ((edge, conn.ours), kind == EdgeLinkKind::Stream);
-                if let Some(key) = core.attach_edge_inlet(conn.key, link, edge, bound, stream) {
+                if let Some(key) = core.attach_edge_inlet(conn.key, link, end, kind) {
                     conn.inlets.insert(link.link, key);
                 }
             }

@@ -100,8 +100,6 @@ pub(crate) enum LinkRefusal {
     Role,
     #[error("the connection has its control link")]
     Twice,
-    #[error("links between the edges of a mesh are not available in this version")]
-    Edge,
     #[error("Node not found")]
     NotFound,
     #[error("this router does not do that in this direction")]
@@ -114,7 +112,7 @@ impl LinkRefusal {
             Self::Forbidden => "qd:forbidden",
             Self::Role => "qd:connection-role",
             Self::Twice => condition::NOT_ALLOWED,
-            Self::Edge | Self::Direction => condition::NOT_IMPLEMENTED,
+            Self::Direction => condition::NOT_IMPLEMENTED,
             Self::NotFound => condition::NOT_FOUND,
         }
     }
@@ -128,7 +126,8 @@ impl From<LinkRefusal> for Error {
 
 /// The capabilities that links between routers have.
 pub(crate) fn is_router_link(attach: &Attach) -> bool {
-    has(attach, CONTROL) || has(attach, DATA) || has(attach, super::edge::DOWNLINK)
+    let all = [CONTROL, DATA, super::edge::DOWNLINK, super::edge::INTER_EDGE];
+    all.iter().any(|capability| has(attach, capability))
 }
 
 pub(super) fn has(attach: &Attach, capability: &str) -> bool {
@@ -184,7 +183,6 @@ impl Links {
             }
             ConnectionRole::InterRouterData if (data || is_anonymous(attach)) && !control => self.stream(ours),
             _ if control || data => Err(LinkRefusal::Forbidden),
-            ConnectionRole::Edge | ConnectionRole::InterEdge => Err(LinkRefusal::Edge),
             _ => Err(LinkRefusal::Role),
         }
     }

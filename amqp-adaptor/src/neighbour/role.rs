@@ -57,6 +57,12 @@ impl ConnectionRole {
         !matches!(self, Self::Normal | Self::RouteContainer | Self::InterNetwork)
     }
 
+    /// Whether an edge router is at one end, or at both.
+    #[must_use]
+    pub const fn is_edge(self) -> bool {
+        matches!(self, Self::Edge | Self::InterEdge)
+    }
+
     /// Whether auto-links are made on it.
     pub(crate) const fn has_auto_links(self) -> bool {
         matches!(self, Self::RouteContainer | Self::InterNetwork)

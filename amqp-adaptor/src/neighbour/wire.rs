@@ -91,7 +91,7 @@ impl Inner {
         let mut neighbour = Neighbour {
             group,
             links: Links::default(),
-            edge: (info.role == ConnectionRole::Edge).then(Box::default),
+            edge: info.role.is_edge().then(Box::default),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             control_up: false,
@@ -118,7 +118,7 @@ impl Inner {
             if info.version.is_empty() { "unknown" } else { &info.version }
         );
         conn.neighbour = Some(Box::new(neighbour));
-        if let Some(neighbours) = self.neighbours.get().filter(|_| info.role == ConnectionRole::Edge) {
+        if let Some(neighbours) = self.neighbours.get().filter(|_| info.role.is_edge()) {
             neighbours.edge_opened(info.conn);
         }
         if let Origin::Connector(dial) = &conn.origin {

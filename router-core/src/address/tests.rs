@@ -44,6 +44,15 @@ fn addresses_have_classes() {
     }
     assert_eq!(key(true, None, "_topo/0/B/x").as_deref(), Some("L_edge"));
     assert_eq!(key(true, None, "_edge/B/x").as_deref(), Some("L_edge"));
+    let mut linked = Syntax::new(Arc::from("A"), None, true);
+    let mut found = String::new();
+    for (peer, expected) in [(true, "HB"), (false, "L_edge")] {
+        linked.set_peer("B", peer);
+        linked.key("amqp:/_edge/B/x", &mut found);
+        assert_eq!(found, expected);
+        linked.key("_edge/C/x", &mut found);
+        assert_eq!(found, "L_edge");
+    }
     assert_eq!(key(false, Some("mine"), "_xtopo/mine/0/A/x").as_deref(), Some("Lx"));
     assert_eq!(key(false, Some("mine"), "_xtopo/other/0/A/x").as_deref(), Some("Nother"));
     assert_eq!(key(true, Some("mine"), "_xedge/other/A/x").as_deref(), Some("L_edge"));

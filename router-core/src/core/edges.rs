@@ -5,7 +5,8 @@
 //! and the address that the link leads to. So every worker knows from its list of outlets what can be had from whom.
 //!
 //! At an interior router the proxies of edges are destinations without cost, equal to consumers here. An edge router has one proxy
-//! upward for each address that somebody here sends to, which counts while the interior says that there are destinations.
+//! upward for each address that somebody here sends to, which counts while the interior says that there are destinations. To another edge
+//! router of its mesh it has the proxies that that one asked for, which count like consumers here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,15 +18,17 @@ use super::{
     Core,
     far::{Far, FarEnd},
     hops::{Hop, HopLinks},
-    routed::Way,
+    routed::{Origin, Way},
 };
 use crate::{
     ConnKey, InletKey, LinkKind, LinkRef, OutletKey, Treatment,
     address::Class,
     core::slots::Key,
     credit::Capacity,
+    distribution::Candidate,
     egress::Egress,
     inlet::{Inlet, Sends},
+    outlet::Outlet,
 };
 
 /// Lookup key of what an edge router cannot resolve: its uplink.
@@ -37,18 +40,26 @@ pub(super) const UP: u64 = 1;
 /// The last part of the names of addresses for streams. No lookup key begins with it.
 const STREAM: &str = "stream";
 
-/// What a link to the other end of an edge connection is for.
+/// The other end of a connection with an edge router at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EdgeLink<'a> {
-    /// Deliveries for the address with this lookup key, or, upward, for all that is not known here.
-    Address(&'a str),
-    /// One delivery at a time that is still arriving.
-    Stream,
+pub struct EdgeEnd {
+    /// The connection's number, unique in the router.
+    pub conn: u64,
+    /// There is a router of this make.
+    pub ours: bool,
+    /// Both ends are edge routers, of one mesh.
+    pub peer: bool,
 }
 
-impl EdgeLink<'_> {
-    /// Upward, for what is not known here.
-    pub const UPLINK: EdgeLink<'static> = EdgeLink::Address(UPLINK);
+/// What a link of an edge connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeLink<'a> {
+    /// Deliveries for the address with this lookup key. Those for an edge router itself say more.
+    Address(&'a str),
+    /// Those that have no link of their own: upward what is not known here, and whatever comes down.
+    All,
+    /// One delivery at a time that is still arriving.
+    Stream,
 }
 
 /// At an edge router: somebody on this worker sends to an address, or wants to know whether it can be reached; or nobody does any more.
@@ -89,12 +100,15 @@ pub(super) struct EdgeInlet {
     pub(super) conn: u64,
     /// Lookup key of the address that all of its deliveries are for.
     pub(super) bound: Option<Arc<str>>,
+    pub(super) kind: LinkKind,
 }
 
 #[derive(Debug)]
 struct EdgeConn {
     stream: Key,
     links: usize,
+    /// To another edge router of the mesh.
+    peer: bool,
 }
 
 impl Edges {
@@ -124,10 +138,11 @@ impl Edges {
     }
 }
 
-/// Number of the connection, and what a link is for, of an address that stands for it.
-fn parse(name: &str) -> Option<(u64, &str)> {
+/// Number of the connection, whether it leads to another edge router of a mesh, and what a link is for, of an address that stands for it.
+fn parse(name: &str) -> Option<(u64, bool, &str)> {
     let (conn, rest) = name.strip_prefix("P!")?.split_once('/')?;
-    Some((conn.parse().ok()?, rest))
+    let (conn, peer) = conn.strip_suffix('+').map_or((conn, false), |conn| (conn, true));
+    Some((conn.parse().ok()?, peer, rest))
 }
 
 /// What stands for a link to the other end of an edge connection, and goes when the link does.
@@ -141,45 +156,50 @@ pub fn edge_of_hop(id: &str) -> Option<u64> {
 }
 
 impl Core {
-    /// A link of ours on a connection with an edge router was attached. `edge` is the connection's number, unique in the router. Credit is
-    /// told with [`credit`](Self::credit), as that of any outlet. `ours`: the other end is a router of this make. `None` if the connection is
-    /// gone.
+    /// A link of ours on a connection with an edge router was attached. Credit is told with [`credit`](Self::credit), as that of any outlet.
+    /// `None` if the connection is gone.
     pub fn attach_edge_outlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
-        (edge, ours): (u64, bool),
+        end: EdgeEnd,
         to: EdgeLink<'_>,
         eg: &mut impl Egress,
     ) -> Option<OutletKey> {
-        let (rest, single) = match to {
-            EdgeLink::Address(key) => (key, false),
-            EdgeLink::Stream => (STREAM, true),
+        let mark = if end.peer { "+" } else { "" };
+        let (mark, rest) = match to {
+            EdgeLink::Address(key) => (mark, key),
+            EdgeLink::All => (mark, UPLINK),
+            EdgeLink::Stream => ("", STREAM),
         };
         self.conns.get(conn.0)?;
-        let address = self.address(&format!("P!{edge}/{rest}"), false);
-        self.addresses.get_mut(address)?.ours = ours;
-        let key = self.outlet_at(conn, link, address, single, eg);
+        let address = self.address(&format!("P!{}{mark}/{rest}", end.conn), false);
+        self.addresses.get_mut(address)?.ours = end.ours;
+        let key = self.outlet_at(conn, link, address, to == EdgeLink::Stream, eg);
         self.forget_address(address);
         key.map(OutletKey)
     }
 
-    /// The other end attached a link on which it sends: to the address with the lookup key `bound`, or else to all. Credit comes with the
-    /// next [`end_batch`](Core::end_batch). `ours`: the other end is a router of this make. `None` if the connection is gone.
+    /// The other end attached a link on which it sends. Credit comes with the next [`end_batch`](Core::end_batch). `None` if the connection is
+    /// gone.
     pub fn attach_edge_inlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
-        (edge, ours): (u64, bool),
-        bound: Option<&str>,
-        stream: bool,
+        end: EdgeEnd,
+        from: EdgeLink<'_>,
     ) -> Option<InletKey> {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
-        let capacity = Capacity::of_router(owner.link_capacity, ours);
+        let capacity = Capacity::of_router(owner.link_capacity, end.ours);
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, capacity, id);
-        let key = self.inlets.insert(Inlet { sends: Sends::Edge, shared: !stream, ..inlet });
-        self.edges.inlets.insert(key, EdgeInlet { conn: edge, bound: bound.map(Arc::from) });
+        let key = self.inlets.insert(Inlet { sends: Sends::Edge, shared: from != EdgeLink::Stream, ..inlet });
+        let bound = match from {
+            EdgeLink::Address(key) if Class::of_key(key) != Class::Edge => Some(Arc::from(key)),
+            _ => None,
+        };
+        let kind = if end.peer && from == EdgeLink::All { LinkKind::InterEdge } else { LinkKind::Endpoint };
+        self.edges.inlets.insert(key, EdgeInlet { conn: end.conn, bound, kind });
         owner.inlets.push(key);
         self.start_granting(key);
         Some(InletKey(key))
@@ -203,14 +223,8 @@ impl Core {
             None => self.edges.meshes.remove(&edge),
         };
         let prefix = format!("P!{edge}/");
-        let of = |name: &Arc<str>| name.strip_prefix(&prefix).map(str::to_owned);
-        let names = self
-            .by_name
-            .range::<str, _>((Included(prefix.as_str()), Unbounded))
-            .map_while(|(name, _)| of(name))
-            .collect::<Vec<_>>();
-        for name in names {
-            self.refresh_named(&name, eg);
+        for name in self.names_from(&prefix) {
+            self.refresh_named(name.get(prefix.len()..).unwrap_or_default(), eg);
         }
     }
 
@@ -258,15 +272,17 @@ impl Core {
     pub(super) fn hop_link(&self, name: &str) -> (LinkKind, Option<Arc<str>>) {
         match parse(name) {
             None => (LinkKind::InterRouter, None),
-            Some((_, STREAM)) => (LinkKind::Endpoint, None),
-            Some((_, key)) if Class::of_key(key) == Class::Edge => (LinkKind::EdgeDownlink, Some(key.into())),
-            Some((_, key)) => (LinkKind::Endpoint, Some(key.into())),
+            Some((.., STREAM)) => (LinkKind::Endpoint, None),
+            Some((_, peer, key)) if Class::of_key(key) == Class::Edge => {
+                (if peer { LinkKind::InterEdge } else { LinkKind::EdgeDownlink }, Some(key.into()))
+            }
+            Some((.., key)) => (LinkKind::Endpoint, Some(key.into())),
         }
     }
 
     /// An address that stands for a link of an edge connection got its outlet, or lost it.
     pub(super) fn edge_link_changed(&mut self, address: Key, name: &str, open: bool, eg: &mut impl Egress) {
-        let Some((conn, rest)) = parse(name).filter(|(_, rest)| *rest != STREAM) else { return };
+        let Some((conn, peer, rest)) = parse(name).filter(|(.., rest)| *rest != STREAM) else { return };
         if open {
             let id: Arc<str> = format!("!{conn}").into();
             let stream = match self.edges.conns.get_mut(&conn) {
@@ -276,7 +292,7 @@ impl Core {
                 }
                 None => {
                     let stream = self.address(&format!("P!{conn}/{STREAM}"), false);
-                    self.edges.conns.insert(conn, EdgeConn { stream, links: 1 });
+                    self.edges.conns.insert(conn, EdgeConn { stream, links: 1, peer });
                     stream
                 }
             };
@@ -303,11 +319,54 @@ impl Core {
             }
         }
         self.refresh_named(rest, eg);
+        if self.edges.here && rest == UPLINK {
+            // Edge routers of the mesh with which there is no link any more are reached over it.
+            for name in self.names_from("H") {
+                self.refresh_named(&name, eg);
+            }
+        } else if peer && let Some(router) = rest.strip_prefix('H') {
+            self.syntax.set_peer(router, self.edges.serving.contains_key(rest));
+        }
+    }
+
+    /// Links of this worker that lead to an address by an edge connection.
+    pub(super) fn edge_outlets(&self, name: &str) -> impl Iterator<Item = &Outlet> {
+        let bound = self.edges.bound.get(name);
+        let leads = move |key: &&Key| {
+            let Some(conn) = self.hops.get(**key).and_then(|hop| edge_of_hop(&hop.id)) else { return false };
+            let up = self.edges.here && self.edges.conns.get(&conn).is_none_or(|conn| !conn.peer);
+            !up || name == UPLINK || bound.is_some_and(|bound| bound.contains(&conn))
+        };
+        let hops = self.edges.serving.get(name).into_iter().flatten().filter(leads);
+        let links = hops.filter_map(|key| match self.hops.get(*key)?.links {
+            HopLinks::One(links) => self.addresses.get(links),
+            HopLinks::ByPriority(_) => None,
+        });
+        links.flat_map(|a| a.candidates.iter()).filter_map(|candidate| match candidate {
+            Candidate::Local(key) => self.outlets.get(key),
+            Candidate::Remote(_) => None,
+        })
+    }
+
+    /// The addresses to which edge connections have links.
+    pub(super) fn edge_addresses(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.edges.serving.keys()
+    }
+
+    /// The same, if it is one of them.
+    pub(super) fn edge_address_named(&self, name: &str) -> Option<&Arc<str>> {
+        self.edges.serving.get_key_value(name).map(|(key, _)| key)
+    }
+
+    /// Lookup keys of addresses that begin so.
+    fn names_from(&self, prefix: &str) -> Vec<Arc<str>> {
+        let all = self.by_name.range::<str, _>((Included(prefix), Unbounded));
+        all.map(|(name, _)| Arc::clone(name)).take_while(|name| name.starts_with(prefix)).collect()
     }
 
     /// The address that stands for streams of a connection is in use.
     pub(super) fn is_edge_stream_in_use(&self, address: Key, name: &str) -> bool {
-        parse(name).and_then(|(conn, _)| self.edges.conns.get(&conn)).is_some_and(|conn| conn.stream == address)
+        parse(name).and_then(|(conn, ..)| self.edges.conns.get(&conn)).is_some_and(|conn| conn.stream == address)
     }
 
     fn refresh_named(&mut self, name: &str, eg: &mut impl Egress) {
@@ -318,25 +377,33 @@ impl Core {
 
     /// The links of edge connections that lead to an address.
     pub(super) fn far_edges(&self, name: &str, far: &mut Far) {
-        let Some(serving) = self.edges.serving.get(name) else { return };
-        // Upward it is farther than to anybody here.
-        let cost = if self.edges.here { UP } else { 0 };
-        let bound = self.edges.bound.get(name);
-        for key in serving {
-            let Some(conn) = self.hops.get(*key).and_then(|hop| edge_of_hop(&hop.id)) else { continue };
-            if self.edges.here && name != UPLINK && bound.is_none_or(|bound| !bound.contains(&conn)) {
-                continue;
+        let edges = &self.edges;
+        let bound = edges.bound.get(name);
+        let mut push = |key: &Key, known: bool| {
+            let Some(conn) = self.hops.get(*key).and_then(|hop| edge_of_hop(&hop.id)) else { return };
+            // Upward it is farther than to anybody here.
+            let up = edges.here && edges.conns.get(&conn).is_none_or(|conn| !conn.peer);
+            if up && !known && bound.is_none_or(|bound| !bound.contains(&conn)) {
+                return;
             }
-            let mesh = self.edges.meshes.get(&conn).cloned();
-            far.push(FarEnd::Edge(conn), mesh, cost, *key);
-            far.uplinks += usize::from(self.edges.here);
+            let mesh = edges.meshes.get(&conn).cloned();
+            far.push(FarEnd::Edge(conn), mesh, if up { UP } else { 0 }, *key);
+            far.uplinks += usize::from(up);
+        };
+        for key in edges.serving.get(name).into_iter().flatten() {
+            push(key, name == UPLINK);
+        }
+        if edges.here && Class::of_key(name) == Class::Edge && !edges.serving.contains_key(name) {
+            for key in edges.serving.get(UPLINK).into_iter().flatten() {
+                push(key, true);
+            }
         }
     }
 
-    /// Where copies of a multicast delivery go up: those that have no link of their own to do so. One is enough for all of the network.
-    pub(super) fn uplink_for(&self, address: Key, way: &Way<'_>) -> Vec<Key> {
-        let proxied = self.addresses.get(address).is_none_or(|a| self.edges.wanted.contains(&a.name));
-        if !self.edges.here || proxied || !matches!(way, Way::Here) {
+    /// Where copies of a multicast delivery go up that have no link of their own to do so, or one of which it is not known yet whether it leads
+    /// anywhere. One is enough for all of the network.
+    pub(super) fn uplink_for(&self, way: &Way<'_>) -> Vec<Key> {
+        if !self.edges.here || way.origin() != Origin::Here {
             return Vec::new();
         }
         let uplinks = self.edges.serving.get(UPLINK).into_iter().flatten();

@@ -502,9 +502,11 @@ impl Core {
         eg: &mut impl Egress,
     ) -> u32 {
         let routes = Arc::clone(&self.routes);
-        let hops: Vec<Key> = match self.addresses.get(address).and_then(|a| a.far.as_ref()) {
+        let mut up = false;
+        let mut hops: Vec<Key> = match self.addresses.get(address).and_then(|a| a.far.as_ref()) {
             Some(far) => {
                 let mut hops = Vec::with_capacity(far.shares.len());
+                up = far.uplinks > 0;
                 let takes = |to: &FarRouter| to.takes(&arrival.way, &routes);
                 let uplink = if far.uplinks > 1 { far.first_uplink(takes) } else { None };
                 for to in &far.to {
@@ -515,8 +517,11 @@ impl Core {
                 }
                 hops
             }
-            None => self.uplink_for(address, &arrival.way),
+            None => Vec::new(),
         };
+        if !up {
+            hops.extend(self.uplink_for(&arrival.way));
+        }
         let priority = self.priority_of(address, payload);
         let prefix = self.composed(&arrival.way, 0);
         let mut readers = 0;

@@ -75,7 +75,7 @@ impl Core {
         let inlet = self.inlets.get(handle.key)?;
         let address = inlet.address.and_then(|a| self.addresses.get(a)).map(|a| Arc::clone(&a.name));
         let (kind, address) = match self.edges.inlet(handle.key, inlet) {
-            Some(edge) => (LinkKind::Endpoint, edge.bound.clone()),
+            Some(edge) => (edge.kind, edge.bound.clone()),
             None if inlet.router() && address.is_none() => (LinkKind::InterRouter, None),
             None => (LinkKind::Endpoint, address),
         };
@@ -95,13 +95,23 @@ impl Core {
 
     /// Lookup keys of all addresses that this worker knows, in order. Cheap: the keys are shared.
     pub fn address_keys(&self) -> Vec<Arc<str>> {
-        self.by_name.keys().filter(|key| Class::of_key(key) != Class::Hop).cloned().collect()
+        let own = self.by_name.keys().filter(|key| Class::of_key(key) != Class::Hop);
+        let mut keys: Vec<Arc<str>> = own.chain(self.edge_addresses()).cloned().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// The address with this lookup key as it is now; `None` if this worker does not know it.
     pub fn address_status(&self, key: &str) -> Option<AddressStatus> {
-        let at = *self.by_name.get(key)?;
-        let a = self.addresses.get(at)?;
+        let Some((at, a)) = self.by_name.get(key).and_then(|at| Some((*at, self.addresses.get(*at)?))) else {
+            // Nobody here, but somebody at an edge.
+            let key = self.edge_address_named(key)?;
+            let (treatment, priority) = self.treatment_of(key, false);
+            let mut status = AddressStatus { key: Arc::clone(key), treatment, priority, ..AddressStatus::default() };
+            self.count_edges(&mut status);
+            return Some(status);
+        };
         let mut status = AddressStatus {
             key: Arc::clone(&a.name),
             treatment: a.treatment,
@@ -133,7 +143,19 @@ impl Core {
                 status.crossed.count(self.kind_of(outlet.conn), Direction::Out, outlet.counters.deliveries);
             }
         }
+        self.count_edges(&mut status);
         Some(status)
+    }
+
+    /// Links by which edges get what is sent to an address are consumers like others.
+    fn count_edges(&self, status: &mut AddressStatus) {
+        let (mut outlets, mut deliveries) = (0, 0);
+        for outlet in self.edge_outlets(&status.key) {
+            outlets += 1;
+            deliveries += outlet.counters.deliveries;
+        }
+        status.outlets += outlets;
+        status.deliveries_out += deliveries;
     }
 
     pub(super) fn kind_of(&self, conn: Key) -> ConnKind {

@@ -1,4 +1,4 @@
-//! The two messages that an edge router and its interior router exchange about addresses and meshes.
+//! The messages that an edge router exchanges with interior routers, about addresses and meshes, and with other edge routers of its mesh.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use amqp_proto::message::{SectionKind, Sections};
 use amqp_proto::{Decode as _, DecodeError, Reader, Value};
 use bytes::Bytes;
 
+use super::MeshBid;
 use crate::annotations::Annotations;
 
 /// What is wrong with a message. Always the peer's fault.
@@ -72,6 +73,34 @@ pub fn decode_mesh(message: &Bytes) -> Result<Arc<str>, MessageError> {
     let properties = section(message, SectionKind::ApplicationProperties)?;
     let mesh = properties.as_ref().and_then(|map| map.get("meshid")).and_then(Value::as_str);
     mesh.and_then(super::mesh_id).ok_or(MessageError::Missing("id of a mesh"))
+}
+
+/// Writes what an edge offers others as the id of their mesh.
+pub fn encode_bid(bid: &MeshBid) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    Annotations::default().compose(None, &mut out);
+    out.extend_from_slice(&[0, code::SMALL_ULONG, 0x74, code::MAP32]);
+    let size = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&4u32.to_be_bytes());
+    put_text(code::SYMBOL8, code::SYMBOL32, "ordinal", &mut out);
+    out.push(code::LONG);
+    out.extend_from_slice(&bid.ordinal.to_be_bytes());
+    put_text(code::SYMBOL8, code::SYMBOL32, "id", &mut out);
+    put_text(code::STRING8, code::STRING32, &bid.id, &mut out);
+    finish(&mut out, size);
+    out
+}
+
+/// Reads it.
+///
+/// # Errors
+/// If it is malformed or has not the form.
+pub fn decode_bid(message: &Bytes) -> Result<MeshBid, MessageError> {
+    let properties = section(message, SectionKind::ApplicationProperties)?.ok_or(MessageError::Missing("ordinal"))?;
+    let ordinal = properties.get("ordinal").and_then(Value::as_i64).ok_or(MessageError::Missing("ordinal"))?;
+    let id = properties.get("id").and_then(Value::as_str).and_then(super::mesh_id);
+    Ok(MeshBid { ordinal, id: id.ok_or(MessageError::Missing("id of a mesh"))? })
 }
 
 fn section(message: &Bytes, kind: SectionKind) -> Result<Option<Value>, DecodeError> {

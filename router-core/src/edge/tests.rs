@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::codec::{decode_mesh, decode_tracking, encode_mesh, encode_tracking};
+use super::codec::{decode_bid, decode_mesh, decode_tracking, encode_bid, encode_mesh, encode_tracking};
 use super::*;
 use crate::routing::{AddressBook, AddressEntry, Event, Hint};
 
@@ -24,7 +24,7 @@ fn bind(conn: u64, key: &str, bound: bool) -> UplinkOutput {
 
 /// A connection to a router that has its number for a name.
 fn uplink(conn: u64, ordinal: u64) -> Uplink {
-    Uplink { conn, ordinal, router: conn.to_string().into(), ours: true }
+    Uplink { conn, ordinal, router: conn.to_string().into(), ours: true, peer: false }
 }
 
 #[test]
@@ -122,6 +122,49 @@ fn all_connections_to_routers_of_ours_are_used_at_once() {
     assert!(last.ends_with(&[bind(4, "Mb", false), detach(4, "Mb", Direction::Out), detach(5, "Mb", Direction::Out)]));
 }
 
+#[test]
+fn edge_routers_of_the_mesh_get_links_for_what_is_consumed_here() {
+    let mut edge = Uplinks::new(false);
+    let peer = |conn, router: &str| Uplink { peer: true, router: router.into(), ..uplink(conn, 0) };
+    edge.consumers("Ma".into(), true, false);
+    edge.consumers("Mcopies".into(), true, true);
+    edge.producers("Mb".into(), 0, true);
+    edge.opened(peer(1, "E2"));
+    edge.opened(peer(2, "E3"));
+    // Both sides may connect.
+    edge.opened(peer(3, "E2"));
+    let of = |conn| {
+        [UplinkOutput::Activate { conn }, attach(conn, "Ma", Direction::In), attach(conn, "Mcopies", Direction::In)]
+    };
+    assert_eq!(drain(&mut edge), [of(1), of(2)].concat());
+    edge.opened(uplink(4, 0));
+    let up = [&of(4)[..], &[attach(4, "Mb", Direction::Out)]].concat();
+    assert_eq!(drain(&mut edge), up);
+    edge.closed(1);
+    assert_eq!((drain(&mut edge), edge.used()), (of(3).to_vec(), &[2, 4, 3][..]));
+    edge.closed(4);
+    edge.closed(2);
+    assert_eq!(drain(&mut edge), []);
+    edge.consumers("Ma".into(), false, false);
+    assert_eq!(drain(&mut edge), [detach(3, "Ma", Direction::In)]);
+}
+
+#[test]
+fn the_lowest_ordinal_names_the_mesh() {
+    let bid = |ordinal, id: &str| MeshBid { ordinal, id: id.into() };
+    let mut mesh = Mesh::new(bid(5, "five"));
+    assert_eq!((mesh.poll_change().as_deref(), mesh.poll_change()), (Some("five"), None));
+    assert!(!mesh.heard(1, bid(7, "seven")) && !mesh.heard(2, bid(3, "three")));
+    assert_eq!(mesh.poll_change().as_deref(), Some("three"));
+    mesh.closed(2);
+    assert_eq!(mesh.poll_change().as_deref(), Some("five"));
+    // Our own, told by another, is no other.
+    assert!(!mesh.heard(1, bid(5, "five")));
+    assert!(mesh.heard(1, bid(5, "other")));
+    mesh.offer(bid(9, "nine"));
+    assert_eq!((mesh.own().ordinal, mesh.poll_change().as_deref()), (9, Some("other")));
+}
+
 fn book(entries: &[(&str, &str, Option<&str>)]) -> AddressBook {
     let mut book = AddressBook::new();
     for (router, key, mesh) in entries {
@@ -202,6 +245,15 @@ fn messages_are_those_of_the_reference() {
     let expected = b"\x00\x53\x77\xd0\x00\x00\x00\x10\x00\x00\x00\x02\xa1\x09MES_ALL_1\x41";
     assert!(tracking.ends_with(expected), "{tracking:02x?}");
     assert_eq!(decode_tracking(&tracking.into()), Ok(("MES_ALL_1".into(), true)));
+    let bid = MeshBid { ordinal: 0x0006_615b_5501_4d51, id: "cXdi4h4ZmqEp08y".into() };
+    let offer = encode_bid(&bid);
+    // Seen on the wire.
+    let expected = b"\x00\x80SKPR--RA\xd0\x00\x00\x00\x08\x00\x00\x00\x04C@@E\x00St\xd1\x00\x00\x00+\x00\x00\x00\x04\
+        \xa3\x07ordinal\x81\x00\x06a[U\x01MQ\xa3\x02id\xa1\x0fcXdi4h4ZmqEp08y";
+    assert_eq!(offer, expected);
+    assert_eq!(decode_bid(&offer.into()), Ok(bid.clone()));
+    assert!(decode_bid(&encode_bid(&MeshBid { id: "short".into(), ..bid }).into()).is_err());
+    assert!(decode_bid(&encode_mesh(MESH).into()).is_err());
     assert!(decode_mesh(&encode_mesh("short").into()).is_err());
     assert!(decode_tracking(&encode_mesh(MESH).into()).is_err());
 }
@@ -217,16 +269,17 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let opened = (1..5u64, 0..3u64, 0..3u8, any::<bool>()).prop_map(|(conn, ordinal, router, ours)| {
-        Step::Opened(Uplink { conn, ordinal, router: router.to_string().into(), ours: ours || router > 0 })
+    let opened = (1..7u64, 0..3u64, 0..4u8, any::<bool>()).prop_map(|(conn, ordinal, router, ours)| {
+        let peer = router > 1;
+        Step::Opened(Uplink { conn, ordinal, router: router.to_string().into(), ours: ours || router > 0, peer })
     });
     prop_oneof![
         opened,
-        (1..5u64).prop_map(Step::Closed),
+        (1..7u64).prop_map(Step::Closed),
         (0..4u8, any::<bool>()).prop_map(|(key, here)| Step::Consumers(key, here)),
         (0..4u8, 0..2u16, any::<bool>()).prop_map(|(key, worker, here)| Step::Producers(key, worker, here)),
-        (1..5u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, up)| Step::Tracked(conn, key, up)),
-        (1..5u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, out)| Step::Refused(conn, key, out)),
+        (1..7u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, up)| Step::Tracked(conn, key, up)),
+        (1..7u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, out)| Step::Refused(conn, key, out)),
     ]
 }
 
@@ -303,14 +356,24 @@ proptest! {
                 }
             }
             prop_assert_eq!(&used, edge.used());
-            let routers: BTreeSet<_> = open.iter().filter(|known| known.ours).map(|known| &known.router).collect();
-            let most = if all && !routers.is_empty() { routers.len() } else { open.len().min(1) };
-            prop_assert_eq!(used.len(), most);
+            let routers = |which: &dyn Fn(&Uplink) -> bool| {
+                open.iter().filter(|known| which(known)).map(|known| &known.router).collect::<BTreeSet<_>>().len()
+            };
+            let is_peer = |conn: &u64| open.iter().any(|known| known.conn == *conn && known.peer);
+            let (ours, any) = (routers(&|known| known.ours && !known.peer), routers(&|known| !known.peer));
+            let most = if all && ours > 0 { ours } else { any.min(1) };
+            prop_assert_eq!(used.iter().filter(|conn| !is_peer(conn)).count(), most);
+            prop_assert_eq!(used.iter().filter(|conn| is_peer(conn)).count(), routers(&|known| known.peer));
             // What is needed and was not refused is there, and nothing else.
             let mut needed = BTreeSet::new();
-            for (n, conn) in used.iter().enumerate() {
-                let here = here.iter().filter(|key| n == 0 || !copies(key));
+            let first = used.iter().find(|conn| !is_peer(conn));
+            for conn in &used {
+                let peer = is_peer(conn);
+                let here = here.iter().filter(|key| peer || first == Some(conn) || !copies(key));
                 needed.extend(here.map(|key| (*conn, Direction::In, Arc::clone(key))));
+                if peer {
+                    continue;
+                }
                 needed.extend(wanted.iter().map(|(key, _)| (*conn, Direction::Out, Arc::clone(key))));
             }
             refused.retain(|link| needed.contains(link));

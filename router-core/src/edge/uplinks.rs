@@ -1,4 +1,4 @@
-//! The connections of an edge router to interior routers: which are in use, and their links.
+//! The connections of an edge router to interior routers, and to other edge routers of its mesh: which are in use, and their links.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,17 +14,19 @@ pub enum Direction {
     Out,
 }
 
-/// A connection to an interior router.
+/// A connection to an interior router, or to another edge router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
     /// The connection.
     pub conn: u64,
     /// How new its credentials are.
     pub ordinal: u64,
-    /// The id of the interior router.
+    /// The id of the router at the other end.
     pub router: Arc<str>,
     /// That is a router of this make.
     pub ours: bool,
+    /// It is an edge router of the same mesh.
+    pub peer: bool,
 }
 
 /// What is to be done.
@@ -74,6 +76,9 @@ pub enum UplinkOutput {
 /// One is in use while the others stand by, or, if so configured, one to each interior router of this make at once. Each of those has the
 /// links of all addresses, so that the loss of one needs nothing to be done. Only consumers of multicast addresses are told to one
 /// interior router alone, or they would get a copy from each.
+///
+/// Of the connections to another edge router of the mesh one is used, for whatever consumers here want; what is sent there is for that router
+/// to ask for.
 #[derive(Debug, Default)]
 pub struct Uplinks {
     all: bool,
@@ -98,6 +103,11 @@ impl Uplinks {
         Self { all, ..Self::default() }
     }
 
+    /// Whether an open connection leads to another edge router.
+    pub fn is_peer(&self, conn: u64) -> bool {
+        self.open.iter().any(|open| open.conn == conn && open.peer)
+    }
+
     /// The connections in use.
     pub fn used(&self) -> &[u64] {
         &self.used
@@ -108,18 +118,20 @@ impl Uplinks {
         self.output.pop_front()
     }
 
-    /// A connection to an interior router was opened. The first one is used, and one with newer credentials (a higher ordinal) than the
+    /// A connection was opened. The first one to an interior router is used, and one with newer credentials (a higher ordinal) than the
     /// one in use; and with `all` those to other routers of this make.
     pub fn opened(&mut self, uplink: Uplink) {
+        let first = self.first();
         self.open.push(uplink);
-        self.choose();
+        self.choose(first);
     }
 
     /// A connection is gone. If it was the only one in use, another one is used at once: the first that was opened of those with the highest
     /// ordinal.
     pub fn closed(&mut self, conn: u64) {
+        let first = self.first();
         self.open.retain(|open| open.conn != conn);
-        self.choose();
+        self.choose(first);
     }
 
     /// An address got its first consumer here, or lost its last. `copies`: each of them gets a copy.
@@ -129,10 +141,10 @@ impl Uplinks {
             return;
         }
         if let Some(copies) = before {
-            self.needed(&key, Direction::In, copies, false);
+            self.needed(&key, (Direction::In, copies), false);
         }
         if here {
-            self.needed(&key, Direction::In, copies, true);
+            self.needed(&key, (Direction::In, copies), true);
         }
     }
 
@@ -150,7 +162,7 @@ impl Uplinks {
             self.wanted.remove(&key);
         }
         if before != after {
-            self.needed(&key, Direction::Out, false, after);
+            self.needed(&key, (Direction::Out, false), after);
         }
     }
 
@@ -158,7 +170,7 @@ impl Uplinks {
     /// not in use, is late and does not count.
     pub fn tracked(&mut self, conn: u64, key: &Arc<str>, reachable: bool) {
         let refused = self.refused.contains(&(conn, Direction::Out, Arc::clone(key)));
-        if self.used.contains(&conn) && self.wanted.contains_key(key) && !refused {
+        if self.has_link(conn, key, Direction::Out) && !refused {
             self.bind(conn, key, reachable);
         }
     }
@@ -176,11 +188,24 @@ impl Uplinks {
 
     /// Whether a connection should have a link.
     fn has_link(&self, conn: u64, key: &Arc<str>, direction: Direction) -> bool {
-        self.used.contains(&conn)
-            && match direction {
-                Direction::In => self.here.get(key).is_some_and(|copies| !copies || self.used.first() == Some(&conn)),
-                Direction::Out => self.wanted.contains_key(key),
-            }
+        let copies = match direction {
+            Direction::In => self.here.get(key).copied(),
+            Direction::Out => self.wanted.contains_key(key).then_some(false),
+        };
+        self.used.contains(&conn) && copies.is_some_and(|copies| self.carries(conn, direction, copies))
+    }
+
+    /// Whether a connection in use has links for addresses. `copies`: of multicast addresses.
+    fn carries(&self, conn: u64, direction: Direction, copies: bool) -> bool {
+        match (self.is_peer(conn), direction) {
+            (peer, Direction::In) => peer || !copies || self.first() == Some(conn),
+            (peer, Direction::Out) => !peer,
+        }
+    }
+
+    /// The first uplink in use.
+    fn first(&self) -> Option<u64> {
+        self.used.iter().copied().find(|conn| !self.is_peer(*conn))
     }
 
     fn bind(&mut self, conn: u64, key: &Arc<str>, bound: bool) {
@@ -191,10 +216,10 @@ impl Uplinks {
         }
     }
 
-    /// Links for an address are needed, or not any more: on the first connection in use, or on all.
-    fn needed(&mut self, key: &Arc<str>, direction: Direction, first: bool, needed: bool) {
-        let on = if first { 1 } else { self.used.len() };
-        for conn in self.used.iter().take(on).copied().collect::<Vec<_>>() {
+    /// Links for an address are needed, or not any more.
+    fn needed(&mut self, key: &Arc<str>, (direction, copies): (Direction, bool), needed: bool) {
+        let on = self.used.iter().copied().filter(|conn| self.carries(*conn, direction, copies));
+        for conn in on.collect::<Vec<_>>() {
             if needed {
                 self.attach(conn, key, direction);
                 continue;
@@ -214,13 +239,22 @@ impl Uplinks {
 
     /// The connections that should be in use.
     fn best(&self) -> Vec<u64> {
-        let ours: Vec<&Uplink> = self.open.iter().filter(|open| self.all && open.ours).collect();
-        if ours.is_empty() {
+        let (peers, up): (Vec<&Uplink>, Vec<&Uplink>) = self.open.iter().partition(|open| open.peer);
+        let ours: Vec<&Uplink> = up.iter().copied().filter(|open| self.all && open.ours).collect();
+        let mut best = if ours.is_empty() {
             // What the reference's routers tell each other does not keep copies from coming twice.
-            return self.newest(self.open.iter().collect()).into_iter().collect();
-        }
-        let routers: BTreeSet<&Arc<str>> = ours.iter().map(|open| &open.router).collect();
-        let to = |router: &Arc<str>| ours.iter().filter(|open| open.router == *router).copied().collect();
+            self.newest(up).into_iter().collect()
+        } else {
+            self.newest_to_each(&ours)
+        };
+        best.extend(self.newest_to_each(&peers));
+        best
+    }
+
+    /// One connection to each router.
+    fn newest_to_each(&self, of: &[&Uplink]) -> Vec<u64> {
+        let routers: BTreeSet<&Arc<str>> = of.iter().map(|open| &open.router).collect();
+        let to = |router: &Arc<str>| of.iter().filter(|open| open.router == *router).copied().collect();
         routers.into_iter().filter_map(|router| self.newest(to(router))).collect()
     }
 
@@ -231,23 +265,19 @@ impl Uplinks {
         newest().find(|conn| self.used.contains(conn)).or_else(|| newest().next())
     }
 
-    /// Uses the connections that should be in use, and no others.
-    fn choose(&mut self) {
+    /// Uses the connections that should be in use, and no others. `first`: the uplink that had the links for copies.
+    fn choose(&mut self, first: Option<u64>) {
         let best = self.best();
-        let first = self.used.first().copied();
         let (keep, leave): (Vec<u64>, Vec<u64>) =
             std::mem::take(&mut self.used).into_iter().partition(|conn| best.contains(conn));
         self.used = keep;
         for conn in leave {
             self.leave(conn);
         }
-        let copied = |copies: &bool| *copies;
-        let keys = |all: &BTreeMap<Arc<str>, bool>, which: &dyn Fn(&bool) -> bool| {
-            all.iter().filter(|(_, copies)| which(copies)).map(|(key, _)| Arc::clone(key)).collect::<Vec<_>>()
-        };
-        if let Some(next) = self.used.first().copied().filter(|next| first != Some(*next)) {
-            for key in keys(&self.here, &copied) {
-                self.attach(next, &key, Direction::In);
+        let here: Vec<(Arc<str>, bool)> = self.here.iter().map(|(key, copies)| (Arc::clone(key), *copies)).collect();
+        if let Some(next) = self.first().filter(|next| first != Some(*next)) {
+            for (key, _) in here.iter().filter(|(_, copies)| *copies) {
+                self.attach(next, key, Direction::In);
             }
         }
         for conn in best {
@@ -256,12 +286,15 @@ impl Uplinks {
             }
             self.used.push(conn);
             self.output.push_back(UplinkOutput::Activate { conn });
-            let is_first = self.used.len() == 1;
-            for key in keys(&self.here, &|copies| is_first || !copies) {
-                self.attach(conn, &key, Direction::In);
+            for (key, copies) in &here {
+                if self.carries(conn, Direction::In, *copies) {
+                    self.attach(conn, key, Direction::In);
+                }
             }
-            for key in self.wanted.keys().cloned().collect::<Vec<_>>() {
-                self.attach(conn, &key, Direction::Out);
+            if self.carries(conn, Direction::Out, false) {
+                for key in self.wanted.keys().cloned().collect::<Vec<_>>() {
+                    self.attach(conn, &key, Direction::Out);
+                }
             }
         }
     }

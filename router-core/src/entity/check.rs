@@ -354,6 +354,9 @@ fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
         (Mode::Edge, Role::InterRouter) => {
             format!("role='inter-router' only allowed with router mode='interior' for {entity:?}")
         }
+        (Mode::Standalone | Mode::Interior, Role::InterEdge) => {
+            format!("role='inter-edge' only allowed with router mode='edge' for {entity:?}")
+        }
         (Mode::Edge, Role::Edge) if entity.kind() == EntityKind::Listener => {
             format!("role='edge' only allowed with router mode='interior' for {entity:?}")
         }
@@ -421,11 +424,7 @@ fn check_socket<'a>(entity: &'a Entity, sockets: &mut HashMap<(String, u16), &'a
 
 /// Why an entity is kept but not put to work in this version; nothing may be opened or connected for it.
 pub fn inactive_reason(entity: &Entity) -> Option<String> {
-    let role: Role = entity.typed("role");
     match entity.kind() {
-        EntityKind::Listener | EntityKind::Connector if role == Role::InterEdge => {
-            Some(format!("role {role}: links of edge meshes are not available in this version"))
-        }
         EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => {
             Some("HTTP listeners are not available in this version; `admin` answers probes and /metrics".to_owned())
         }

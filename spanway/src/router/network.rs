@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use amqp_adaptor::{NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours};
 use amqp_proto::{Error, condition};
 use router_core::config::Configuration;
-use router_core::edge::{EdgeNeighbours, Uplinks};
+use router_core::edge::{EdgeNeighbours, Mesh, Uplinks};
 use router_core::entity::{ActiveUplinks, Mode};
 use router_core::routing::codec::Interner;
 use router_core::routing::{
@@ -26,7 +26,7 @@ use transport::{MailReceiver, WorkerHandle, mailbox};
 use super::worker;
 use edges::Edges;
 use loads::Loads;
-pub(crate) use view::View;
+pub(crate) use view::{Seen, View};
 
 /// What control hears from the workers.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Network {
         });
         let edges = if router.mode == Mode::Edge {
             let all = router.active_uplinks == ActiveUplinks::All;
-            Edges::Here { uplinks: Uplinks::new(all), mesh: edges::new_mesh() }
+            Edges::Here { uplinks: Uplinks::new(all), mesh: Mesh::new(edges::new_mesh()) }
         } else {
             Edges::Neighbours(EdgeNeighbours::new())
         };
@@ -116,10 +116,7 @@ impl Network {
             stale: true,
         };
         network.show();
-        if let Edges::Here { mesh, .. } = &network.edges {
-            let mesh = Arc::clone(mesh);
-            network.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_mesh(Arc::clone(&mesh))));
-        }
+        network.settle_mesh();
         network
     }
 

@@ -3,21 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use amqp_proto::connection::{Attached, CommandError, End, Initiator, LinkId, Transfer};
+use amqp_proto::connection::{Attached, CommandError, Connection, End, Initiator, LinkId, Transfer};
 use amqp_proto::{Attach, DeliveryState, EXPIRY_LINK_DETACH, Error, Role, Source, Str, Symbols, Target, condition};
 use bytes::Bytes;
-use router_core::edge::codec::{decode_mesh, decode_tracking, encode_mesh, encode_tracking};
+use router_core::edge::codec::{
+    MessageError, decode_bid, decode_mesh, decode_tracking, encode_bid, encode_mesh, encode_tracking,
+};
 use router_core::{Core, LinkRef, Treatment};
 
 use super::{
-    DOWNLINK, EdgeCommand, EdgeEvent, EdgeLinks, EdgePurpose, MESH, MESH_CREDIT, TRACKING, TRACKING_CREDIT, decide,
+    DOWNLINK, EdgeCommand, EdgeEvent, EdgeLinks, EdgePurpose, INTER_EDGE, MESH, MESH_CREDIT, NEGOTIATION, Side,
+    TRACKING, TRACKING_CREDIT, decide,
 };
 use crate::conn::Conn;
 use crate::drive::END_LIMIT;
 use crate::egress::Conns;
 use crate::neighbour::control::Arrived;
 use crate::neighbour::wire::SETUP_LIMIT;
-use crate::neighbour::{ControlMessage, Inbox, LinkPurpose, Neighbour, NeighbourConn, NeighbourEvent, links};
+use crate::neighbour::{ControlMessage, Inbox, LinkPurpose, Neighbour, NeighbourConn, NeighbourEvent, Outbox, links};
 use crate::worker::Inner;
 
 /// The token of all these links: what each is for is known by the link.
@@ -39,16 +42,17 @@ impl Inner {
             link.attached = true;
             link.purpose.clone()
         } else {
-            let decided = decide(core, &neighbour.info.container, neighbour.info.outgoing, &attached.attach);
+            let side = Side::of(&neighbour.info);
+            let decided = decide(core, &neighbour.info.container, side, &attached.attach);
             match decided {
                 Ok(purpose) => {
-                    let up = purpose == EdgePurpose::Stream && !neighbour.info.outgoing && !edge.has_uplink();
+                    let up = purpose == EdgePurpose::Stream && side == Side::Interior && !edge.has_uplink();
                     let purpose = if up { EdgePurpose::Uplink } else { purpose };
                     conn.engine.accept_attach(attached.link, links::answer(&attached.attach), TOKEN);
-                    if purpose == EdgePurpose::Mesh {
+                    if matches!(purpose, EdgePurpose::Mesh | EdgePurpose::Negotiation) {
                         conn.engine.grant(attached.link, MESH_CREDIT);
                     }
-                    edge.attaching(attached.link, purpose.clone(), true);
+                    edge.attaching(attached.link, purpose.clone(), false);
                     purpose
                 }
                 Err(refusal) => {
@@ -62,11 +66,11 @@ impl Inner {
         if neighbour.setup_by.is_some() && edge.is_complete() {
             neighbour.setup_by = None;
         }
-        let (key, outgoing) = (neighbour.info.conn, neighbour.info.outgoing);
+        let (key, side) = (neighbour.info.conn, Side::of(&neighbour.info));
         if let (Some(kind), Some(hook)) = (purpose.kind(), self.links_hook()) {
             hook.edge_attached(core, conns, LinkRef { conn: id, link: attached.link.to_u32() }, key.id, kind, role);
         }
-        if let Some(event) = event_of(purpose, role, true).filter(|_| !outgoing) {
+        if let Some(event) = event_of(purpose, role, true).filter(|_| side == Side::Interior) {
             self.tell(NeighbourEvent::Edge { conn: key, event });
         }
     }
@@ -86,16 +90,18 @@ impl Inner {
         neighbour.unwanted.retain(|other| *other != link);
         // One that we detached was forgotten then.
         let Some(gone) = neighbour.edge.as_mut().and_then(|edge| edge.gone(link)) else { return };
-        let (key, outgoing) = (neighbour.info.conn, neighbour.info.outgoing);
+        let (key, side) = (neighbour.info.conn, Side::of(&neighbour.info));
         let reason = error.map_or_else(|| "detached by the peer".to_owned(), ToString::to_string);
-        let event = match (gone.purpose, outgoing) {
+        let event = match (gone.purpose, side) {
             (EdgePurpose::Stream, _) => {
                 neighbour.links.gone(LinkPurpose::Stream, link);
                 self.stream_detached(conns, id, link);
                 None
             }
-            (EdgePurpose::Proxy(key, _), true) => Some(EdgeEvent::LinkGone { key, role: link.role() }),
-            (EdgePurpose::Uplink | EdgePurpose::Downlink(_) | EdgePurpose::Tracking, true) => {
+            (EdgePurpose::Proxy(key, _), Side::Edge | Side::Peer) => {
+                gone.ours.then(|| EdgeEvent::LinkGone { key, role: link.role() })
+            }
+            (EdgePurpose::Uplink | EdgePurpose::Downlink(_) | EdgePurpose::Tracking, Side::Edge) => {
                 if by == Initiator::Peer {
                     // Another try, or another router, may do better.
                     let text = format!("router {} takes no edge router here: {reason}", neighbour.info.container);
@@ -103,11 +109,19 @@ impl Inner {
                 }
                 None
             }
-            (EdgePurpose::Mesh, _) => {
+            (EdgePurpose::Mesh | EdgePurpose::Negotiation, _) => {
                 neighbour.inbox = Inbox::default();
                 None
             }
-            (purpose, false) => event_of(purpose, link.role(), false),
+            (EdgePurpose::Downlink(_), Side::Peer) => {
+                tracing::info!(
+                    target: "ROUTER_CORE", "[C{}] Nothing can be sent to edge router {} itself: {reason}",
+                    key.id, neighbour.info.container
+                );
+                None
+            }
+            (EdgePurpose::Uplink | EdgePurpose::Tracking, Side::Peer) => None,
+            (purpose, Side::Interior) => event_of(purpose, link.role(), false),
         };
         if let Some(hook) = self.links_hook() {
             let purpose = LinkPurpose::Stream;
@@ -139,9 +153,12 @@ impl Inner {
         let Some(conn) = conns.get(id) else { return false };
         let Some(neighbour) = conn.neighbour.as_mut() else { return false };
         let purpose = neighbour.edge.as_ref().and_then(|edge| edge.purpose(transfer.link));
-        let tracking = match purpose {
-            Some(EdgePurpose::Tracking) => true,
-            Some(EdgePurpose::Mesh) => false,
+        let decode: fn(&Bytes) -> Result<EdgeEvent, MessageError> = match purpose {
+            Some(EdgePurpose::Tracking) => {
+                |message| decode_tracking(message).map(|(key, reachable)| EdgeEvent::Tracking { key, reachable })
+            }
+            Some(EdgePurpose::Mesh) => |message| decode_mesh(message).map(EdgeEvent::Mesh),
+            Some(EdgePurpose::Negotiation) => |message| decode_bid(message).map(EdgeEvent::Bid),
             _ => return false,
         };
         let end = crate::drive::end_of(transfer);
@@ -155,13 +172,8 @@ impl Inner {
         }
         conn.engine.grant(transfer.link, 1);
         let Arrived::Message(message) = arrived else { return true };
-        let event = if tracking {
-            decode_tracking(&message).map(|(key, reachable)| EdgeEvent::Tracking { key, reachable })
-        } else {
-            decode_mesh(&message).map(EdgeEvent::Mesh)
-        };
         let key = neighbour.info.conn;
-        match event {
+        match decode(&message) {
             Ok(event) => self.tell(NeighbourEvent::Edge { conn: key, event }),
             Err(error) => {
                 tracing::warn!(
@@ -217,7 +229,7 @@ fn apply(conn: &mut Conn, command: EdgeCommand, id: &str, gone: &mut Vec<LinkId>
     let limit = conn.origin.handshake_timeout().unwrap_or(SETUP_LIMIT);
     let Conn { engine, neighbour, .. } = conn;
     let Some(neighbour) = neighbour.as_deref_mut() else { return Ok(()) };
-    let Neighbour { edge, names, outbox, setup_by, .. } = neighbour;
+    let Neighbour { edge, names, outbox, setup_by, info, .. } = neighbour;
     let Some(edge) = edge.as_deref_mut() else { return Ok(()) };
     let message = |bytes: Vec<u8>| ControlMessage { bytes: bytes.into(), hello: false };
     match command {
@@ -236,17 +248,38 @@ fn apply(conn: &mut Conn, command: EdgeCommand, id: &str, gone: &mut Vec<LinkId>
             outbox.clear();
             outbox.push(message(encode_mesh(&mesh)));
             for (session, purpose, role, address) in plan {
-                let link = engine.attach(session, attach(&purpose, role, address, &names.next()), TOKEN)?;
+                let capability = matches!(purpose, EdgePurpose::Downlink(_)).then_some(DOWNLINK);
+                let link = engine.attach(session, attach(capability, role, address, &names.next()), TOKEN)?;
                 if purpose == EdgePurpose::Tracking {
                     engine.grant(link, TRACKING_CREDIT);
                 }
-                edge.attaching(link, purpose, false);
+                edge.attaching(link, purpose, true);
             }
             *setup_by = Some(Instant::now() + limit);
         }
+        EdgeCommand::Join { bid } => {
+            let (about, data) = match edge.sessions {
+                Some(sessions) => sessions,
+                None => {
+                    let data = engine.begin()?;
+                    *edge.sessions.insert((engine.begin()?, data))
+                }
+            };
+            outbox.clear();
+            outbox.push(message(encode_bid(&bid)));
+            let to = EdgePurpose::Downlink(format!("H{}", info.container).into());
+            let plan = [(data, to, Some(INTER_EDGE), None), (about, EdgePurpose::Negotiation, None, Some(NEGOTIATION))];
+            for (session, purpose, capability, address) in plan {
+                let attach = attach(capability, Role::Sender, address, &names.next());
+                let link = engine.attach(session, attach, TOKEN)?;
+                edge.attaching(link, purpose, true);
+            }
+        }
+        EdgeCommand::Mesh(mesh) => tell(engine, edge, outbox, message(encode_mesh(&mesh))),
+        EdgeCommand::Offer(bid) => tell(engine, edge, outbox, message(encode_bid(&bid))),
         EdgeCommand::Retire => {
             let ours = |(id, link): (&u32, &super::EdgeLink)| {
-                (link.purpose != EdgePurpose::Stream).then(|| LinkId::from_u32(*id))
+                (link.ours && link.purpose != EdgePurpose::Stream).then(|| LinkId::from_u32(*id))
             };
             for link in edge.links.iter().filter_map(ours).collect::<Vec<_>>() {
                 detach(engine, edge, link, gone);
@@ -258,8 +291,8 @@ fn apply(conn: &mut Conn, command: EdgeCommand, id: &str, gone: &mut Vec<LinkId>
             let text = Some(key.get(1..).unwrap_or_default());
             // How it is treated is of interest at the other end only.
             let purpose = EdgePurpose::Proxy(Arc::clone(&key), Treatment::Balanced);
-            let link = engine.attach(session, attach(&purpose, role, text, &names.next()), TOKEN)?;
-            edge.attaching(link, purpose, false);
+            let link = engine.attach(session, attach(None, role, text, &names.next()), TOKEN)?;
+            edge.attaching(link, purpose, true);
         }
         EdgeCommand::Detach { key, role } => {
             if let Some(link) = edge.find(&key, role) {
@@ -267,25 +300,29 @@ fn apply(conn: &mut Conn, command: EdgeCommand, id: &str, gone: &mut Vec<LinkId>
             }
         }
         EdgeCommand::Track { key, reachable } => {
-            outbox.push(message(encode_tracking(&key, reachable, &format!("0/{id}"))));
-            if let Some(link) = edge.message_out {
-                outbox.flush(engine, link);
-            }
+            tell(engine, edge, outbox, message(encode_tracking(&key, reachable, &format!("0/{id}"))));
         }
     }
     Ok(())
 }
 
-fn detach(engine: &mut amqp_proto::connection::Connection, edge: &mut EdgeLinks, link: LinkId, gone: &mut Vec<LinkId>) {
+/// Sends a message now, or when there is credit.
+fn tell(engine: &mut Connection, edge: &EdgeLinks, outbox: &mut Outbox, message: ControlMessage) {
+    outbox.push(message);
+    if let Some(link) = edge.message_out {
+        outbox.flush(engine, link);
+    }
+}
+
+fn detach(engine: &mut Connection, edge: &mut EdgeLinks, link: LinkId, gone: &mut Vec<LinkId>) {
     engine.detach(link, true, None);
     edge.gone(link);
     gone.push(link);
 }
 
 /// The attach of a link of an edge router's.
-fn attach(purpose: &EdgePurpose, role: Role, address: Option<&str>, name: &str) -> Attach {
-    let down = matches!(purpose, EdgePurpose::Downlink(_)).then_some(DOWNLINK);
-    let capabilities: Symbols = down.into_iter().collect();
+fn attach(capability: Option<&str>, role: Role, address: Option<&str>, name: &str) -> Attach {
+    let capabilities: Symbols = capability.into_iter().collect();
     let mut source =
         Source { expiry_policy: EXPIRY_LINK_DETACH, capabilities: capabilities.clone(), ..Source::default() };
     let mut target = Target { expiry_policy: EXPIRY_LINK_DETACH, capabilities, ..Target::default() };

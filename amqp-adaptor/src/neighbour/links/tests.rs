@@ -81,7 +81,6 @@ fn links_where_they_do_not_belong_are_refused() {
     let address = Attach { target: Some(Target::at("a").into()), ..stream };
     assert_eq!(refused(ConnectionRole::InterRouterData, &address), Err(LinkRefusal::Role));
     assert_eq!(refused(ConnectionRole::InterRouter, &address), Err(LinkRefusal::Role));
-    assert_eq!(refused(ConnectionRole::InterEdge, &address), Err(LinkRefusal::Edge));
 }
 
 #[test]

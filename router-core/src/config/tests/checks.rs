@@ -27,6 +27,10 @@ fn roles_have_to_fit_the_mode() {
             "Exception: Cannot load configuration file a.conf: role='inter-router' only allowed with router mode='interior' for ",
         ),
         (
+            "router: {mode: interior}\nlistener: {port: 1, role: inter-edge}\n",
+            "Exception: Cannot load configuration file a.conf: role='inter-edge' only allowed with router mode='edge' for ",
+        ),
+        (
             "router: {mode: edge}\nlistener: {port: 1, role: edge}\n",
             "Exception: Cannot load configuration file a.conf: role='edge' only allowed with router mode='interior' for ",
         ),
@@ -36,6 +40,10 @@ fn roles_have_to_fit_the_mode() {
         assert!(said.contains("(line 2, column "), "{said}");
     }
     accept(Yaml, "router: {mode: edge}\nconnector: {port: 1, role: edge}\n");
+    accept(
+        Yaml,
+        "router: {mode: edge}\nlistener: {port: 1, role: inter-edge}\nconnector: {port: 2, role: inter-edge}\n",
+    );
     accept(
         Yaml,
         "router: {mode: interior}\nlistener: {port: 1, role: edge}\nlistener: {port: 2, role: inter-router}\n",

@@ -159,10 +159,14 @@ fn copies_go_up_once() {
     let anonymous = w.sender(0, "");
     w.send(anonymous, &message(Some("multi/news"), None), true);
     assert_eq!((counts(&w, all), w.count(here)), ([0, 1], 3));
+    // So it does while it is not known whether the link of its own leads anywhere.
+    let s = w.sender(0, "multi/news");
+    w.send(s, b"x", true);
+    assert_eq!((counts(&w, all), counts(&w, one), w.count(here)), ([0, 2], [1, 1], 4));
     // What comes down goes to consumers only.
     let down = w.edge_sender(0, 7, key);
     w.send(down, &from_b(None, 0, b"y"), true);
-    assert_eq!((counts(&w, all), counts(&w, one), w.count(here)), ([0, 1], [1, 1], 4));
+    assert_eq!((counts(&w, all), counts(&w, one), w.count(here)), ([0, 2], [1, 1], 5));
     w.assert_empty();
 }
 
@@ -185,5 +189,132 @@ fn what_an_edge_sends_does_not_come_back_to_it_through_another_router() {
     bytes.extend_from_slice(b"x");
     w.send(from, &bytes, true);
     assert_eq!((w.count(one), w.count(other)), (0, 1));
+    w.assert_empty();
+}
+
+/// A link of ours to another edge router.
+fn peer_hop(w: &mut World, worker: usize, conn: u64, to: &str) -> usize {
+    w.edge_hop_to(worker, crate::EdgeEnd { conn, ours: true, peer: true }, to, 100)
+}
+
+/// A link on which another edge router sends what is for this one.
+fn peer_sender(w: &mut World, conn: u64) -> usize {
+    w.edge_sender_from(0, crate::EdgeEnd { conn, ours: true, peer: true }, crate::EdgeLink::All)
+}
+
+#[test]
+fn edge_routers_of_a_mesh_reach_each_other_directly() {
+    for workers in [1, 2] {
+        let mut w = edge(workers);
+        let up = w.edge_hop(0, (7, true), "L_edge", 100);
+        let (to_two, svc) = (peer_hop(&mut w, workers - 1, 8, "HE2"), peer_hop(&mut w, workers - 1, 8, "Msvc"));
+        let bound = w.edge_hop(0, (7, true), "Msvc", 100);
+        bind(&mut w, &[(7, "Msvc", true)]);
+        // Not over the interior, though that leads somewhere as well.
+        let s = w.sender(0, "svc");
+        w.send(s, b"x", true);
+        assert_eq!((w.count(svc), w.count(bound)), (1, 0));
+        // What is for the other router itself, from links for all and for this alone.
+        let (anonymous, one) = (w.sender(0, ""), w.sender(0, "_edge/E2/temp.1"));
+        w.send(anonymous, &message(Some("amqp:/_edge/E2/temp.1"), None), true);
+        w.send(anonymous, &message(Some("_edge/E3/temp.1"), None), true);
+        w.send(one, b"x", true);
+        assert_eq!((w.count(to_two), w.count(up)), (2, 1));
+        // Without the link all of it goes up.
+        w.detach_receiver(to_two);
+        w.detach_receiver(svc);
+        w.send(anonymous, &message(Some("_edge/E2/temp.1"), None), true);
+        w.send(one, b"x", true);
+        w.send(s, b"x", true);
+        assert_eq!((w.count(up), w.count(bound)), (3, 1));
+        bind(&mut w, &[(7, "Msvc", false)]);
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn what_comes_to_an_edge_router_is_not_sent_on_to_another() {
+    let mut w = edge(1);
+    let keys = ["Msvc", "Mmulti/x"];
+    let ups = keys.map(|key| w.edge_hop(0, (7, true), key, 100));
+    let peers = keys.map(|key| peer_hop(&mut w, 0, 8, key));
+    bind(&mut w, &[(7, keys[0], true), (7, keys[1], true)]);
+    let here = w.receiver(0, "multi/x", 100);
+    let counts = |w: &World, of: [usize; 2]| of.map(|r| w.count(r));
+    for conn in [7, 8, 9] {
+        for (n, key) in keys.iter().enumerate() {
+            let from = match conn {
+                7 => w.edge_sender(0, 7, key),
+                _ => w.edge_sender_from(
+                    0,
+                    crate::EdgeEnd { conn, ours: true, peer: true },
+                    crate::EdgeLink::Address(key),
+                ),
+            };
+            let id = w.send(from, &from_b(None, 0, b"x"), false);
+            if n == 0 {
+                assert_eq!(w.told(from, id), Some(DeliveryState::Released));
+            }
+            w.accept_all(here);
+        }
+        let from = peer_sender(&mut w, conn);
+        let id = w.send(from, &from_b(Some("svc"), 0, b"x"), false);
+        assert_eq!(w.told(from, id), Some(DeliveryState::Released));
+    }
+    assert_eq!((counts(&w, ups), counts(&w, peers), w.count(here)), ([0, 0], [0, 0], 3));
+    // Copies of what is sent here go to each of the mesh, and up once.
+    let s = w.sender(0, "multi/x");
+    w.send(s, b"x", true);
+    assert_eq!((counts(&w, ups), counts(&w, peers), w.count(here)), ([0, 1], [0, 1], 4));
+    bind(&mut w, &[(7, keys[0], false), (7, keys[1], false)]);
+    w.assert_empty();
+}
+
+#[test]
+fn copies_go_to_the_mesh_and_up_though_nobody_here_has_a_link_for_that() {
+    let mut w = edge(1);
+    let up = w.edge_hop(0, (7, true), "L_edge", 100);
+    let there = peer_hop(&mut w, 0, 8, "Mmulti/x");
+    let s = w.sender(0, "");
+    w.send(s, &message(Some("multi/x"), None), true);
+    assert_eq!((w.count(up), w.count(there)), (1, 1));
+    w.assert_empty();
+}
+
+#[test]
+fn links_between_edge_routers_say_what_they_are_for() {
+    let mut w = edge(1);
+    peer_hop(&mut w, 0, 8, "HE2");
+    peer_hop(&mut w, 0, 8, "Msvc");
+    peer_sender(&mut w, 8);
+    let core = &w.cores[0];
+    let of = |handle: &crate::LinkHandle| core.link_status(*handle).map(|link| (link.kind, link.address));
+    let mut all: Vec<_> =
+        core.link_handles().iter().filter_map(of).map(|(kind, key)| format!("{kind:?} {key:?}")).collect();
+    all.sort();
+    assert_eq!(all, ["Endpoint Some(\"Msvc\")", "InterEdge None", "InterEdge Some(\"HE2\")"]);
+    w.assert_empty();
+}
+
+#[test]
+fn addresses_of_edges_are_listed_with_their_consumers() {
+    let mut w = World::new(1);
+    let edges = [w.edge_hop(0, (7, true), "Mmulti/x", 100), w.edge_hop(0, (8, true), "Mmulti/x", 100)];
+    assert!(w.cores[0].address_keys().iter().any(|key| **key == *"Mmulti/x"));
+    let status = |w: &World| w.cores[0].address_status("Mmulti/x").unwrap();
+    assert_eq!((status(&w).outlets, status(&w).treatment), (2, crate::Treatment::Multicast));
+    let _here = w.receiver(0, "multi/x", 100);
+    let s = w.sender(0, "multi/x");
+    w.send(s, b"x", true);
+    assert_eq!((status(&w).outlets, status(&w).deliveries_out), (3, 3));
+    assert_eq!(edges.map(|r| w.count(r)), [1, 1]);
+    // At an edge router the way up is a consumer when it leads to some.
+    let mut w = edge(1);
+    w.edge_hop(0, (7, true), "Msvc", 100);
+    let outlets = |w: &World| w.cores[0].address_status("Msvc").map(|status| status.outlets);
+    assert_eq!(outlets(&w), Some(0));
+    bind(&mut w, &[(7, "Msvc", true)]);
+    assert_eq!(outlets(&w), Some(1));
+    bind(&mut w, &[(7, "Msvc", false)]);
     w.assert_empty();
 }

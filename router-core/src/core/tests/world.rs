@@ -433,12 +433,17 @@ impl World {
     }
 
     /// A link to the router at the other end of an edge connection, `to` this lookup key.
-    pub(super) fn edge_hop(&mut self, w: usize, edge: (u64, bool), to: &str, credit: u32) -> Receiver {
+    pub(super) fn edge_hop(&mut self, w: usize, (edge, ours): (u64, bool), to: &str, credit: u32) -> Receiver {
+        self.edge_hop_to(w, crate::EdgeEnd { conn: edge, ours, peer: false }, to, credit)
+    }
+
+    /// The same, to an interior or an edge router.
+    pub(super) fn edge_hop_to(&mut self, w: usize, end: crate::EdgeEnd, to: &str, credit: u32) -> Receiver {
         let conn = self.conn(w);
         let link = self.link();
         self.sides[w].outlets.insert(link, Outlet::new(conn));
         let to = crate::EdgeLink::Address(to);
-        let key = self.cores[w].attach_edge_outlet(conn, link, edge, to, &mut self.sides[w]).unwrap();
+        let key = self.cores[w].attach_edge_outlet(conn, link, end, to, &mut self.sides[w]).unwrap();
         self.sides[w].outlets.get_mut(&link).unwrap().key = key;
         self.receivers.push((w, link));
         self.end_batch(w);
@@ -451,9 +456,18 @@ impl World {
 
     /// A link from there, for the address with this lookup key.
     pub(super) fn edge_sender(&mut self, w: usize, edge: u64, bound: &str) -> Sender {
+        self.edge_sender_from(
+            w,
+            crate::EdgeEnd { conn: edge, ours: true, peer: false },
+            crate::EdgeLink::Address(bound),
+        )
+    }
+
+    /// A link of any kind from there.
+    pub(super) fn edge_sender_from(&mut self, w: usize, end: crate::EdgeEnd, from: crate::EdgeLink<'_>) -> Sender {
         let conn = self.conn(w);
         let link = self.link();
-        let key = self.cores[w].attach_edge_inlet(conn, link, (edge, true), Some(bound), false).unwrap();
+        let key = self.cores[w].attach_edge_inlet(conn, link, end, from).unwrap();
         self.sides[w].inlets.insert(link, Inlet::new(w, key));
         self.senders.push((w, link));
         self.end_batch(w);

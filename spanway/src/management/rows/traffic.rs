@@ -15,6 +15,7 @@ use super::{Row, ask, each};
 use crate::cli::VERSION;
 use crate::management::Agent;
 use crate::management::values::{count, text};
+use crate::router::Seen;
 use crate::router::worker;
 
 /// How many rows a worker is asked for at once: a few hundred microseconds of its time (2026-11, computed).
@@ -85,6 +86,7 @@ fn link_row(info: &LinkInfo) -> Row {
         LinkKind::Endpoint => LinkType::Endpoint,
         LinkKind::InterRouter => LinkType::InterRouter,
         LinkKind::EdgeDownlink => LinkType::EdgeDownlink,
+        LinkKind::InterEdge => LinkType::InterEdge,
     };
     Row::new(EntityType::Operational(OperationalKind::Link), &info.name, &status.id.to_string())
         .with("operStatus", "up")
@@ -214,13 +216,15 @@ pub(super) async fn connections(agent: &Agent, offset: usize, limit: usize) -> (
         found.extend(connections_of(agent, page.to_vec()).await);
     }
     found.sort_unstable_by_key(|status| status.id);
-    (found.iter().map(connection_row).collect(), total)
+    let seen = agent.running.network().get();
+    (found.iter().map(|status| connection_row(status, &seen)).collect(), total)
 }
 
 /// The connection with this identity.
 pub(super) async fn connection(agent: &Agent, identity: &str) -> Option<Row> {
     let id = identity.parse().ok()?;
-    connections_of(agent, vec![id]).await.first().map(connection_row)
+    let seen = agent.running.network().get();
+    connections_of(agent, vec![id]).await.first().map(|status| connection_row(status, &seen))
 }
 
 async fn connections_of(agent: &Agent, sorted: Vec<u64>) -> Vec<ConnectionStatus> {
@@ -228,7 +232,7 @@ async fn connections_of(agent: &Agent, sorted: Vec<u64>) -> Vec<ConnectionStatus
     each(&agent.workers, move |worker| worker.amqp.connection_statuses(&sorted)).await.concat()
 }
 
-fn connection_row(status: &ConnectionStatus) -> Row {
+fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     let identity = &status.identity;
     let authenticated = identity.mechanism.is_some();
     Row::new(
@@ -245,7 +249,7 @@ fn connection_row(status: &ConnectionStatus) -> Row {
     .with("localSocket", status.local.as_deref().map_or(Value::Null, Value::from))
     .with("dir", if status.outgoing { "out" } else { "in" })
     .with("role", status.role.as_str())
-    .with("meshId", Value::Null)
+    .with("meshId", seen.meshes.get(&status.id).map_or(Value::Null, |mesh| Value::from(&**mesh)))
     .with("isAuthenticated", authenticated)
     .with("isEncrypted", status.tls.is_some())
     .with("enableProtocolTrace", false)

@@ -3,10 +3,13 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use amqp_adaptor::{ConnectionRole, EdgeCommand, EdgeEvent, NeighbourConn, NeighbourInfo};
 use amqp_proto::Role;
-use router_core::edge::{Direction, EdgeNeighbours, MESH_ID, NeighbourOutput, Uplink, UplinkOutput, Uplinks};
+use router_core::edge::{
+    Direction, EdgeNeighbours, MESH_ID, Mesh, MeshBid, NeighbourOutput, Uplink, UplinkOutput, Uplinks,
+};
 use router_core::routing::Hint;
 use router_core::{Demand, Presence, Treatment};
 
@@ -17,7 +20,7 @@ use crate::router::worker;
 #[derive(Debug)]
 pub(super) enum Edges {
     /// This router is one.
-    Here { uplinks: Uplinks, mesh: Arc<str> },
+    Here { uplinks: Uplinks, mesh: Mesh },
     /// It may have some.
     Neighbours(EdgeNeighbours),
 }
@@ -32,41 +35,47 @@ pub(super) fn hint(treatment: Treatment) -> Hint {
 }
 
 /// An id that no other mesh has.
-pub(super) fn new_mesh() -> Arc<str> {
+pub(super) fn new_mesh() -> MeshBid {
     const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_";
     // New states are seeded by the system, and an empty hash of one is a random number.
     let random = || RandomState::new().build_hasher().finish();
     let letters = (0..MESH_ID).map(|_| ALPHABET.get((random() % 64) as usize).map_or('a', |c| char::from(*c)));
-    letters.collect::<String>().into()
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let ordinal = i64::try_from(since).unwrap_or_default().saturating_add((random() % 1_000_000) as i64);
+    MeshBid { ordinal, id: letters.collect::<String>().into() }
 }
 
 impl Network {
     /// Whether a connection is one with an edge router at one end; then that it was opened is known.
     pub(super) fn edge_opened(&mut self, info: &NeighbourInfo) {
+        let peer = info.role == ConnectionRole::InterEdge;
         if let Edges::Here { uplinks, .. } = &mut self.edges
-            && info.role == ConnectionRole::Edge
-            && info.outgoing
+            && (peer || info.role == ConnectionRole::Edge && info.outgoing)
         {
             uplinks.opened(Uplink {
                 conn: info.conn.id,
                 ordinal: info.ordinal,
                 router: info.container.as_str().into(),
                 ours: info.ours,
+                peer,
             });
         }
     }
 
     pub(super) fn edge_closed(&mut self, info: &NeighbourInfo) {
-        if info.role != ConnectionRole::Edge {
+        if !info.role.is_edge() {
             return;
         }
         let id = info.conn.id;
+        self.view.set_mesh(id, None);
         match &mut self.edges {
-            Edges::Here { uplinks, .. } => {
+            Edges::Here { uplinks, mesh } => {
                 if uplinks.used().contains(&id) {
-                    tracing::info!(target: "ROUTER_CORE", "[C{id}] Lost the uplink to router {}", info.container);
+                    let what = if uplinks.is_peer(id) { "link to edge router" } else { "uplink to router" };
+                    tracing::info!(target: "ROUTER_CORE", "[C{id}] Lost the {what} {}", info.container);
                 }
                 uplinks.closed(id);
+                mesh.closed(id);
             }
             Edges::Neighbours(edges) => {
                 let keys = edges.addresses_of(id);
@@ -94,6 +103,7 @@ impl Network {
             }
             (Edges::Neighbours(edges), EdgeEvent::Mesh(mesh)) => {
                 edges.mesh(conn.id, Arc::clone(&mesh), &self.book);
+                self.view.set_mesh(conn.id, Some(Arc::clone(&mesh)));
                 self.on_workers(move |worker| {
                     let mesh = Some(Arc::clone(&mesh));
                     worker.amqp.with_core(|core, eg| core.set_edge_mesh(conn.id, mesh, eg));
@@ -101,6 +111,14 @@ impl Network {
             }
             (Edges::Here { uplinks, .. }, EdgeEvent::Tracking { key, reachable }) => {
                 uplinks.tracked(conn.id, &key, reachable);
+            }
+            (Edges::Here { mesh, .. }, EdgeEvent::Bid(bid)) => {
+                let tie = mesh.heard(conn.id, bid);
+                if tie {
+                    mesh.offer(new_mesh());
+                    let offer = EdgeCommand::Offer(mesh.own().clone());
+                    self.tell_edges(true, &offer);
+                }
             }
             (Edges::Here { uplinks, .. }, EdgeEvent::LinkGone { key, role }) => {
                 uplinks.refused(conn.id, key, direction(role));
@@ -137,12 +155,12 @@ impl Network {
     pub(super) fn settle_edges(&mut self) -> bool {
         let mut news = false;
         let mut bound = Vec::new();
+        self.settle_mesh();
         loop {
             match &mut self.edges {
-                Edges::Here { uplinks, mesh } => {
+                Edges::Here { uplinks, .. } => {
                     let Some(output) = uplinks.poll_output() else { break };
-                    let mesh = Arc::clone(mesh);
-                    self.uplink_output(output, mesh, &mut bound);
+                    self.uplink_output(output, &mut bound);
                 }
                 Edges::Neighbours(edges) => {
                     let Some(output) = edges.poll_output() else { break };
@@ -160,13 +178,40 @@ impl Network {
         news
     }
 
-    fn uplink_output(&mut self, output: UplinkOutput, mesh: Arc<str>, bound: &mut Vec<(u64, Arc<str>, bool)>) {
+    /// Does what follows from another id of our mesh.
+    pub(super) fn settle_mesh(&mut self) {
+        let Edges::Here { uplinks, mesh } = &mut self.edges else { return };
+        let Some(id) = mesh.poll_change() else { return };
+        tracing::info!(target: "ROUTER_CORE", "The id of the edge mesh is {id}");
+        for conn in uplinks.used().iter().filter(|conn| uplinks.is_peer(**conn)) {
+            self.view.set_mesh(*conn, Some(Arc::clone(&id)));
+        }
+        self.tell_edges(false, &EdgeCommand::Mesh(Arc::clone(&id)));
+        self.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_mesh(Arc::clone(&id))));
+    }
+
+    /// Sends a command to the connections in use that lead to other edge routers, or to those that lead to interior routers.
+    fn tell_edges(&self, peers: bool, command: &EdgeCommand) {
+        let Edges::Here { uplinks, .. } = &self.edges else { return };
+        let used = uplinks.used().iter().filter(|conn| uplinks.is_peer(**conn) == peers);
+        for info in used.filter_map(|conn| self.conns.get(conn)) {
+            self.neighbours.edge(info.conn, command.clone());
+        }
+    }
+
+    fn uplink_output(&mut self, output: UplinkOutput, bound: &mut Vec<(u64, Arc<str>, bool)>) {
+        let Edges::Here { uplinks, mesh } = &self.edges else { return };
         let (conn, command) = match output {
             UplinkOutput::Activate { conn } => {
-                if let Some(info) = self.conns.get(&conn) {
-                    tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {}", info.container);
+                let container = self.conns.get(&conn).map_or("", |info| info.container.as_str());
+                if uplinks.is_peer(conn) {
+                    tracing::info!(target: "ROUTER_CORE", "[C{conn}] Edge router {container} is of the same mesh");
+                    self.view.set_mesh(conn, Some(Arc::clone(mesh.id())));
+                    (conn, EdgeCommand::Join { bid: mesh.own().clone() })
+                } else {
+                    tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {container}");
+                    (conn, EdgeCommand::Activate { mesh: Arc::clone(mesh.id()) })
                 }
-                (conn, EdgeCommand::Activate { mesh })
             }
             UplinkOutput::Retire { conn } => (conn, EdgeCommand::Retire),
             UplinkOutput::Attach { conn, key, direction } => (conn, EdgeCommand::Attach { key, role: role(direction) }),

@@ -1,5 +1,6 @@
 //! What management may see of the network.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) book: AddressBook,
     /// When the routes changed: seconds since 1970.
     pub(crate) changed: u64,
+    /// Meshes of the edge routers at the other ends of connections.
+    pub(crate) meshes: Arc<BTreeMap<u64, Arc<str>>>,
 }
 
 impl View {
@@ -30,6 +33,16 @@ impl View {
     /// As of now.
     pub(crate) fn get(&self) -> Seen {
         self.lock().clone()
+    }
+
+    /// The mesh of the edge router at the other end of a connection; `None` if it is gone.
+    pub(super) fn set_mesh(&self, conn: u64, mesh: Option<Arc<str>>) {
+        let mut seen = self.lock();
+        let meshes = Arc::make_mut(&mut seen.meshes);
+        match mesh {
+            Some(mesh) => meshes.insert(conn, mesh),
+            None => meshes.remove(&conn),
+        };
     }
 
     /// Takes over what is known now.
