@@ -16,6 +16,7 @@ pub struct Plan {
     router: Vec<(String, String)>,
     sections: Vec<(String, Vec<(String, String)>)>,
     relayed: bool,
+    edges: bool,
 }
 
 /// A connection between two routers.
@@ -93,6 +94,13 @@ impl Plan {
         self
     }
 
+    /// Every router takes edge routers.
+    #[must_use]
+    pub fn edges(mut self) -> Self {
+        self.edges = true;
+        self
+    }
+
     /// An attribute of every router.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
@@ -123,8 +131,9 @@ impl Plan {
             false => Vec::new(),
         };
         let clients = self.ids.iter().map(|_| free_port()).collect();
+        let edges = self.ids.iter().filter(|_| self.edges).map(|_| free_port()).collect();
         let costs = self.links.iter().map(|link| Some(link.cost)).collect();
-        let mut network = Network { routers: BTreeMap::new(), plan: self, accepting, clients, relays, costs };
+        let mut network = Network { routers: BTreeMap::new(), plan: self, accepting, clients, edges, relays, costs };
         for id in network.plan.ids.clone() {
             network.start(&id);
         }
@@ -143,6 +152,8 @@ pub struct Network {
     accepting: Vec<u16>,
     /// The port for clients of each router.
     clients: Vec<u16>,
+    /// The port for edge routers of each router, if they take any.
+    edges: Vec<u16>,
     /// One for each link, if there are any.
     relays: Vec<Relay>,
     /// What each link costs; `None` while it is broken.
@@ -161,6 +172,14 @@ impl Network {
     /// The port for clients of a router, whether it runs or not.
     pub fn port(&self, id: &str) -> u16 {
         self.clients[self.plan.at(id)]
+    }
+
+    /// The port of a router for edge routers.
+    ///
+    /// # Panics
+    /// When the plan has none.
+    pub fn edge_port(&self, id: &str) -> u16 {
+        self.edges[self.plan.at(id)]
     }
 
     /// Those that run.
@@ -229,6 +248,9 @@ impl Network {
         attributes.extend(self.plan.router.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let mut config = Config::router(&attributes);
         config.listener_on(self.clients[at], &[]);
+        if let Some(port) = self.edges.get(at) {
+            config.accept_edges(*port);
+        }
         for (name, attributes) in &self.plan.sections {
             let attributes: Vec<_> = attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             config.section(name, &attributes);
