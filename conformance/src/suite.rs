@@ -4,6 +4,7 @@
 //! link and authenticate with EXTERNAL say so.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -56,6 +57,30 @@ macro_rules! client_tests {
             $crate::suite::tls_external($client);
         }
     };
+}
+
+/// One message of `size` bytes, in a stream from a client of one router to a client of another.
+pub fn stream(from: &Router, to: &Router, size: u64) {
+    let text = size.to_string();
+    let args = [("address", "stream"), ("size", text.as_str())];
+    let limit = Duration::from_secs(300);
+    let receiving = Client::ProtonPython.start(to.dir(), "stream-recv", to.port, &args).ready();
+    let sent = Client::ProtonPython.start(from.dir(), "stream-send", from.port, &args).finish(limit);
+    let received = receiving.finish(limit).pop().unwrap();
+    assert_eq!((received["received"].as_u64(), &received["good"]), (Some(size), &true.into()), "{received}");
+    assert_eq!(sent.last().unwrap()["state"], "ACCEPTED");
+}
+
+/// A message of 1 GiB, with which the memory of none of these routers grows by more than `limit` MiB.
+pub fn stream_in_bounded_memory(from: &Router, to: &Router, routers: &[&Router], limit: u64) {
+    const MIB: u64 = 1 << 20;
+    stream(from, to, MIB);
+    let peaks = || routers.iter().map(|router| router.process.peak_rss() / MIB).collect::<Vec<_>>();
+    let before = peaks();
+    stream(from, to, 1024 * MIB);
+    let grown: Vec<u64> = peaks().iter().zip(before).map(|(after, before)| after - before).collect();
+    println!("routers grew by {grown:?} MiB");
+    assert!(grown.iter().all(|grown| *grown < limit), "grown by {grown:?} MiB");
 }
 
 /// A number of what a client printed.
