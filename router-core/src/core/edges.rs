@@ -87,6 +87,8 @@ pub(super) struct Edges {
     meshes: BTreeMap<u64, Arc<str>>,
     /// At an edge router: addresses that have destinations elsewhere, and over which connections.
     bound: BTreeMap<Arc<str>, BTreeSet<u64>>,
+    /// Those of which the other end of a connection says that they have none, though there is a link for them.
+    nowhere: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// Addresses that somebody here sends to, or watches.
     wanted: BTreeSet<Arc<str>>,
     demand: VecDeque<Demand>,
@@ -143,6 +145,19 @@ fn parse(name: &str) -> Option<(u64, bool, &str)> {
     let (conn, rest) = name.strip_prefix("P!")?.split_once('/')?;
     let (conn, peer) = conn.strip_suffix('+').map_or((conn, false), |conn| (conn, true));
     Some((conn.parse().ok()?, peer, rest))
+}
+
+/// Puts a connection into the set of an address, or takes it out. True if that changed it.
+fn set(of: &mut BTreeMap<Arc<str>, BTreeSet<u64>>, key: &Arc<str>, conn: u64, there: bool) -> bool {
+    if there {
+        return of.entry(Arc::clone(key)).or_default().insert(conn);
+    }
+    let Some(conns) = of.get_mut(key) else { return false };
+    let changed = conns.remove(&conn);
+    if conns.is_empty() {
+        of.remove(key);
+    }
+    changed
 }
 
 /// What stands for a link to the other end of an edge connection, and goes when the link does.
@@ -237,12 +252,9 @@ impl Core {
     /// At an edge router: over which connections an address has destinations, or has them no more. Do so in each worker.
     pub fn set_bound(&mut self, changes: &[(u64, Arc<str>, bool)], eg: &mut impl Egress) {
         for (edge, key, bound) in changes {
-            let conns = self.edges.bound.entry(Arc::clone(key)).or_default();
-            let changed = if *bound { conns.insert(*edge) } else { conns.remove(edge) };
-            if conns.is_empty() {
-                self.edges.bound.remove(key);
-            }
-            if changed {
+            let linked = self.uplinks_for(key).any(|conn| conn == *edge);
+            set(&mut self.edges.nowhere, key, *edge, !bound && linked);
+            if set(&mut self.edges.bound, key, *edge, *bound) {
                 self.refresh_named(key, eg);
             }
         }
@@ -307,6 +319,7 @@ impl Core {
             if serving.is_empty() {
                 self.edges.serving.remove(rest);
             }
+            set(&mut self.edges.nowhere, &rest.into(), conn, false);
             self.hops.remove(hop);
             if let Some(known) = self.edges.conns.get_mut(&conn) {
                 known.links -= 1;
@@ -400,10 +413,21 @@ impl Core {
         }
     }
 
+    /// Connections with links of this edge router for one address, that lead up.
+    fn uplinks_for(&self, name: &str) -> impl Iterator<Item = u64> {
+        let hops = self.edges.serving.get(name).into_iter().flatten();
+        let conns = hops.filter_map(|key| edge_of_hop(&self.hops.get(*key)?.id));
+        conns.filter(|conn| self.edges.conns.get(conn).is_none_or(|conn| !conn.peer))
+    }
+
     /// Where copies of a multicast delivery go up that have no link of their own to do so, or one of which it is not known yet whether it leads
     /// anywhere. One is enough for all of the network.
-    pub(super) fn uplink_for(&self, way: &Way<'_>) -> Vec<Key> {
+    pub(super) fn uplink_for(&self, address: Key, way: &Way<'_>) -> Vec<Key> {
         if !self.edges.here || way.origin() != Origin::Here {
+            return Vec::new();
+        }
+        let nowhere = self.addresses.get(address).and_then(|a| Some((&a.name, self.edges.nowhere.get(&a.name)?)));
+        if nowhere.is_some_and(|(name, nowhere)| self.uplinks_for(name).all(|conn| nowhere.contains(&conn))) {
             return Vec::new();
         }
         let uplinks = self.edges.serving.get(UPLINK).into_iter().flatten();

@@ -520,7 +520,7 @@ impl Core {
             None => Vec::new(),
         };
         if !up {
-            hops.extend(self.uplink_for(&arrival.way));
+            hops.extend(self.uplink_for(address, &arrival.way));
         }
         let priority = self.priority_of(address, payload);
         let prefix = self.composed(&arrival.way, 0);

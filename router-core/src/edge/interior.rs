@@ -25,6 +25,8 @@ pub enum NeighbourOutput {
         key: Arc<str>,
         /// True if it has.
         reachable: bool,
+        /// The edge was told nothing before. Routers of the reference take that for false.
+        first: bool,
     },
 }
 
@@ -36,7 +38,7 @@ struct Address {
     edges: BTreeMap<u64, u32>,
     edge_hint: Option<Hint>,
     /// Edges with producers: how many links, and what they were told last.
-    producers: BTreeMap<u64, (u32, bool)>,
+    producers: BTreeMap<u64, (u32, Option<bool>)>,
     told: Option<LocalAddress>,
 }
 
@@ -107,7 +109,9 @@ impl EdgeNeighbours {
         let (links, told) = address.producers.entry(conn).or_default();
         *links = if attached { *links + 1 } else { links.saturating_sub(1) };
         // Whoever attaches a link knows nothing.
-        *told &= !attached;
+        if attached {
+            *told = None;
+        }
         if *links == 0 {
             address.producers.remove(&conn);
         }
@@ -155,8 +159,10 @@ impl EdgeNeighbours {
             let reachable = here.is_some()
                 || edges.keys().any(|other| other != conn && !same(meshes.get(other)))
                 || book.destinations(key).iter().any(|there| !same(there.mesh.as_ref()));
-            if std::mem::replace(told, reachable) != reachable {
-                self.output.push_back(NeighbourOutput::Track { conn: *conn, key: Arc::clone(key), reachable });
+            let before = told.replace(reachable);
+            if before != Some(reachable) {
+                let (key, first) = (Arc::clone(key), before.is_none());
+                self.output.push_back(NeighbourOutput::Track { conn: *conn, key, reachable, first });
             }
         }
         if address.is_idle() {

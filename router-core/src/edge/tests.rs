@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -44,6 +44,13 @@ fn the_first_connection_is_used_and_the_next_one_when_it_is_lost() {
     edge.tracked(2, &"Mb".into(), false);
     edge.tracked(1, &"Mc".into(), true);
     assert_eq!(drain(&mut edge), [bind(1, "Mb", true)]);
+    // That there is nobody is news, too.
+    edge.producers("Md".into(), 0, true);
+    edge.tracked(1, &"Md".into(), false);
+    edge.tracked(1, &"Md".into(), false);
+    edge.producers("Md".into(), 0, false);
+    let about = [attach(1, "Md", Direction::Out), bind(1, "Md", false), detach(1, "Md", Direction::Out)];
+    assert_eq!(drain(&mut edge), about);
     edge.closed(1);
     assert_eq!(
         drain(&mut edge),
@@ -140,6 +147,7 @@ fn edge_routers_of_the_mesh_get_links_for_what_is_consumed_here() {
     edge.opened(uplink(4, 0));
     let up = [&of(4)[..], &[attach(4, "Mb", Direction::Out)]].concat();
     assert_eq!(drain(&mut edge), up);
+    edge.tracked(2, &"Mb".into(), true);
     edge.closed(1);
     assert_eq!((drain(&mut edge), edge.used()), (of(3).to_vec(), &[2, 4, 3][..]));
     edge.closed(4);
@@ -176,7 +184,8 @@ fn book(entries: &[(&str, &str, Option<&str>)]) -> AddressBook {
 
 fn tracked(edges: &mut EdgeNeighbours) -> Vec<(u64, String, bool)> {
     let of = |output| match output {
-        NeighbourOutput::Track { conn, key, reachable } => Some((conn, key.to_string(), reachable)),
+        NeighbourOutput::Track { first: true, reachable: false, .. } => None,
+        NeighbourOutput::Track { conn, key, reachable, .. } => Some((conn, key.to_string(), reachable)),
         NeighbourOutput::Address { .. } => None,
     };
     std::iter::from_fn(|| edges.poll_output()).filter_map(of).collect()
@@ -189,6 +198,8 @@ fn an_edge_is_told_of_destinations_that_are_not_its_own() {
     let nobody = AddressBook::new();
     let mut edges = EdgeNeighbours::new();
     edges.producer(1, "Ma".into(), true, &nobody);
+    let nowhere = NeighbourOutput::Track { conn: 1, key: "Ma".into(), reachable: false, first: true };
+    assert_eq!(edges.poll_output(), Some(nowhere));
     edges.consumer(1, "Ma".into(), Hint::Balanced, true, &nobody);
     assert_eq!(tracked(&mut edges), []);
     edges.consumer(2, "Ma".into(), Hint::Balanced, true, &nobody);
@@ -294,7 +305,7 @@ proptest! {
         let mut links: BTreeSet<(u64, Direction, Arc<str>)> = BTreeSet::new();
         let mut refused = links.clone();
         let (mut here, mut wanted) = (BTreeSet::new(), BTreeSet::new());
-        let mut bound: BTreeSet<(u64, Arc<str>)> = BTreeSet::new();
+        let mut bound: BTreeMap<(u64, Arc<str>), bool> = BTreeMap::new();
         // Of the last of these addresses each consumer gets a copy.
         let copies = |key: &str| key == "M3";
         let name = |key: u8| Arc::<str>::from(format!("M{key}"));
@@ -345,14 +356,16 @@ proptest! {
                         prop_assert!(used.contains(&conn));
                         let link = (conn, direction, key);
                         refused.remove(&link);
+                        bound.remove(&(link.0, Arc::clone(&link.2)));
                         prop_assert!(links.insert(link));
                     }
                     UplinkOutput::Detach { conn, key, direction } => {
                         prop_assert!(used.contains(&conn));
                         prop_assert!(links.remove(&(conn, direction, key)));
                     }
-                    UplinkOutput::Bind { conn, key, bound: true } => prop_assert!(bound.insert((conn, key))),
-                    UplinkOutput::Bind { conn, key, bound: false } => prop_assert!(bound.remove(&(conn, key))),
+                    UplinkOutput::Bind { conn, key, bound: now } => {
+                        prop_assert!(bound.insert((conn, key), now) != Some(now));
+                    }
                 }
             }
             prop_assert_eq!(&used, edge.used());
@@ -379,7 +392,7 @@ proptest! {
             refused.retain(|link| needed.contains(link));
             let there: BTreeSet<_> = links.union(&refused).cloned().collect();
             prop_assert_eq!(there, needed);
-            for (conn, key) in &bound {
+            for ((conn, key), _) in bound.iter().filter(|(_, bound)| **bound) {
                 prop_assert!(links.contains(&(*conn, Direction::Out, Arc::clone(key))));
             }
         }

@@ -60,7 +60,7 @@ pub enum UplinkOutput {
         /// What we are on it.
         direction: Direction,
     },
-    /// Whether the address has destinations that are reached over a connection.
+    /// Whether the address has destinations that are reached over a connection, as far as that is known.
     Bind {
         /// The connection.
         conn: u64,
@@ -90,8 +90,8 @@ pub struct Uplinks {
     here: BTreeMap<Arc<str>, bool>,
     /// Those with producers or watches, and on which workers.
     wanted: BTreeMap<Arc<str>, BTreeSet<u16>>,
-    /// Those that have destinations elsewhere, as the other end of a connection says.
-    bound: BTreeSet<(u64, Arc<str>)>,
+    /// Whether they have destinations elsewhere, as the other end of a connection says.
+    told: BTreeMap<(u64, Arc<str>), bool>,
     /// Links that the other end refused or took away. They are tried again on another connection, or when they were not needed meanwhile.
     refused: BTreeSet<(u64, Direction, Arc<str>)>,
     output: VecDeque<UplinkOutput>,
@@ -170,8 +170,11 @@ impl Uplinks {
     /// not in use, is late and does not count.
     pub fn tracked(&mut self, conn: u64, key: &Arc<str>, reachable: bool) {
         let refused = self.refused.contains(&(conn, Direction::Out, Arc::clone(key)));
-        if self.has_link(conn, key, Direction::Out) && !refused {
-            self.bind(conn, key, reachable);
+        if !self.has_link(conn, key, Direction::Out) || refused {
+            return;
+        }
+        if self.told.insert((conn, Arc::clone(key)), reachable) != Some(reachable) {
+            self.output.push_back(UplinkOutput::Bind { conn, key: Arc::clone(key), bound: reachable });
         }
     }
 
@@ -181,7 +184,7 @@ impl Uplinks {
             return;
         }
         if direction == Direction::Out {
-            self.bind(conn, &key, false);
+            self.unbind(conn, &key);
         }
         self.refused.insert((conn, direction, key));
     }
@@ -208,11 +211,10 @@ impl Uplinks {
         self.used.iter().copied().find(|conn| !self.is_peer(*conn))
     }
 
-    fn bind(&mut self, conn: u64, key: &Arc<str>, bound: bool) {
-        let link = (conn, Arc::clone(key));
-        let changed = if bound { self.bound.insert(link) } else { self.bound.remove(&link) };
-        if changed {
-            self.output.push_back(UplinkOutput::Bind { conn, key: Arc::clone(key), bound });
+    /// What was told about an address does not count any more.
+    fn unbind(&mut self, conn: u64, key: &Arc<str>) {
+        if self.told.remove(&(conn, Arc::clone(key))) == Some(true) {
+            self.output.push_back(UplinkOutput::Bind { conn, key: Arc::clone(key), bound: false });
         }
     }
 
@@ -225,7 +227,7 @@ impl Uplinks {
                 continue;
             }
             if direction == Direction::Out {
-                self.bind(conn, key, false);
+                self.unbind(conn, key);
             }
             if !self.refused.remove(&(conn, direction, Arc::clone(key))) {
                 self.output.push_back(UplinkOutput::Detach { conn, key: Arc::clone(key), direction });
@@ -301,9 +303,9 @@ impl Uplinks {
 
     /// A connection is not in use any more. What another can reach is not known before it says so.
     fn leave(&mut self, conn: u64) {
-        let bound = self.bound.iter().filter(|(of, _)| *of == conn).map(|(_, key)| Arc::clone(key));
-        for key in bound.collect::<Vec<_>>() {
-            self.bind(conn, &key, false);
+        let told = self.told.keys().filter(|(of, _)| *of == conn).map(|(_, key)| Arc::clone(key));
+        for key in told.collect::<Vec<_>>() {
+            self.unbind(conn, &key);
         }
         self.refused.retain(|(of, ..)| *of != conn);
         if self.open.iter().any(|open| open.conn == conn) {

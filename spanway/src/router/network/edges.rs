@@ -231,8 +231,8 @@ impl Network {
                     tracing::warn!(target: "ROUTER_MA", "{error}: other routers are not told of it");
                 }
             }
-            NeighbourOutput::Track { conn, key, reachable } => {
-                if let Some(info) = self.conns.get(&conn) {
+            NeighbourOutput::Track { conn, key, reachable, first } => {
+                if let Some(info) = self.conns.get(&conn).filter(|info| reachable || !first || info.ours) {
                     self.neighbours.edge(info.conn, EdgeCommand::Track { key, reachable });
                 }
             }
