@@ -67,7 +67,7 @@ impl Capacity {
     /// For a link that a neighbour sends on. One of ours knows what its own senders may have on the way, so nothing is gained if all of them
     /// have to wait for this link when one of their consumers is slow.
     pub(crate) fn of_router(set: Option<u32>, ours: bool) -> Self {
-        Self::new(set.or(ours.then_some(CAP)))
+        Self::new(set.or_else(|| ours.then_some(CAP)))
     }
 
     /// Whether a presettled delivery may leave for a router of ours untracked. A row is a small part of what may be on the way, so that the
