@@ -25,9 +25,9 @@ const ROW: u32 = 64;
 
 /// How many deliveries of one sender may be on the way.
 ///
-/// When nobody set it, it starts at 250 and doubles as long as deliveries pass straight through; when they have to wait, more credit
-/// would only make a longer queue, and it halves. It stays there for longer each time that more was too much, and for half as long each time
-/// that more was not: whether deliveries pass is also a matter of luck.
+/// When nobody set it, it starts at 250 and doubles as long as deliveries pass straight through; when they have to wait, more credit would
+/// only make a longer queue, and it halves. From then on it changes in smaller steps. It stays as it is for longer each time that more was too
+/// much, and for half as long each time that more was not: whether deliveries pass is also a matter of luck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capacity {
     current: u32,
@@ -35,11 +35,11 @@ pub(crate) struct Capacity {
     passed: u32,
     exact: bool,
     waited: bool,
-    /// It has just halved: what is over in this round was on the way before.
-    halved: bool,
-    /// Rounds until it is clear whether having doubled was too much. From routers further on one hears of it late.
+    /// It has just become less: what is over in this round was on the way before.
+    shrunk: bool,
+    /// Rounds until it is clear whether more was too much. From routers further on one hears of it late.
     trial: u8,
-    /// Rounds until it doubles again, and how many it was the last time.
+    /// Rounds until more is tried again, and how many it was the last time.
     rest: u8,
     patience: u8,
     /// Content that came since it was adapted, in bytes.
@@ -56,7 +56,7 @@ impl Capacity {
             bytes: 0,
             exact: set.is_some(),
             waited: false,
-            halved: false,
+            shrunk: false,
             trial: 0,
             rest: 0,
             patience: 0,
@@ -128,12 +128,13 @@ impl Capacity {
 
     fn change(&mut self) {
         let waited = std::mem::take(&mut self.waited);
-        if std::mem::take(&mut self.halved) {
+        if std::mem::take(&mut self.shrunk) {
             return;
         }
         if waited {
-            self.halved = self.current > START;
-            self.current = (self.current / 2).max(START);
+            self.shrunk = self.current > START;
+            let less = if self.patience == 0 { self.current / 2 } else { self.current / 4 };
+            self.current = (self.current - less).max(START);
             self.patience = (self.patience * 2 + 1).min(PATIENCE);
             (self.rest, self.trial) = (self.patience, 0);
             return;
@@ -148,9 +149,8 @@ impl Capacity {
         if self.rest > 0 {
             self.rest -= 1;
         } else if self.trial == 0 && self.current < CAP {
-            self.current = (self.current * 2).min(CAP);
-            // In the beginning it has been too much never yet.
-            self.trial = if self.patience > 0 { TRIAL } else { 0 };
+            let (more, trial) = if self.patience == 0 { (self.current, 0) } else { (self.current / 3, TRIAL) };
+            (self.current, self.trial) = ((self.current + more).min(CAP), trial);
         }
     }
 }

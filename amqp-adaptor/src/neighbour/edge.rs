@@ -167,8 +167,9 @@ pub(crate) struct EdgeLinks {
     links: HashMap<u32, EdgeLink>,
     /// Ours at an edge router: for messages about addresses, and for deliveries.
     sessions: Option<(SessionId, SessionId)>,
-    /// Where messages about addresses go.
+    /// Where messages about addresses go, and where they come from.
     message_out: Option<LinkId>,
+    messages_in: Vec<LinkId>,
     /// The link that all deliveries share.
     uplink: Option<LinkId>,
 }
@@ -177,6 +178,12 @@ impl EdgeLinks {
     /// Where messages about addresses go.
     pub(crate) const fn message_out(&self) -> Option<LinkId> {
         self.message_out
+    }
+
+    /// Whether messages about addresses come on this link.
+    #[inline]
+    pub(crate) fn has_messages(&self, link: LinkId) -> bool {
+        self.messages_in.contains(&link)
     }
 
     fn purpose(&self, link: LinkId) -> Option<&EdgePurpose> {
@@ -192,9 +199,11 @@ impl EdgeLinks {
 
     /// `ours`: the other side has to answer.
     fn attaching(&mut self, link: LinkId, purpose: EdgePurpose, ours: bool) {
-        let message = matches!(purpose, EdgePurpose::Tracking | EdgePurpose::Mesh | EdgePurpose::Negotiation);
-        if message && link.role() == Role::Sender {
-            self.message_out = Some(link);
+        if matches!(purpose, EdgePurpose::Tracking | EdgePurpose::Mesh | EdgePurpose::Negotiation) {
+            match link.role() {
+                Role::Sender => self.message_out = Some(link),
+                Role::Receiver => self.messages_in.push(link),
+            }
         }
         if purpose == EdgePurpose::Uplink {
             self.uplink = Some(link);
@@ -216,6 +225,7 @@ impl EdgeLinks {
         if self.message_out == Some(link) {
             self.message_out = None;
         }
+        self.messages_in.retain(|known| *known != link);
         if self.uplink == Some(link) {
             self.uplink = None;
         }

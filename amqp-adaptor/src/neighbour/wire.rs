@@ -401,10 +401,10 @@ impl Inner {
             return;
         }
         let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) else { return };
-        if neighbour.edge.is_some() && self.edge_message(conns, id, transfer, block) {
+        if neighbour.edge.as_ref().is_some_and(|edge| edge.has_messages(transfer.link)) {
+            self.edge_message(conns, id, transfer, block);
             return;
         }
-        let Some(neighbour) = conns.get(id).and_then(|conn| conn.neighbour.as_mut()) else { return };
         let unwanted = !transfer.first && neighbour.unwanted.contains(&transfer.link);
         if !unwanted {
             let frame = crate::drive::frame_of(transfer);

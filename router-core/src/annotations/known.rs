@@ -15,6 +15,8 @@ const PATIENCE: u8 = 8;
 #[derive(Debug)]
 pub(crate) struct Known<M> {
     bytes: Box<[u8]>,
+    /// Its place in the table.
+    place: usize,
     flags: u32,
     to_override: Option<Box<str>>,
     ingress: Option<Box<str>>,
@@ -71,7 +73,7 @@ impl<M> KnownSections<M> {
 
     pub(crate) fn put_back(&mut self, mut known: Box<Known<M>>) {
         known.disputed = 0;
-        if let Some(place) = self.places.get_mut(place_of(&known.bytes)) {
+        if let Some(place) = self.places.get_mut(known.place) {
             *place = Some(known);
         }
     }
@@ -82,7 +84,8 @@ impl<M> KnownSections<M> {
         if self.places.is_empty() {
             self.places.resize_with(KNOWN, || None);
         }
-        let Some(place) = self.places.get_mut(place_of(section)) else { return };
+        let at = place_of(section);
+        let Some(place) = self.places.get_mut(at) else { return };
         if let Some(there) = place
             && *there.bytes != *section
             && there.disputed < PATIENCE
@@ -93,6 +96,7 @@ impl<M> KnownSections<M> {
         let (elements, len) = annotations.trace.elements();
         *place = Some(Box::new(Known {
             bytes: section.into(),
+            place: at,
             flags: annotations.flags,
             to_override: annotations.to_override.map(Into::into),
             ingress: annotations.ingress.map(Into::into),

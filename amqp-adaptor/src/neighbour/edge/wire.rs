@@ -142,16 +142,10 @@ impl Inner {
         ours
     }
 
-    /// A frame on a link for messages about addresses. False if the link is another.
-    pub(in crate::neighbour) fn edge_message(
-        &self,
-        conns: &mut Conns,
-        id: u32,
-        transfer: &Transfer,
-        block: &Bytes,
-    ) -> bool {
-        let Some(conn) = conns.get(id) else { return false };
-        let Some(neighbour) = conn.neighbour.as_mut() else { return false };
+    /// A frame on a link for messages about addresses.
+    pub(in crate::neighbour) fn edge_message(&self, conns: &mut Conns, id: u32, transfer: &Transfer, block: &Bytes) {
+        let Some(conn) = conns.get(id) else { return };
+        let Some(neighbour) = conn.neighbour.as_mut() else { return };
         let purpose = neighbour.edge.as_ref().and_then(|edge| edge.purpose(transfer.link));
         let decode: fn(&Bytes) -> Result<EdgeEvent, MessageError> = match purpose {
             Some(EdgePurpose::Tracking) => {
@@ -159,19 +153,19 @@ impl Inner {
             }
             Some(EdgePurpose::Mesh) => |message| decode_mesh(message).map(EdgeEvent::Mesh),
             Some(EdgePurpose::Negotiation) => |message| decode_bid(message).map(EdgeEvent::Bid),
-            _ => return false,
+            _ => return,
         };
         let end = crate::drive::end_of(transfer);
         let arrived = neighbour.inbox.frame(transfer.payload(block).as_slice(), transfer.first, end);
         if end == End::More {
-            return true;
+            return;
         }
         if !transfer.settled && end == End::Complete {
             let state = DeliveryState::Accepted;
             conn.engine.settle_incoming(transfer.link, transfer.delivery_id, Some(&state), true);
         }
         conn.engine.grant(transfer.link, 1);
-        let Arrived::Message(message) = arrived else { return true };
+        let Arrived::Message(message) = arrived else { return };
         let key = neighbour.info.conn;
         match decode(&message) {
             Ok(event) => self.tell(NeighbourEvent::Edge { conn: key, event }),
@@ -182,7 +176,6 @@ impl Inner {
                 );
             }
         }
-        true
     }
 
     /// Does what control wants of a connection, if it is still there.
