@@ -194,6 +194,7 @@ impl Inner {
         let conns = &mut *state;
         // First, so that whoever answers what is written finds other workers knowing what this one knew.
         self.post(conns);
+        conns.set_room(core.stream_room());
         while let Some(id) = conns.next_dirty() {
             if id == crate::inproc::CONN {
                 crate::inproc::settle(&mut core, conns);

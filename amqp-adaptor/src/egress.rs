@@ -19,6 +19,9 @@ use crate::neighbour::LinkPurpose;
 /// Twice what one read brings, so that a connection which is written once per batch is never found full by the batch itself.
 const OUTPUT_LIMIT: usize = 512 * 1024;
 
+/// How far the window of a session between routers of this make grows at most, in bytes: 10 Gbit/s at a round trip of 200 ms.
+const SESSION_MOST: u32 = 256 * 1024 * 1024;
+
 /// Slices of one vectored write. Large payloads take two each (header and payload); with TLS rustls looks through all of them for each record.
 const SLICES: usize = 64;
 
@@ -59,6 +62,8 @@ pub struct Conns {
     pub(crate) inproc: Inproc,
     beside: Option<Beside>,
     pool: Vec<Vec<u8>>,
+    /// How far the windows of sessions with routers of this make grow.
+    pub(crate) session_most: u32,
 }
 
 impl Conns {
@@ -74,7 +79,14 @@ impl Conns {
             inproc: Inproc::default(),
             beside: None,
             pool: Vec::new(),
+            session_most: SESSION_MOST,
         }
+    }
+
+    /// So much content may be held in addition. One session may get half of it, so that those which fill up and stall one after the other
+    /// share what there is.
+    pub(crate) fn set_room(&mut self, bytes: u64) {
+        self.session_most = u32::try_from(bytes / 2).unwrap_or(u32::MAX).clamp(1, SESSION_MOST);
     }
 
     /// Hands everything about links of the connection [`BESIDE`] to another adaptor of the same worker, and asks it to accept flows. It is
@@ -159,6 +171,9 @@ impl Conns {
     /// Writes what a connection has. Answers its key if the core waits for room in it and there is some now.
     pub(crate) fn write(&mut self, id: u32) -> Option<ConnKey> {
         let conn = self.slab.get_mut(id as usize)?;
+        if conn.neighbour.as_ref().is_some_and(|neighbour| neighbour.info.ours) {
+            conn.engine.grow_sessions(self.session_most);
+        }
         conn.engine.flush();
         if conn.unwritable {
             let waiting = conn.engine.output().len();

@@ -35,9 +35,9 @@ pub struct Mail {
 /// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What a session between routers may have on its way, in bytes: as much as a stream of a TCP connection over a long way. A window of
-/// 1 MiB is 10 MB/s at a round trip of 100 ms.
-const ROUTER_WINDOW: u32 = 16 * 1024 * 1024;
+/// What a session between routers may have on its way at first, in bytes. Between routers of this make it grows from there
+/// ([`Conns::session_most`]).
+const ROUTER_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// How long a server may take for SASL and open when nothing is configured.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -385,9 +385,12 @@ impl Inner {
         };
         let capabilities = open::capabilities(role);
         let defaults = Limits::default();
-        let session_bytes = if role.is_router() { ROUTER_WINDOW } else { defaults.session_bytes };
+        let limits = match role.is_router() {
+            true => Limits { session_bytes: ROUTER_WINDOW, first_window_bytes: ROUTER_WINDOW, ..defaults },
+            false => defaults,
+        };
         let common = Config {
-            limits: Limits { session_bytes, ..defaults },
+            limits,
             container_id: Str::from(self.identity.id.as_str()),
             desired_capabilities: if open::is_trunk(role) { capabilities.clone() } else { Default::default() },
             offered_capabilities: capabilities,

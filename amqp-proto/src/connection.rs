@@ -24,6 +24,7 @@ mod deliver;
 mod event;
 mod fault;
 mod flush;
+mod growth;
 mod handshake;
 mod id;
 mod input;
@@ -44,6 +45,7 @@ pub use event::{Attached, Closed, Disposed, Disposition, Event, Initiator, SaslR
 pub use id::{LinkId, SessionId};
 pub use stats::Stats;
 
+use growth::Growth;
 use handshake::{Handshake, Phase};
 use slab::Slab;
 use timers::Timers;
@@ -92,6 +94,8 @@ pub struct Connection {
     timers: Timers,
     cycles: Budget,
     idle_frames: Budget,
+    /// Windows of sessions grow.
+    growth: Option<Box<Growth>>,
     stats: Stats,
 }
 
@@ -130,6 +134,7 @@ impl Connection {
             timers: Timers::new(&config, now),
             cycles: Budget::new(config.limits.cycles, now),
             idle_frames: Budget::new(config.limits.idle_frames, now),
+            growth: None,
             stats: Stats::default(),
             handshake: Some(Box::new(Handshake::new(config, side))),
         };

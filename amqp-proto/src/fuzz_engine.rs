@@ -106,6 +106,7 @@ pub fn fuzz_engine(data: &[u8]) {
         limits: Limits {
             links: 8,
             session_bytes: 8 * 1024,
+            session_most: 0,
             first_window_bytes: 16 * 1024,
             session_frames: 16,
             cycles: 100,
@@ -132,6 +133,9 @@ pub fn fuzz_engine(data: &[u8]) {
         commands: 0,
         over: false,
     };
+    if shape & 64 != 0 {
+        stage.engine.grow_sessions(64 * 1024);
+    }
     if shape & 4 != 0 {
         stage.set_up(shape % 4, shape >> 4);
     }

@@ -37,7 +37,7 @@ pub(crate) struct Link {
     /// Bytes so far of the delivery that is being received.
     pub(crate) size: u64,
     /// Content that the owner holds, in bytes.
-    pub(crate) held: usize,
+    pub(crate) held: u32,
     pub(crate) name: Str,
     pub(crate) generation: u32,
     /// Our number for it, which goes into our frames.

@@ -11,6 +11,11 @@ use table::Table;
 
 use crate::connection::Limits;
 
+/// The most frames of a window that is meant to be of so many bytes.
+pub(crate) fn most_frames(bytes: u32, limits: &Limits) -> u32 {
+    limits.session_frames.max(8).saturating_mul((bytes / limits.session_bytes.max(1)).max(1)).min(1 << 24)
+}
+
 /// How far begin and end have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionState {
@@ -50,7 +55,9 @@ pub(crate) struct Session {
     /// Average size of the frames received, in 1/16 of bytes.
     pub(crate) frame_size: u32,
     /// Content that the owner holds, in bytes.
-    pub(crate) held: usize,
+    pub(crate) held: u32,
+    /// How often the window was doubled.
+    pub(crate) growth: u8,
     /// Delivery-id of the peer's next delivery; unknown before the first.
     pub(crate) expected_delivery: Option<u32>,
     /// What we received and nobody settled.
@@ -92,6 +99,7 @@ impl Session {
             low_water: window / 2,
             frame_size: 0,
             held: 0,
+            growth: 0,
             expected_delivery: None,
             incoming: Ring::default(),
             handles: Table::default(),
@@ -135,20 +143,53 @@ impl Session {
         if self.frame_size == 0 {
             return anyway;
         }
-        let frame = (self.frame_size >> 4).clamp(1, max_frame_size);
-        let most = limits.session_frames.max(8);
-        let least = (limits.session_bytes / max_frame_size).clamp(8, most);
-        let target = (limits.session_bytes / frame).clamp(least, most);
-        let held = u32::try_from(self.held / frame as usize).unwrap_or(u32::MAX);
-        let window = target.saturating_sub(held);
+        if u64::from(self.held) * 4 > u64::from(self.bytes(limits)) * 3 {
+            // What was on its way stays here: whoever takes it is slower than the way, and will not be sent as much again.
+            self.growth = 0;
+        }
+        let frame = self.frame(max_frame_size);
+        let target = self.target(max_frame_size, limits);
+        let window = target.saturating_sub(self.held / frame);
         let before = self.incoming_window();
-        self.low_water = target / 2;
+        // What the peer may send is the window without what was not told yet. Where it is to grow, that must not look as if it were enough.
+        let grows = limits.session_most > limits.session_bytes;
+        self.low_water = if grows { target - target / 4 } else { target / 2 };
         let worth = window > before && before <= self.low_water && (window - before >= target / 8 || before == 0);
         if window > before && (worth || anyway) {
             // Never told without being counted, and never counted without being told.
             self.incoming_limit = self.next_incoming_id.wrapping_add(window);
         }
         worth || anyway
+    }
+
+    /// What a frame of the peer is taken to have, in bytes.
+    fn frame(&self, max_frame_size: u32) -> u32 {
+        (self.frame_size >> 4).clamp(1, max_frame_size)
+    }
+
+    /// Content that may be on its way to us or held, in bytes.
+    fn bytes(&self, limits: &Limits) -> u32 {
+        let grown = limits.session_bytes.saturating_mul(1 << self.growth.min(31));
+        grown.min(limits.session_most).max(limits.session_bytes)
+    }
+
+    /// The window in frames, if nothing is held.
+    fn target(&self, max_frame_size: u32, limits: &Limits) -> u32 {
+        let bytes = self.bytes(limits);
+        let most = most_frames(bytes, limits);
+        let least = (bytes / max_frame_size).clamp(8, most);
+        (bytes / self.frame(max_frame_size)).clamp(least, most)
+    }
+
+    /// So many frames arrive in a round trip. Opens the window wider if they take more than half of it, and are passed on.
+    pub(crate) fn grow(&mut self, frames: u64, max_frame_size: u32, limits: &Limits) {
+        let arrives = frames.saturating_mul(self.frame(max_frame_size).into());
+        if arrives.saturating_mul(2) <= self.bytes(limits).into() || self.held > self.bytes(limits) / 8 {
+            return;
+        }
+        while self.bytes(limits) < limits.session_most && u64::from(self.bytes(limits)) < arrives.saturating_mul(4) {
+            self.growth += 1;
+        }
     }
 
     /// A handle for a link of ours; `None` if the peer takes no more.

@@ -15,6 +15,9 @@ const CHUNK: usize = 64 * 1024;
 /// Chunks on their way in one direction, at most: 256 MB, which is 5 GB/s over 50 ms.
 const CHUNKS: usize = 4096;
 
+/// What a paced line keeps beyond what is on its way.
+const QUEUE: Duration = Duration::from_millis(2);
+
 /// A listening relay. It hangs up when dropped.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -27,6 +30,8 @@ pub(crate) struct Relay {
 struct Shared {
     target: u16,
     delay: Duration,
+    /// Bytes a second in one direction of a connection.
+    rate: Option<f64>,
     ended: AtomicBool,
     silent: AtomicBool,
     bytes: AtomicU64,
@@ -37,11 +42,17 @@ struct Shared {
 impl Relay {
     /// Listens on a port of loopback and relays to another; bytes arrive later by `delay`, in both directions.
     pub(crate) fn start(target: u16, delay: Duration) -> Result<Self> {
+        Self::start_at(target, delay, None)
+    }
+
+    /// The same, with no more than so many bytes a second in each direction of a connection.
+    pub(crate) fn start_at(target: u16, delay: Duration, rate: Option<f64>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             target,
             delay,
+            rate,
             ended: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
@@ -119,6 +130,7 @@ fn relay(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) -> std::io:
 /// Reads until the end, or until nothing may pass any more.
 fn take(mut from: TcpStream, to: &SyncSender<(Instant, Vec<u8>)>, shared: &Shared) {
     let mut buffer = vec![0; CHUNK];
+    let mut free = Instant::now();
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         if shared.silent.load(Ordering::SeqCst) {
             // What comes meanwhile stays in the socket, as it would with a peer that is gone.
@@ -128,8 +140,16 @@ fn take(mut from: TcpStream, to: &SyncSender<(Instant, Vec<u8>)>, shared: &Share
             return;
         }
         shared.bytes.fetch_add(n as u64, Ordering::Relaxed);
-        if to.send((Instant::now() + shared.delay, buffer[..n].to_vec())).is_err() {
+        free = free.max(Instant::now());
+        if to.send((free + shared.delay, buffer[..n].to_vec())).is_err() {
             return;
+        }
+        let Some(rate) = shared.rate else { continue };
+        free += Duration::from_secs_f64(n as f64 / rate);
+        // What is ahead of its time waits in the sockets, as it would before a slow line.
+        let ahead = free.saturating_duration_since(Instant::now());
+        if ahead > QUEUE {
+            thread::sleep(ahead - QUEUE);
         }
     }
 }

@@ -462,6 +462,11 @@ impl Core {
         self.presence.pop_front()
     }
 
+    /// Bytes of content that may be held in addition before no other delivery of several frames begins.
+    pub fn stream_room(&self) -> u64 {
+        self.stream_limit.saturating_sub(self.counters.bytes_held)
+    }
+
     /// What this worker counted.
     pub fn counters(&self) -> Counters {
         let internal = self.internal.and_then(|key| self.conns.get(key));

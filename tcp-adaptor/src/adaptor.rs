@@ -409,6 +409,12 @@ impl TcpAdaptor {
         }
     }
 
+    /// How much the ends of flows that go through the network keep of what arrives, in bytes; 512 MiB unless it is set. Each stream gets a
+    /// window of at most half of what is left of it, and of 1 MiB in any case.
+    pub fn bound_memory(&self, bytes: usize) {
+        self.links.budget.set(bytes);
+    }
+
     /// What the core is to be given as the egress of the connection number `conn`, which has to be nobody else's: streams of flows that go
     /// through the network come and go there. To be called once.
     pub fn egress(self: &Rc<Self>, conn: u32) -> Box<dyn Egress> {

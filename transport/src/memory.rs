@@ -1,4 +1,4 @@
-//! Gives memory of closed connections back to the system.
+//! How much memory there is, and giving that of closed connections back to the system.
 //!
 //! glibc's allocator keeps what lies below its topmost block, so that 10,000 connections that are gone would stay in the resident
 //! set. Asking it to trim costs a walk over its free lists, so it is asked once after connections were closed, when that has calmed down.
@@ -44,6 +44,23 @@ impl Trimmer {
     }
 }
 
+/// The memory that this process may use, in bytes: that of the machine, or what its control group has. `None` if neither can be read.
+#[must_use]
+pub fn limit() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").as_deref().and_then(total);
+    // In a container these are its own; version 2 and version 1.
+    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let group = group.into_iter().filter_map(read).find_map(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min()
+}
+
+/// The first line of `/proc/meminfo`, which counts in KiB.
+fn total(meminfo: &str) -> Option<u64> {
+    let rest = meminfo.strip_prefix("MemTotal:")?.trim_start();
+    rest.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 #[cfg(target_env = "gnu")]
 fn trim() {
     // SAFETY: malloc_trim has no preconditions and may be called from any thread (malloc_trim(3), MT-Safe).
@@ -58,6 +75,13 @@ fn trim() {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_has_some_memory() {
+        assert_eq!(total("MemTotal:       24684148 kB\nMemFree: 1 kB\n"), Some(24_684_148 * 1024));
+        assert_eq!(total("something else"), None);
+        assert!(limit().is_some_and(|bytes| bytes > 1 << 20));
+    }
 
     #[test]
     fn trims_once_after_many_were_closed() {

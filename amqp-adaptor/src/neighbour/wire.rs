@@ -64,6 +64,7 @@ pub(crate) fn discriminator(state: &mut u64) -> String {
 impl Inner {
     /// The peer of a connection whose role is one between routers has opened.
     pub(crate) fn neighbour_opened(&self, core: &mut Core, conns: &mut Conns, id: u32, open: &Open) {
+        let session_most = conns.session_most;
         let Some(conn) = conns.get(id) else { return };
         let theirs = Theirs::read(open);
         let info = self.neighbour_info(conn, id, &theirs);
@@ -77,7 +78,9 @@ impl Inner {
         };
         // A peer that we accepted waits for our open, and gets it before anything else.
         conn.engine.open();
-        if !info.ours {
+        if info.ours {
+            conn.engine.grow_sessions(session_most);
+        } else {
             conn.engine.set_session_limits(FOREIGN_SESSION);
         }
         if let Err(error) = self.admit(&info, group.as_ref()) {

@@ -1,5 +1,6 @@
 //! Commands about connections and sessions, and what can be asked about links.
 
+use super::growth::Growth;
 use super::{Connection, LinkId, SessionId};
 use crate::{
     Error,
@@ -63,6 +64,16 @@ impl Connection {
     pub fn set_session_limits(&mut self, bytes: u32) {
         self.limits.session_bytes = bytes;
         self.limits.first_window_bytes = bytes;
+    }
+
+    /// The peer is one whose windows are worth more memory: those of sessions that begin from now on grow to at most `most` bytes, with what
+    /// arrives in a round trip and is passed on. The peer is asked for an answer to know how long that takes. To be called again when the
+    /// bound changes.
+    pub fn grow_sessions(&mut self, most: u32) {
+        self.limits.session_most = most;
+        if self.growth.is_none() {
+            self.growth = Some(Box::new(Growth::new(self.timers.last_input())));
+        }
     }
 
     /// Begins a session. [`super::Event::SessionBegun`] comes with the peer's answer, links may be attached at once.

@@ -110,6 +110,10 @@ pub struct Limits {
     pub links: u32,
     /// Content that a session may have on its way to us before it was passed on, in bytes. Default 1 MiB.
     pub session_bytes: u32,
+    /// How far that grows, in bytes, once [`Connection::grow_sessions`] was called. Default 0: not at all.
+    ///
+    /// [`Connection::grow_sessions`]: super::Connection::grow_sessions
+    pub session_most: u32,
     /// The first incoming window of a session in bytes, before anything is known about its frames. Default 8 MiB, as the reference.
     pub first_window_bytes: u32,
     /// Largest incoming window of a session, in frames. Default 4,096.
@@ -126,6 +130,7 @@ impl Default for Limits {
         Self {
             links: 65_536,
             session_bytes: 1024 * 1024,
+            session_most: 0,
             first_window_bytes: 8 * 1024 * 1024,
             session_frames: 4096,
             // An honest test that attaches and detaches in a loop reaches 20,000 cycles a second on this machine, and closing 65,536

@@ -7,7 +7,7 @@ use crate::{
     condition,
     frame::MIN_MAX_FRAME_SIZE,
     performative::{Begin, Close, End, Flow, Open, Role},
-    session::{Session, SessionState, serial::ahead},
+    session::{Session, SessionState, most_frames, serial::ahead},
 };
 
 /// Frames larger than this are not sent, whatever the peer accepts: others wait behind them.
@@ -116,6 +116,7 @@ impl Connection {
             return Ok(None);
         }
         session.state = SessionState::Mapped;
+        self.ask_round_trip(index);
         Ok(Some(Event::SessionBegun { session: self.session_id(index), by }))
     }
 
@@ -199,7 +200,9 @@ impl Connection {
                 if flow.echo || !changed {
                     self.spend_idle("flows that change nothing", now)?;
                 }
-                if flow.echo {
+                if !flow.echo {
+                    self.round_trip_told(index, now);
+                } else {
                     self.mark_session(index);
                     if let Some(session) = self.sessions.get_mut(index) {
                         session.echo = true;
@@ -327,13 +330,13 @@ impl Connection {
 
     /// Discards a frame for a link that we have detached, of which some may be on their way, but not without end.
     pub(super) fn errant(&mut self, session: usize, index: usize) -> Result<Option<Event>, Fault> {
-        /// More frames than any window of ours allows to be on their way, twice.
-        const ON_THEIR_WAY: u32 = 2 * 4096;
+        // More frames than any window of ours allows to be on their way, twice.
+        let most = 2 * most_frames(if self.growth.is_some() { u32::MAX } else { 0 }, &self.limits);
         let Some(link) = self.links.get_mut(index) else {
             return Ok(None);
         };
         link.errant += 1;
-        if link.errant > ON_THEIR_WAY {
+        if link.errant > most {
             let name = link.name.clone();
             return Err(Fault::session(
                 session,

@@ -56,6 +56,7 @@ impl Connection {
     }
 
     fn session_flow(&mut self, index: usize, anyway: bool) -> Option<Flow> {
+        self.measure_session(index);
         let (max_frame_size, limits) = (self.max_frame_size, self.limits);
         let session = self.sessions.get_mut(index).filter(|s| s.state != SessionState::EndSent)?;
         if !session.extend_window(max_frame_size, &limits, anyway) {
@@ -82,6 +83,7 @@ impl Connection {
         }
         let streaming = session.streaming;
         if let Some(mut flow) = self.session_flow(index, echo) {
+            flow.echo = self.asks_round_trip(index);
             self.tell_streaming_link(index, streaming, &mut flow);
             self.stats.frames_out += 1;
             self.output.append(64, |out| write_flow(out, index as u16, &flow));
@@ -189,13 +191,15 @@ impl Connection {
 
     /// Counts content of received deliveries that the owner keeps: the session's window is not opened for it.
     pub fn hold(&mut self, link: LinkId, bytes: usize) {
-        let Some(link) = self.link_mut(link) else {
+        let index = link.index();
+        let Some(session) = self.link(link).map(|link| usize::from(link.session)) else {
             return;
         };
-        link.held = link.held.saturating_add(bytes);
-        let session = usize::from(link.session);
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.held = session.held.saturating_add(bytes);
+        if let (Some(link), Some(session)) = (self.links.get_mut(index), self.sessions.get_mut(session)) {
+            // More than windows allow is not held.
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - session.held);
+            link.held = link.held.saturating_add(bytes);
+            session.held += bytes;
         }
     }
 
@@ -211,7 +215,7 @@ impl Connection {
         let Some(link) = self.links.get_mut(index) else {
             return;
         };
-        let bytes = bytes.min(link.held);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(link.held);
         link.held -= bytes;
         let index = usize::from(link.session);
         let Some(session) = self.sessions.get_mut(index) else {

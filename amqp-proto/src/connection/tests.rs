@@ -4,6 +4,7 @@ mod closing;
 mod credit;
 mod footprint;
 mod fuzzing;
+mod growth;
 mod handshake;
 mod links;
 mod operations;

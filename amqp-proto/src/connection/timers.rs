@@ -36,6 +36,11 @@ impl Timers {
         self.last_input = now;
     }
 
+    /// When the peer was heard last.
+    pub(super) const fn last_input(&self) -> Instant {
+        self.last_input
+    }
+
     pub(super) fn handshake_done(&mut self) {
         self.handshake = None;
     }

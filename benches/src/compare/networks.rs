@@ -22,6 +22,10 @@ const PER_SECOND: &str = "per s";
 /// How long the relay between routers keeps bytes, each way.
 const DELAY: Duration = Duration::from_millis(50);
 
+/// What a line carries that leaves processors for those at its ends, in bytes a second: without a limit iperf3 and the relay use up
+/// two cores by themselves.
+const LINE: f64 = 0.5e9;
+
 /// iperf3 through two routers.
 pub(crate) fn bulk_r2(run: &Run<'_>) -> Result<Vec<Results>> {
     // 0.75 of haproxy for each router.
@@ -55,17 +59,21 @@ pub(crate) fn delayed(run: &Run<'_>) -> Result<Vec<Results>> {
     const GOALS: Goals = &[(RATE, Goal::TimesAtLeast(0.8, "direct"))];
     const THAN_REFERENCE: Goals = &[(RATE, Goal::TimesAtLeast(5.0, "skrouterd"))];
     let Some((_server, port)) = bulk_server(run)? else { return Ok(Vec::new()) };
-    let mut paths = network_paths(run, (Network::Two, Link::Delayed(DELAY)), port)?;
-    // A proxy is not what this is compared with, and the direct way is as long as the other.
-    paths.retain(|path| matches!(path.between, Between::Routers(_)));
-    let relay = Relay::start(port, DELAY)?;
-    if run.wants("direct") {
-        paths.insert(0, TcpPath { name: "direct", port: relay.port(), between: Between::Nothing });
-    }
-    let mut results = vec![iperf3_over(run, &paths, "r2, 50 ms each way between: tcp, 1 stream", 1, GOALS)?];
+    let over = |rate: Option<f64>, title: &str| -> Result<Results> {
+        let mut paths = network_paths(run, (Network::Two, Link::Delayed(DELAY, rate)), port)?;
+        // A proxy is not what this is compared with, and the direct way is as long as the other.
+        paths.retain(|path| matches!(path.between, Between::Routers(_)));
+        let relay = Relay::start_at(port, DELAY, rate)?;
+        if run.wants("direct") {
+            paths.insert(0, TcpPath { name: "direct", port: relay.port(), between: Between::Nothing });
+        }
+        iperf3_over(run, &paths, title, 1, GOALS)
+    };
+    let mut results = vec![over(None, "r2, 50 ms each way between: tcp, 1 stream")?];
     if run.tools.skrouterd.is_some() {
         results.extend(results.first().map(|r| r.again("the same, against the reference", THAN_REFERENCE)));
     }
+    results.push(over(Some(LINE), "r2, 50 ms each way and 4 Gb/s between: tcp, 1 stream")?);
     Ok(results)
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Link<'a> {
     /// With TLS.
     Tls(&'a Certificate),
     /// Through a relay that delays each way by this much.
-    Delayed(Duration),
+    Delayed(Duration, Option<f64>),
 }
 
 impl Network {
@@ -127,12 +127,12 @@ impl Plan {
         let mut configs: Vec<Config> = network.routers().iter().map(|(mode, id)| Config::new(mode, id)).collect();
         let accepting = free_port()?;
         let relay = match link {
-            Link::Delayed(delay) => Some(Relay::start(accepting, delay)?),
+            Link::Delayed(delay, rate) => Some(Relay::start_at(accepting, delay, rate)?),
             Link::Plain | Link::Tls(_) => None,
         };
         let tls = match link {
             Link::Tls(certificate) => Some(certificate),
-            Link::Plain | Link::Delayed(_) => None,
+            Link::Plain | Link::Delayed(..) => None,
         };
         let port = relay.as_ref().map_or(accepting, Relay::port);
         match (network, &mut configs[..]) {

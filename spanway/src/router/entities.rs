@@ -383,6 +383,12 @@ fn close_listener(worker: &Worker, name: &str) {
     });
 }
 
+/// Content of streams takes at most this part of the memory, by all workers together, and the ends of TCP flows as much again.
+const MEMORY_SHARE: u64 = 8;
+
+/// A worker may have this much of it in any case, in bytes.
+const LEAST_MEMORY: usize = 16 * 1024 * 1024;
+
 async fn install_workers(
     configuration: &Configuration,
     workers: &[WorkerHandle],
@@ -395,6 +401,10 @@ async fn install_workers(
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
     core.stall_limit = STALL_LIMIT;
     let count = u16::try_from(workers.len()).context("too many workers")?;
+    if let Some(memory) = transport::memory::limit() {
+        let share = usize::try_from(memory / MEMORY_SHARE).unwrap_or(usize::MAX) / workers.len().max(1);
+        core.streams = core.streams.min(share.max(LEAST_MEMORY));
+    }
     let seed = random_seed();
     let placement = Arc::new(Placement::new(workers.len()));
     let group = Group::new(workers);

@@ -53,6 +53,7 @@ pub(crate) fn install(parts: Parts) {
     let Parts { index, workers, core, seed, identity, placement, group, mail, inbox, neighbours, presence, demand } =
         parts;
     let id = WorkerId(index);
+    let memory = core.streams;
     let core = Rc::new(RefCell::new(Core::new(core, id, workers, seed, Instant::now())));
     let amqp = AmqpAdaptor::new(Rc::clone(&core), id, identity, placement, mail, inbox);
     amqp.join(neighbours);
@@ -65,6 +66,7 @@ pub(crate) fn install(parts: Parts) {
         usize::from(index),
         u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(index),
     );
+    tcp.bound_memory(memory);
     amqp.with_core(|_, conns| conns.set_beside(tcp.egress(BESIDE)));
     let weak = Rc::downgrade(&tcp);
     // Weak, or the adaptor would keep itself alive.

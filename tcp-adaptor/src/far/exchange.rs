@@ -14,7 +14,7 @@ use transport::{Stream, StreamError, Write};
 use crate::directory::Directory;
 use crate::far::head::{Head, HeadError};
 use crate::far::links::{Flow, Queue, Verdict};
-use crate::far::window::{LARGEST, ReceiveWindow, SendWindow};
+use crate::far::window::{ReceiveWindow, SendWindow};
 use crate::relay::{Meter, Side};
 
 /// Bytes that a direction may move in one poll before it lets the other tasks of the worker run.
@@ -28,9 +28,6 @@ const EARLY: usize = 64 * 1024;
 
 /// Smaller reads of early bytes get memory of their own size.
 const SMALL: usize = 2048;
-
-/// What the head of a stream tells a router of this make.
-pub(crate) const TAKES: u32 = LARGEST as u32;
 
 /// Why a flow could not complete.
 #[derive(Debug, Error)]
@@ -101,6 +98,8 @@ pub(crate) struct Exchange {
     outlet: Option<OutletKey>,
     send: SendWindow,
     receive: ReceiveWindow,
+    /// The other side is of this make, and told how much we take.
+    ours: bool,
     /// Until the answer has begun.
     early: Option<Early>,
     /// The outgoing stream is the answer.
@@ -134,7 +133,7 @@ impl Exchange {
         let Some((outlet, reply_to)) = core.attach_flow(flow.incoming()) else { return Err(early) };
         let mut exchange = Self::new(core, flow, None, Some(outlet));
         head.reply_to = Some(reply_to);
-        head.window = Some(TAKES);
+        head.window = Some(exchange.flow.window());
         let sections = head.compose();
         exchange.inlet = core.begin_flow(exchange.flow.outgoing(), &head.to, hop, &sections);
         if exchange.inlet.is_none() {
@@ -162,7 +161,8 @@ impl Exchange {
 
     fn begin_answer(&mut self, head: &Head) {
         let to = head.reply_to.clone().unwrap_or_default();
-        let answer = Head { to, window: head.window.map(|_| TAKES), ..Head::default() };
+        let window = self.ours.then(|| self.flow.window());
+        let answer = Head { to, window, ..Head::default() };
         self.inlet = self.core.begin_reply(self.flow.outgoing(), &answer.to, &answer.compose());
     }
 
@@ -186,6 +186,7 @@ impl Exchange {
             outlet,
             send: SendWindow::new(),
             receive: ReceiveWindow::default(),
+            ours: false,
             early: None,
             answers: false,
             sent_all: false,
@@ -198,6 +199,7 @@ impl Exchange {
 
     fn allow(&mut self, head: &Head) {
         if let Some(window) = head.window {
+            self.ours = true;
             self.send.allow(u64::from(window));
         }
     }
@@ -224,7 +226,10 @@ impl Exchange {
         if let Some(outcome) = self.begun()? {
             return Poll::Ready(Ok(outcome));
         }
-        let (verdict, end, acked) = self.flow.said(|said| (said.verdict, said.end, said.acked));
+        let (verdict, end, acked, takes) = self.flow.said(|said| (said.verdict, said.end, said.acked, said.takes));
+        if takes > 0 && self.ours {
+            self.send.allow(u64::from(takes));
+        }
         self.send.acknowledged(acked, Instant::now);
         let failed = match verdict {
             None => false,
@@ -273,7 +278,7 @@ impl Exchange {
             Ok(None) => Ok(None),
             Ok(Some((head, len))) => {
                 drop(beginning);
-                self.flow.said(|said| said.queue.advance(len));
+                self.flow.advance(len);
                 self.allow(&head);
                 self.early = None;
                 Ok(Some(Step::Answered))
@@ -322,10 +327,13 @@ impl Exchange {
             }
             socket.poll_flush(cx)
         });
+        self.flow.passed(written);
         back.add_written(written);
         back.add_read(written);
         if let Some(total) = self.receive.passed(written) {
-            let state = DeliveryState::Received { section_number: 0, section_offset: total };
+            // The reference has no use for the number.
+            let section_number = if self.ours { self.flow.window() } else { 0 };
+            let state = DeliveryState::Received { section_number, section_offset: total };
             self.settle(&state, false);
         }
         self.make_room();
@@ -352,7 +360,7 @@ impl Exchange {
     /// Lets the core go on with a stream that it was told to hold back.
     fn make_room(&self) {
         let room = self.flow.said(|said| {
-            let room = said.short && said.queue.has_room();
+            let room = said.short && said.has_room();
             said.short &= !room;
             room
         });

@@ -15,16 +15,17 @@ use slab::Slab;
 use transport::block::{put_buffer, take_buffer};
 
 use crate::adaptor::TcpAdaptor;
-use crate::far::window::LARGEST;
+use crate::far::window::{FIRST, LARGEST};
 
 #[cfg(test)]
 mod tests;
 
-/// What is kept of an incoming stream at most. More than any window, so that only a peer that knows none is held back otherwise.
-const KEEP: usize = LARGEST as usize + 1024 * 1024;
+/// What is kept of an incoming stream beyond the window that its sender was told of: only a peer that knows none is held back otherwise.
+const BEYOND: usize = 1024 * 1024;
 
-/// When an incoming stream that was held back goes on.
-const KEEP_LOW: usize = KEEP / 2;
+/// What the flows of a worker keep in the end of what arrives, unless less is set: no stream gets a window of more than half of what is left
+/// of it ([`Links::window`]).
+const BUDGET: usize = 512 * 1024 * 1024;
 
 /// Smaller parts are copied together: a few bytes must not keep a block, nor need an entry each.
 const COPY_BELOW: usize = 2048;
@@ -71,11 +72,6 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) const fn len(&self) -> usize {
         self.len
-    }
-
-    /// What was held back may go on.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.len <= KEEP_LOW
     }
 
     fn push(&mut self, payload: &Payload<'_>) {
@@ -163,6 +159,8 @@ pub(crate) struct Said {
     pub(crate) held: usize,
     /// Bytes of the outgoing stream that the other side has passed on.
     pub(crate) acked: u64,
+    /// How many it takes before it has passed them on; 0 if it did not say.
+    pub(crate) takes: u32,
     /// What became of the outgoing stream.
     pub(crate) verdict: Option<Verdict>,
     /// The incoming stream has begun; its token, 0 if nobody waits for its outcome.
@@ -173,7 +171,16 @@ pub(crate) struct Said {
     pub(crate) end: End,
     /// The core waits to be told of room.
     pub(crate) short: bool,
+    /// So much of the incoming stream is kept.
+    keep: usize,
     waker: Option<Waker>,
+}
+
+impl Said {
+    /// What was held back of the incoming stream may go on.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.queue.len() <= self.keep / 2
+    }
 }
 
 /// What a flow's task and the core share.
@@ -195,6 +202,28 @@ impl Flow {
         let mut said = self.said.borrow_mut();
         if !said.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             said.waker = Some(waker.clone());
+        }
+    }
+
+    /// The window that the sender of the incoming stream may be told of now.
+    pub(crate) fn window(&self) -> u32 {
+        let window = self.links.upgrade().map_or(FIRST, |links| links.window());
+        let mut said = self.said.borrow_mut();
+        // What was told before is on its way.
+        said.keep = said.keep.max(window as usize + BEYOND);
+        window as u32
+    }
+
+    /// So many bytes of the incoming stream were passed on.
+    pub(crate) fn advance(&self, n: usize) {
+        self.said.borrow_mut().queue.advance(n);
+        self.passed(n);
+    }
+
+    /// The same, after they were taken from the queue.
+    pub(crate) fn passed(&self, n: usize) {
+        if let Some(links) = self.links.upgrade() {
+            links.kept.set(links.kept.get().saturating_sub(n));
         }
     }
 
@@ -231,20 +260,37 @@ impl Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         if let Some(links) = self.links.upgrade() {
+            links.kept.set(links.kept.get().saturating_sub(self.said.borrow().queue.len()));
             links.flows.borrow_mut().try_remove(self.index);
         }
     }
 }
 
 /// The flows of one worker that go through the network.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
     /// The connection number that all of our links have.
     conn: Cell<u32>,
     flows: RefCell<Slab<Weak<Flow>>>,
+    /// What arrived and was not passed on, of all flows.
+    kept: Cell<usize>,
+    /// And how much that is to be at most.
+    pub(crate) budget: Cell<usize>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { conn: Cell::default(), flows: RefCell::default(), kept: Cell::new(0), budget: Cell::new(BUDGET) }
+    }
 }
 
 impl Links {
+    /// The window of one more stream: half of what the budget has left, so that streams which fill up and stall one after the other share it.
+    fn window(&self) -> u64 {
+        let left = self.budget.get().saturating_sub(self.kept.get());
+        (left as u64 / 2).clamp(FIRST, LARGEST)
+    }
+
     /// A new flow.
     pub(crate) fn open(self: &Rc<Self>) -> Rc<Flow> {
         let mut flows = self.flows.borrow_mut();
@@ -252,12 +298,14 @@ impl Links {
         let said = Said {
             held: 0,
             acked: 0,
+            takes: 0,
             verdict: None,
             begun: false,
             token: 0,
             queue: Queue::default(),
             end: End::More,
             short: false,
+            keep: FIRST as usize + BEYOND,
             waker: None,
         };
         let flow = Rc::new(Flow { index: entry.key(), said: RefCell::new(said), links: Rc::downgrade(self) });
@@ -295,10 +343,11 @@ impl Egress for FlowEgress {
                 (said.end, sent.done) = (end, true);
                 return;
             }
-            sent.taken = payload.len().min(KEEP.saturating_sub(said.queue.len()));
+            sent.taken = payload.len().min(said.keep.saturating_sub(said.queue.len()));
             let taken = Payload::range(payload.block, payload.start, payload.start + sent.taken);
             if !taken.is_empty() {
                 said.queue.push(&taken);
+                self.links.kept.set(self.links.kept.get() + taken.len());
             }
             sent.done = sent.taken == payload.len();
             said.short = !sent.done;
@@ -312,8 +361,8 @@ impl Egress for FlowEgress {
     fn settle_in(&mut self, inlet: LinkRef, _: u32, state: Option<&DeliveryState>, settled: bool) {
         let Some(flow) = self.links.flow(inlet) else { return };
         flow.change(|said| match state {
-            Some(DeliveryState::Received { section_offset, .. }) if !settled => {
-                said.acked = said.acked.max(*section_offset);
+            Some(DeliveryState::Received { section_number, section_offset }) if !settled => {
+                (said.acked, said.takes) = (said.acked.max(*section_offset), *section_number);
             }
             state if settled || state.is_some_and(DeliveryState::is_terminal) => {
                 said.verdict.get_or_insert_with(|| Verdict::of(state));

@@ -77,7 +77,7 @@ impl Incoming {
                 Ok(None) => Poll::Pending,
                 Ok(Some((head, len))) if head.reply_to.is_some() => {
                     drop(beginning);
-                    self.stream.said(|said| said.queue.advance(len));
+                    self.stream.advance(len);
                     Poll::Ready(Some(head))
                 }
                 Ok(Some(_)) | Err(HeadError::Foreign) => {

@@ -1,10 +1,12 @@
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use router_core::egress::Payload;
+use router_core::egress::{Egress as _, End, Payload, SendHead};
 
-use super::{COPY_BELOW, Queue, SLICES};
+use super::{BEYOND, COPY_BELOW, FlowEgress, Links, Queue, SLICES};
+use crate::far::window::FIRST;
 
 fn front(queue: &Queue) -> Vec<u8> {
     let mut slices = Queue::none();
@@ -58,4 +60,39 @@ proptest! {
             prop_assert!(seen.len() == expected.len() || queue.chunks.len() >= SLICES);
         }
     }
+}
+
+#[test]
+fn streams_that_stall_one_after_the_other_share_what_there_is() {
+    let links = Rc::new(Links::default());
+    links.budget.set(64 << 20);
+    let block = Bytes::from(vec![0; 64 << 20]);
+    let flows: Vec<_> = (0..8).map(|_| links.open()).collect();
+    let mut windows = Vec::new();
+    let mut egress = FlowEgress { links: Rc::clone(&links), adaptor: std::rc::Weak::new() };
+    for flow in &flows {
+        let window = flow.window() as usize;
+        windows.push(window >> 20);
+        // All of it arrives, and nobody takes it.
+        let sent = egress.send(flow.outgoing(), &SendHead::default(), &Payload::range(&block, 0, window), End::More);
+        assert_eq!(sent.taken, window);
+    }
+    assert_eq!(windows, [32, 16, 8, 4, 2, 1, 0, 0]);
+    assert_eq!(u64::from(flows[7].window()), FIRST);
+    flows[0].advance(32 << 20);
+    assert_eq!(flows[1].window() >> 20, 15);
+    drop(flows);
+    assert_eq!(links.kept.get(), 0);
+}
+
+#[test]
+fn a_sender_that_knows_no_window_is_held_back() {
+    let links = Rc::new(Links::default());
+    let block = Bytes::from(vec![0; 4 << 20]);
+    let flow = links.open();
+    let mut egress = FlowEgress { links: Rc::clone(&links), adaptor: std::rc::Weak::new() };
+    let sent = egress.send(flow.outgoing(), &SendHead::default(), &Payload::range(&block, 0, 4 << 20), End::More);
+    assert_eq!(sent.taken, FIRST as usize + BEYOND);
+    flow.advance(sent.taken);
+    assert!(flow.said(|said| said.short && said.has_room()));
 }

@@ -5,44 +5,58 @@ use proptest::prelude::*;
 
 use super::{FIRST, LARGEST, ReceiveWindow, SAY_EVERY, SendWindow};
 
-/// A way of some length and a reader of some speed: sends as much as the window allows for a while. Answers the bytes that were passed on.
-fn transfer(window: &mut SendWindow, one_way: Duration, rate: u64, time: Duration) -> u64 {
-    const READ: u64 = 64 * 1024;
-    let start = Instant::now();
-    let mut now = start;
-    let tick = Duration::from_micros(200);
-    let mut receiver = ReceiveWindow::default();
-    let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
-    let (mut waiting, mut passed) = (0_u64, 0);
-    while now < start + time {
-        for _ in 0..16 {
-            if !window.is_open() {
-                break;
-            }
-            window.sent(READ as usize, || now);
-            there.push_back((now + one_way, READ));
-        }
-        while there.front().is_some_and(|(at, _)| *at <= now) {
-            waiting += there.pop_front().unwrap().1;
-        }
-        let read = waiting.min(rate * tick.as_micros() as u64 / 1_000_000);
-        waiting -= read;
-        passed += read;
-        if let Some(total) = receiver.passed(read as usize) {
-            back.push_back((now + one_way, total));
-        }
-        while back.front().is_some_and(|(at, _)| *at <= now) {
-            window.acknowledged(back.pop_front().unwrap().1, || now);
-        }
-        now += tick;
+/// A way of some length to a reader, and what is on it.
+struct Way {
+    now: Instant,
+    one_way: Duration,
+    receiver: ReceiveWindow,
+    there: VecDeque<(Instant, u64)>,
+    back: VecDeque<(Instant, u64)>,
+    waiting: u64,
+}
+
+impl Way {
+    fn new(one_way: Duration) -> Self {
+        let (there, back) = Default::default();
+        Self { now: Instant::now(), one_way, receiver: ReceiveWindow::default(), there, back, waiting: 0 }
     }
-    passed
+
+    /// Sends as much as the window allows for a while, to a reader of some speed. Answers the bytes that were passed on.
+    fn transfer(&mut self, window: &mut SendWindow, rate: u64, time: Duration) -> u64 {
+        const READ: u64 = 64 * 1024;
+        const TICK: Duration = Duration::from_micros(200);
+        let (end, mut passed) = (self.now + time, 0);
+        while self.now < end {
+            let now = self.now;
+            for _ in 0..16 {
+                if !window.is_open() {
+                    break;
+                }
+                window.sent(READ as usize, || now);
+                self.there.push_back((now + self.one_way, READ));
+            }
+            while self.there.front().is_some_and(|(at, _)| *at <= now) {
+                self.waiting += self.there.pop_front().unwrap().1;
+            }
+            let read = self.waiting.min(rate * TICK.as_micros() as u64 / 1_000_000);
+            self.waiting -= read;
+            passed += read;
+            if let Some(total) = self.receiver.passed(read as usize) {
+                self.back.push_back((now + self.one_way, total));
+            }
+            while self.back.front().is_some_and(|(at, _)| *at <= now) {
+                window.acknowledged(self.back.pop_front().unwrap().1, || now);
+            }
+            self.now += TICK;
+        }
+        passed
+    }
 }
 
 #[test]
 fn toward_the_reference_the_window_stays_what_it_is() {
     let mut window = SendWindow::new();
-    transfer(&mut window, Duration::from_millis(50), 1_000_000_000, Duration::from_secs(3));
+    Way::new(Duration::from_millis(50)).transfer(&mut window, 1_000_000_000, Duration::from_secs(3));
     assert_eq!(window.size(), FIRST);
 }
 
@@ -50,19 +64,41 @@ fn toward_the_reference_the_window_stays_what_it_is() {
 fn a_long_way_gets_a_window_that_fills_it() {
     let mut window = SendWindow::new();
     window.allow(LARGEST);
-    // 80 MB/s at a round trip of 100 ms are 8 MB on the way.
-    let passed = transfer(&mut window, Duration::from_millis(50), 80_000_000, Duration::from_secs(5));
-    assert!(window.size() > 8_000_000, "{}", window.size());
-    assert!(passed > 330_000_000, "{passed}");
+    // 1 GB/s at a round trip of 100 ms are 100 MB on the way, of which 1.5 GB could have gone in a second and a half.
+    let passed = Way::new(Duration::from_millis(50)).transfer(&mut window, 1_000_000_000, Duration::from_millis(1500));
+    assert!(window.size() > 100_000_000, "{}", window.size());
+    assert!(passed > 750_000_000, "{passed}");
+}
+
+#[test]
+fn the_receiver_says_how_far_a_window_grows() {
+    let mut window = SendWindow::new();
+    window.allow(20_000_000);
+    Way::new(Duration::from_millis(50)).transfer(&mut window, 1_000_000_000, Duration::from_secs(2));
+    assert_eq!(window.size(), 20_000_000);
+    window.allow(5_000_000);
+    assert_eq!(window.size(), 5_000_000);
+    window.allow(0);
+    assert_eq!(window.size(), FIRST);
+}
+
+#[test]
+fn a_reader_that_gets_slow_gets_a_smaller_window() {
+    let (mut window, mut way) = (SendWindow::new(), Way::new(Duration::from_millis(50)));
+    window.allow(LARGEST);
+    way.transfer(&mut window, 1_000_000_000, Duration::from_secs(2));
+    assert!(window.size() > 100_000_000, "{}", window.size());
+    way.transfer(&mut window, 10_000_000, Duration::from_secs(10));
+    assert!(window.size() <= 8_000_000, "{}", window.size());
 }
 
 #[test]
 fn a_slow_reader_gets_no_larger_window_than_a_fast_one_needs() {
-    let mut window = SendWindow::new();
+    let (mut window, mut way) = (SendWindow::new(), Way::new(Duration::from_millis(1)));
     window.allow(LARGEST);
-    transfer(&mut window, Duration::from_millis(1), 500_000_000, Duration::from_millis(50));
+    way.transfer(&mut window, 500_000_000, Duration::from_millis(50));
     let fast = window.size();
-    transfer(&mut window, Duration::from_millis(1), 1_000_000, Duration::from_secs(10));
+    way.transfer(&mut window, 1_000_000, Duration::from_secs(10));
     assert_eq!(window.size(), fast);
     assert!(fast <= 3 * FIRST, "{fast}");
 }
