@@ -223,6 +223,15 @@ fn an_edge_uses_all_its_uplinks_if_it_is_told_to() {
     for router in interiors.iter().flatten() {
         assert!(from_edges(router, "Mup") > 0, "what goes up is spread over both uplinks");
     }
+    // What comes down by several ways stays in order.
+    let row = Sink::start(&outer, "row", 200);
+    Agent::connect(last.port).wait_address("row", 0, 2);
+    let sent = Source::start(&last, "row", "row", Pace { count: 2000, window: 200, ..Pace::default() });
+    sent.wait_done(2000);
+    let received = row.stop();
+    received.assert_exactly_once("row", &sent.stop());
+    assert!(received.ordered);
+
     let lost = Instant::now();
     interiors[0] = None;
     requests.wait(50);

@@ -1,11 +1,12 @@
 //! Where else an address has destinations, and which of them is next.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{edges::UP, routed::Way, shares::Counter};
 use crate::{
     core::slots::Key,
     distribution::balance::{self, Work},
+    edge,
     routing::{RouterIndex, Routes},
 };
 
@@ -23,6 +24,8 @@ pub(super) struct Far {
     pub(super) sites: bool,
     /// At an edge router: how many of them are uplinks, which all lead to the same network.
     pub(super) uplinks: usize,
+    /// Several of them are ways to the same place: uplinks, or routers that have the same edge router.
+    pub(super) ways: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct FarRouter {
     pub(super) site: Option<Arc<Counter>>,
     /// A flow was refused there: others come first for a moment.
     pub(super) avoided: bool,
+    /// Another way to the same place is the one for what was looked at last.
+    pub(super) second: bool,
 }
 
 /// Where far destinations are.
@@ -78,7 +83,7 @@ impl Far {
             self.shares.push(Share { hop, tally: Key::NONE });
             self.shares.len() - 1
         });
-        self.to.push(FarRouter { to, mesh, share, cost, site: None, avoided: false });
+        self.to.push(FarRouter { to, mesh, share, cost, site: None, avoided: false, second: false });
     }
 
     /// What counts what the edges have to do.
@@ -87,14 +92,34 @@ impl Far {
         edges.filter_map(|far| self.shares.get(far.share)).map(|share| share.tally)
     }
 
-    /// Of several uplinks the one for what a link sends. It is the same as long as it is there, so that deliveries stay in order, and each
-    /// uplink has its share of the links.
-    pub(super) fn uplink_of(&self, link: u64, valid: impl Fn(&FarRouter) -> bool) -> Option<FarEnd> {
-        let score = |far: &&FarRouter| match far.to {
+    /// To be called when all are there.
+    pub(super) fn look_for_ways(&mut self) {
+        let mut meshes = BTreeSet::new();
+        let alone = self.to.iter().filter_map(|far| far.mesh.as_deref()).filter(|mesh| edge::is_alone(mesh));
+        self.ways = self.uplinks > 1 || alone.into_iter().any(|mesh| !meshes.insert(mesh));
+    }
+
+    /// Of several ways to the same place only one is for what a link sends: a cheapest one, which is the same as long as it is there, so that
+    /// deliveries stay in order and each way has its share of the links. The others are `second`.
+    pub(super) fn choose_ways(&mut self, link: u64, valid: impl Fn(&FarRouter) -> bool) {
+        let shares = &self.shares;
+        let score = |far: &FarRouter| match far.to {
             FarEnd::Edge(conn) => mix(link ^ mix(conn)),
-            FarEnd::Router(_) => 0,
+            // Routers behind the same neighbour are one way from here.
+            FarEnd::Router(_) => mix(link ^ mix(shares.get(far.share).map_or(0, |share| share.hop.index.into()))),
         };
-        self.to.iter().filter(|far| far.cost == UP && valid(far)).max_by_key(score).map(|far| far.to)
+        let up = |far: &FarRouter| far.cost == UP && matches!(far.to, FarEnd::Edge(_));
+        let alone = |far: &FarRouter| far.mesh.as_deref().is_some_and(edge::is_alone);
+        let same = |one: &FarRouter, other: &FarRouter| up(one) && up(other) || alone(one) && one.mesh == other.mesh;
+        let rank = |far: &FarRouter| (far.cost, std::cmp::Reverse(score(far)));
+        for at in 0..self.to.len() {
+            let Some(far) = self.to.get(at) else { break };
+            let before = |other: &FarRouter| same(other, far) && valid(other) && rank(other) < rank(far);
+            let second = self.to.iter().any(before);
+            if let Some(far) = self.to.get_mut(at) {
+                far.second = second;
+            }
+        }
     }
 
     /// The uplink that copies take: one is enough for all of the network.

@@ -143,6 +143,7 @@ impl Core {
         self.far_routers(name, &mut far);
         self.far_edges(name, &mut far);
         far.to.sort_by_key(|far| far.cost);
+        far.look_for_ways();
         (!far.to.is_empty()).then(|| Box::new(far))
     }
 
@@ -238,13 +239,14 @@ impl Core {
         let routes = &self.routes;
         let any = !way.streams() || far.only_avoided(way, routes);
         let valid = |far: &FarRouter| far.takes(way, routes) && (any || !far.avoided);
-        let uplink = match from {
-            delivery::From::Inlet { inlet, .. } if far.uplinks > 1 && !way.streams() => {
-                far.uplink_of(self.inlets.get(inlet).map_or(0, |inlet| inlet.id), valid)
+        let ordered = match from {
+            delivery::From::Inlet { inlet, .. } if far.ways && !way.streams() => {
+                far.choose_ways(self.inlets.get(inlet).map_or(0, |inlet| inlet.id), valid);
+                true
             }
-            _ => None,
+            _ => false,
         };
-        let valid = |far: &FarRouter| valid(far) && (far.cost != UP || uplink.is_none_or(|uplink| uplink == far.to));
+        let valid = |far: &FarRouter| valid(far) && !(ordered && far.second);
         let here = a.candidates.len();
         let edges_first = far.is_turn_of_edges(here, valid);
         if a.treatment == Treatment::Closest {

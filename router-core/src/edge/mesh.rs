@@ -15,15 +15,17 @@ pub struct MeshBid {
 #[derive(Debug)]
 pub struct Mesh {
     own: MeshBid,
+    /// Tell that it is alone while it is.
+    alone: bool,
     /// What others offer, by connection.
     peers: BTreeMap<u64, MeshBid>,
     told: Option<Arc<str>>,
 }
 
 impl Mesh {
-    /// Of one edge router.
-    pub const fn new(own: MeshBid) -> Self {
-        Self { own, peers: BTreeMap::new(), told: None }
+    /// Of one edge router. `uplinks`: it has several in use, and others are to know that they lead to one router.
+    pub const fn new(own: MeshBid, uplinks: bool) -> Self {
+        Self { own, alone: uplinks, peers: BTreeMap::new(), told: None }
     }
 
     /// What this router offers.
@@ -32,13 +34,22 @@ impl Mesh {
     }
 
     /// The id of the mesh.
-    pub fn id(&self) -> &Arc<str> {
-        &self.peers.values().fold(&self.own, Ord::min).id
+    pub fn id(&self) -> Arc<str> {
+        if self.alone && self.peers.is_empty() {
+            return self
+                .own
+                .id
+                .chars()
+                .skip(1)
+                .fold(super::ALONE.to_string(), |id, c| id + c.encode_utf8(&mut [0; 4]))
+                .into();
+        }
+        Arc::clone(&self.peers.values().fold(&self.own, Ord::min).id)
     }
 
     /// The id, if it is another than at the last call.
     pub fn poll_change(&mut self) -> Option<Arc<str>> {
-        let id = Arc::clone(self.id());
+        let id = self.id();
         let changed = self.told.as_ref() != Some(&id);
         changed.then(|| self.told.insert(id).clone())
     }

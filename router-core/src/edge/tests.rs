@@ -160,7 +160,7 @@ fn edge_routers_of_the_mesh_get_links_for_what_is_consumed_here() {
 #[test]
 fn the_lowest_ordinal_names_the_mesh() {
     let bid = |ordinal, id: &str| MeshBid { ordinal, id: id.into() };
-    let mut mesh = Mesh::new(bid(5, "five"));
+    let mut mesh = Mesh::new(bid(5, "five"), false);
     assert_eq!((mesh.poll_change().as_deref(), mesh.poll_change()), (Some("five"), None));
     assert!(!mesh.heard(1, bid(7, "seven")) && !mesh.heard(2, bid(3, "three")));
     assert_eq!(mesh.poll_change().as_deref(), Some("three"));
@@ -171,6 +171,13 @@ fn the_lowest_ordinal_names_the_mesh() {
     assert!(mesh.heard(1, bid(5, "other")));
     mesh.offer(bid(9, "nine"));
     assert_eq!((mesh.own().ordinal, mesh.poll_change().as_deref()), (9, Some("other")));
+    // One router that is reached in several ways says so while it is alone.
+    let mut mesh = Mesh::new(bid(5, "five"), true);
+    assert_eq!(&*mesh.id(), "~ive");
+    mesh.heard(1, bid(7, "seven"));
+    assert_eq!(&*mesh.id(), "five");
+    mesh.closed(1);
+    assert!(is_alone(&mesh.id()) && !is_alone("five"));
 }
 
 fn book(entries: &[(&str, &str, Option<&str>)]) -> AddressBook {

@@ -95,7 +95,7 @@ impl Network {
         });
         let edges = if router.mode == Mode::Edge {
             let all = router.active_uplinks == ActiveUplinks::All;
-            Edges::Here { uplinks: Uplinks::new(all), mesh: Mesh::new(edges::new_mesh()) }
+            Edges::Here { uplinks: Uplinks::new(all), mesh: Mesh::new(edges::new_mesh(), all) }
         } else {
             Edges::Neighbours(EdgeNeighbours::new())
         };

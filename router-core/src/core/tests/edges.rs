@@ -322,3 +322,45 @@ fn addresses_of_edges_are_listed_with_their_consumers() {
     bind(&mut w, &[(7, "Msvc", false)]);
     w.assert_empty();
 }
+
+#[test]
+fn one_edge_router_behind_several_others_gets_what_a_link_sends_in_order() {
+    for (mesh, together) in [("~aaaaaaaaaaaaaa", true), (MESH, false)] {
+        let mut w = World::new(1);
+        let routes = crate::routing::Routes::of_links("A", &[("A", "B", 1), ("A", "C", 1)]);
+        let mut book = crate::routing::AddressBook::new();
+        for router in ["B", "C"] {
+            for key in ["Mclose/x", "Msvc"] {
+                let entry =
+                    crate::routing::AddressEntry { key: key.into(), hint: None, in_links: 0, mesh: Some(mesh.into()) };
+                book.apply(&crate::routing::Event::Addresses {
+                    router: router.into(),
+                    added: [entry].into(),
+                    removed: [].into(),
+                });
+            }
+        }
+        let ways = ["B", "C"].map(|id| w.hop_to(0, (id, true), crate::HopLink::Priority(4), 1000));
+        w.cores[0].set_routes(routes, book, None, &mut w.sides[0]);
+        let counts = |w: &World| ways.map(|r| w.count(r));
+        for address in ["close/x", "svc"] {
+            let mut taken = [0, 0];
+            for _ in 0..16 {
+                let s = w.sender(0, address);
+                let before = counts(&w);
+                for _ in 0..4 {
+                    w.send(s, b"x", false);
+                }
+                let got = [0, 1].map(|n| counts(&w)[n] - before[n]);
+                assert_eq!(got == [4, 0] || got == [0, 4], together, "{got:?}");
+                taken = [0, 1].map(|n| taken[n] + got[n]);
+            }
+            assert!(taken[0] > 4 && taken[1] > 4, "{taken:?}");
+        }
+        for r in ways {
+            w.accept_all(r);
+        }
+        know(&mut w, &[]);
+        w.assert_empty();
+    }
+}

@@ -206,11 +206,11 @@ impl Network {
                 let container = self.conns.get(&conn).map_or("", |info| info.container.as_str());
                 if uplinks.is_peer(conn) {
                     tracing::info!(target: "ROUTER_CORE", "[C{conn}] Edge router {container} is of the same mesh");
-                    self.view.set_mesh(conn, Some(Arc::clone(mesh.id())));
+                    self.view.set_mesh(conn, Some(mesh.id()));
                     (conn, EdgeCommand::Join { bid: mesh.own().clone() })
                 } else {
                     tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {container}");
-                    (conn, EdgeCommand::Activate { mesh: Arc::clone(mesh.id()) })
+                    (conn, EdgeCommand::Activate { mesh: mesh.id() })
                 }
             }
             UplinkOutput::Retire { conn } => (conn, EdgeCommand::Retire),
