@@ -119,6 +119,42 @@ fn silence_is_noticed_within_the_age_of_hellos() {
     assert!(*outages.iter().max().unwrap() < AGE + Duration::from_secs(2), "{outages:?}");
 }
 
+/// Links of the ring come and go under a stream of copies to all routers: none comes twice.
+#[test]
+fn copies_come_once_while_links_are_gained() {
+    let mut network = ring().start();
+    let sinks: Vec<Sink> = ["A", "B", "C", "D"].map(|id| Sink::start(network.router(id), "all", 1000)).into();
+    ["A", "B", "C", "D"].iter().for_each(|id| network.wait_address(id, "all", 1, 3));
+    let source = Source::start(network.router("A"), "copies", "all", Pace { size: 1000, ..Pace::default() });
+    let run_for = |limit: Duration| {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            source.wait_accepted(10);
+        }
+    };
+    // The routers have seen their links come up in different orders. Once they have all had the same network for a while, they agree.
+    run_for(Duration::from_millis(2000));
+    let first = source.sent();
+    for _ in 0..3 {
+        for other in ["B", "D"] {
+            network.cut("A", other);
+            run_for(Duration::from_millis(700));
+            network.mend("A", other);
+            network.converge();
+            // So that copies take the new link, too.
+            run_for(Duration::from_millis(1200));
+        }
+    }
+    let sent = source.stop();
+    for sink in sinks {
+        let received = sink.stop();
+        let twice = received.times.iter().filter(|((_, number), times)| *number >= first && **times > 1);
+        let twice: Vec<_> = twice.collect();
+        println!("{} of {} came", received.times.len(), sent.sent);
+        assert!(twice.is_empty(), "{} came twice: {:?}", twice.len(), twice.first());
+    }
+}
+
 /// Each router of the ring is killed in turn, and each is started again within a second: what does not need it goes on, everything
 /// else within a second, and what it serves can be used again two seconds later.
 #[test]

@@ -32,6 +32,9 @@ pub const SETTLED: u32 = 1 << 16;
 /// consumer.
 pub const TELL_WAITED: u32 = 1 << 17;
 
+/// [`Annotations::flags`], on copies: above this bit, the fingerprint of the topology along whose trees they go. 0 from routers of another make.
+pub const TREE_SHIFT: u32 = 18;
+
 /// The largest section accepted, in bytes. A trace has an entry for each hop: this is far more than any network needs.
 pub const MAX_SECTION: usize = 64 * 1024;
 

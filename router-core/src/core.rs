@@ -62,6 +62,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod trees;
 mod workers;
 
 /// Memory for deliveries that is kept when there are none: what a few senders' credit (`credit::CAP`) takes.
@@ -231,6 +232,7 @@ pub struct Core {
     /// How many addresses stand for links to neighbours.
     hop_addresses: usize,
     routes: Arc<Routes>,
+    trees: trees::Trees,
     book: AddressBook,
     presence: VecDeque<Presence>,
     /// Targets of inlets that their address does not tell: those of other routers.
@@ -423,6 +425,7 @@ impl Core {
             loads: loads::Loads::default(),
             relieved: Vec::new(),
             hop_addresses: 0,
+            trees: trees::Trees::default(),
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
             book: AddressBook::new(),
             presence: VecDeque::new(),

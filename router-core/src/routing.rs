@@ -36,6 +36,7 @@ mod routes;
 mod tests;
 mod throttle;
 mod topology;
+mod trees;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -45,7 +46,7 @@ use std::{
 
 pub use book::{AddressBook, Destination, Destinations};
 pub use config::{Limits, LocalAddress, RoutingConfig};
-pub use graph::{Graph, RouterIndex};
+pub use graph::{Fingerprint, Graph, RouterIndex};
 pub use loads::{Load, LoadPart, LocalLoads, sample_interval};
 pub use message::{AddressEntry, AddressKey, Hint, LoadEntry, Message, RouterId};
 pub use output::{Event, Limit, LinkId, Output, Target};
@@ -115,6 +116,10 @@ pub struct Routing {
     /// Routes are to be computed.
     spf: Throttle,
     routes: Arc<Routes>,
+    /// An older table, along whose trees copies go.
+    held: Option<trees::Held>,
+    /// Since when the present topology is known.
+    trees_since: Instant,
     version: u64,
     last_change: Option<Instant>,
     next_hello: Instant,
@@ -144,6 +149,8 @@ impl Routing {
             ls_seq: config.first_sequence.into(),
             own_state: Throttle::new(OWN_STATE_GAP.0, OWN_STATE_GAP.1),
             spf: Throttle::new(SPF_GAP.0, SPF_GAP.1),
+            held: None,
+            trees_since: now,
             version: 0,
             last_change: None,
             next_hello: now,
@@ -232,6 +239,7 @@ impl Routing {
             self.hello_due(),
             self.links_due(),
             self.introduction_due(),
+            self.trees_due(),
             self.next_want.filter(|_| self.spf.due().is_none()),
         ];
         dues.into_iter().flatten().chain(fixed).min()
@@ -259,6 +267,7 @@ impl Routing {
         if self.spf.take(now) {
             self.compute(now);
         }
+        self.release_trees(now);
         self.send_hellos(now);
         if changed {
             self.tell_own_link_state(now);

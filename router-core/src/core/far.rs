@@ -60,7 +60,7 @@ impl FarRouter {
     }
 
     /// Not in the mesh of edge routers that the delivery came from.
-    fn is_elsewhere(&self, way: &Way<'_>) -> bool {
+    pub(super) fn is_elsewhere(&self, way: &Way<'_>) -> bool {
         self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref()
     }
 

@@ -105,6 +105,7 @@ impl Core {
         changed: Option<&[AddressKey]>,
         eg: &mut impl Egress,
     ) {
+        self.trees.replaced(&self.routes, &routes);
         self.routes = routes;
         self.book = book;
         let keys: Vec<Key> = match changed {
@@ -503,29 +504,9 @@ impl Core {
         end: End,
         eg: &mut impl Egress,
     ) -> u32 {
-        let routes = Arc::clone(&self.routes);
-        let mut up = false;
-        let mut hops: Vec<Key> = match self.addresses.get(address).and_then(|a| a.far.as_ref()) {
-            Some(far) => {
-                let mut hops = Vec::with_capacity(far.shares.len());
-                up = far.uplinks > 0;
-                let takes = |to: &FarRouter| to.takes(&arrival.way, &routes);
-                let uplink = if far.uplinks > 1 { far.first_uplink(takes) } else { None };
-                for to in &far.to {
-                    let valid = takes(to) && (to.cost != UP || uplink.is_none_or(|uplink| uplink == to.to));
-                    if let Some(share) = far.shares.get(to.share).filter(|share| valid && !hops.contains(&share.hop)) {
-                        hops.push(share.hop);
-                    }
-                }
-                hops
-            }
-            None => Vec::new(),
-        };
-        if !up {
-            hops.extend(self.uplink_for(address, &arrival.way));
-        }
+        let hops = self.hops_of_copies(address, &arrival.way);
         let priority = self.priority_of(address, payload);
-        let prefix = self.composed(&arrival.way, 0);
+        let prefix = self.composed(&arrival.way, self.tree_flags(&arrival.way));
         let mut readers = 0;
         for hop in hops {
             let passed = self.hops.get(hop).is_some_and(|hop| arrival.way.passed(&hop.name));

@@ -367,7 +367,7 @@ impl Core {
             annotations.trace = Trace::default();
         }
         if edge.is_none()
-            && (annotations.trace.len() > self.routes.radius() + 1 || annotations.trace.contains(&self.hop_name))
+            && (annotations.trace.len() > self.trees.radius() + 1 || annotations.trace.contains(&self.hop_name))
         {
             return Beginning::Refused(DeliveryState::Released);
         }

@@ -16,5 +16,6 @@ mod pool;
 mod settlement;
 mod stream_links;
 mod streaming;
+mod trees;
 mod workers;
 mod world;

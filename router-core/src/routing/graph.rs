@@ -1,11 +1,20 @@
 //! The topology as numbers, and cheapest paths through it.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+    sync::Arc,
+};
 
 use super::message::RouterId;
 
 /// A router's place in one [`Graph`]: routers are numbered in the order of their ids, so that a lower number is a lower id.
 pub type RouterIndex = u32;
+
+/// What tells one topology from another, with 14 bits: few are of interest at a time.
+pub type Fingerprint = u16;
+
+const MAX_FINGERPRINT: Fingerprint = Fingerprint::MAX >> 2;
 
 /// Who is connected to whom, at which cost, as told by each router about its own side.
 #[derive(Debug)]
@@ -54,6 +63,41 @@ impl Graph {
             (Some(&start), Some(&end)) => self.edges.get(start as usize..end as usize).unwrap_or_default(),
             _ => &[],
         }
+    }
+
+    /// A number for the part of the topology that a router is in, the same at all routers that see the same; never 0. FNV-1a, folded.
+    pub(super) fn fingerprint(&self, tree: &Tree) -> Fingerprint {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |bytes: &[u8]| {
+            for byte in bytes {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for at in tree.members() {
+            add(self.id(at).map_or(&[][..], |id| id.as_bytes()));
+            let mut edges: Vec<_> =
+                self.edges(at).iter().filter_map(|(to, cost)| Some((self.id(*to)?, *cost))).collect();
+            edges.sort_unstable();
+            for (to, cost) in edges {
+                add(&[0]);
+                add(to.as_bytes());
+                add(&cost.to_be_bytes());
+            }
+            add(&[0, 0]);
+        }
+        let folded = (hash ^ (hash >> 14) ^ (hash >> 28) ^ (hash >> 42)) as Fingerprint & MAX_FINGERPRINT;
+        folded.max(1)
+    }
+
+    /// Whether copies can go along the trees of an older topology as if nothing had changed: the same routers are here, and all links that
+    /// there were. `tree`, `then`: from the same router, in this one and in the older one.
+    pub(super) fn contains(&self, tree: &Tree, older: &Self, then: &Tree) -> bool {
+        let ids = |graph: &Self, tree: &Tree| tree.members().map(|at| graph.id(at).cloned()).collect::<Vec<_>>();
+        let named = |graph: &Self, at: RouterIndex| {
+            graph.edges(at).iter().filter_map(|(to, _)| graph.id(*to).cloned()).collect::<BTreeSet<_>>()
+        };
+        ids(self, tree) == ids(older, then)
+            && tree.members().zip(then.members()).all(|(at, was)| named(self, at).is_superset(&named(older, was)))
     }
 
     /// The cheapest paths from one router to all others.
@@ -115,6 +159,11 @@ impl Default for Place {
 }
 
 impl Tree {
+    /// The root and all routers that can be reached, in ascending order.
+    fn members(&self) -> impl Iterator<Item = RouterIndex> {
+        (0..).zip(&self.nodes).filter(|(_, place)| place.settled).map(|(at, _)| at)
+    }
+
     /// Where each router that can be reached is, nearest first.
     pub(super) fn reached(&self) -> impl Iterator<Item = (RouterIndex, Place)> {
         self.order.iter().filter_map(|&at| self.nodes.get(at as usize).map(|place| (at, *place)))

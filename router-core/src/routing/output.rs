@@ -62,6 +62,8 @@ pub enum Event {
     },
     /// The topology is another one.
     Routes(Arc<Routes>),
+    /// The ways are the same, but copies go along other trees.
+    Trees(Arc<Routes>),
     /// The addresses of a remote router changed.
     Addresses {
         /// The router.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    graph::{Graph, RouterIndex},
+    graph::{Fingerprint, Graph, RouterIndex},
     message::RouterId,
     output::LinkId,
 };
@@ -34,6 +34,9 @@ pub struct Routes {
     neighbours: Box<[(RouterIndex, LinkId)]>,
     radius: u32,
     version: u64,
+    fingerprint: Fingerprint,
+    /// That of the topology whose trees the copies of what enters the network here follow.
+    copies_by: Fingerprint,
     /// For each origin the routers behind us on paths from there, in ascending order.
     behind: Box<[OnceLock<Box<[RouterIndex]>>]>,
 }
@@ -48,7 +51,20 @@ impl Routes {
         version: u64,
     ) -> Self {
         let behind = graph.ids().iter().map(|_| OnceLock::new()).collect();
-        Self { graph, me, routes, neighbours, radius, version, behind }
+        Self { graph, me, routes, neighbours, radius, version, fingerprint: 0, copies_by: 0, behind }
+    }
+
+    /// Says which topology this is, and which the copies of what enters the network here go by.
+    pub(super) const fn with_trees(mut self, fingerprint: Fingerprint, copies_by: Fingerprint) -> Self {
+        (self.fingerprint, self.copies_by) = (fingerprint, copies_by);
+        self
+    }
+
+    /// The same ways as a later table, by whose trees copies go.
+    pub(super) fn released(&self, version: u64) -> Self {
+        let (routes, neighbours) = (self.routes.clone(), self.neighbours.clone());
+        Self::new(Arc::clone(&self.graph), self.me, routes, neighbours, self.radius, version)
+            .with_trees(self.fingerprint, self.fingerprint)
     }
 
     /// A table of a router that knows no other.
@@ -74,6 +90,7 @@ impl Routes {
         };
         let graph = Graph::new(ids.iter().map(|id| RouterId::from(*id)).collect(), ids.iter().map(|id| edges(id)));
         let tree = graph.tree(index(me));
+        let fingerprint = graph.fingerprint(&tree);
         let mut routes = vec![None; ids.len()].into_boxed_slice();
         let mut radius = 0;
         for ((to, place), (_, next_hop)) in tree.reached().zip(tree.first_hops()) {
@@ -82,7 +99,14 @@ impl Routes {
             routes[to as usize] = Some(Route { link, next_hop, cost: place.cost, hops: place.hops });
         }
         let neighbours = edges(me).into_iter().map(|(to, _)| (to, LinkId(u64::from(to)))).collect();
-        Arc::new(Self::new(Arc::new(graph), index(me), routes, neighbours, radius, 1))
+        let routes = Self::new(Arc::new(graph), index(me), routes, neighbours, radius, 1);
+        Arc::new(routes.with_trees(fingerprint, fingerprint))
+    }
+
+    /// The same while copies go by an older topology.
+    #[cfg(test)]
+    pub(crate) fn copies_as(&self, older: &Self) -> Arc<Self> {
+        Arc::new(self.released(self.version + 1).with_trees(self.fingerprint, older.fingerprint))
     }
 
     /// The topology it was computed from.
@@ -98,6 +122,16 @@ impl Routes {
     /// Counts the tables of a router, from 0 for the empty one.
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The topology it was computed from, in short: two that routers see at the same time differ. 0 for the empty one.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The fingerprint of the topology along whose trees the copies of what enters the network here go.
+    pub const fn copies_by(&self) -> Fingerprint {
+        self.copies_by
     }
 
     /// Over how many links the way to the farthest router leads. A message that has passed more than one router more than this is

@@ -49,7 +49,7 @@ impl Routing {
 
         self.version += 1;
         let routes = Routes::new(Arc::new(graph), me, routes, neighbours.into(), radius, self.version);
-        self.routes = Arc::new(routes);
+        self.routes = Arc::new(self.hold_trees(routes, &tree, now));
         self.event(Event::Routes(self.routes.clone()));
         for (slot, rank) in order.slots.iter().zip(0..) {
             self.set_reachable(*slot, self.routes.route(rank).is_some(), now);

@@ -63,6 +63,7 @@ pub(crate) struct Network {
     /// What the workers have to be told.
     changed: Vec<AddressKey>,
     new_routes: bool,
+    new_trees: bool,
     view: View,
     /// What management sees is not what is.
     stale: bool,
@@ -112,6 +113,7 @@ impl Network {
             book: AddressBook::new(),
             changed: Vec::new(),
             new_routes: false,
+            new_trees: false,
             view,
             stale: true,
         };
@@ -269,6 +271,7 @@ impl Network {
                     }
                 }
             }
+            Event::Trees(_) => self.new_trees = true,
             Event::TellsLoads { .. } => self.new_routes = true,
             Event::Loads { .. } => {}
             Event::RouterUnreachable { router } => {
@@ -317,7 +320,8 @@ impl Network {
         let Some(routing) = &self.routing else { return };
         let changed = std::mem::take(&mut self.changed);
         let new_routes = std::mem::take(&mut self.new_routes);
-        if !new_routes && changed.is_empty() {
+        let new_trees = std::mem::take(&mut self.new_trees);
+        if !new_routes && !new_trees && changed.is_empty() {
             return;
         }
         let routes = Arc::clone(routing.routes());

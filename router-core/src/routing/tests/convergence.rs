@@ -163,3 +163,34 @@ fn both_ends_of_a_lost_link_learn_the_other_side_at_once() {
     };
     world.until(Duration::from_millis(50), "told", |w| named(w, "B", "A") == ["C"] && named(w, "A", "B") == ["C"]);
 }
+
+/// The topology that copies go by, from each router.
+fn trees(world: &World) -> Vec<(u16, u16)> {
+    let routes = world.routers.values().map(|router| router.routing.routes());
+    routes.map(|routes| (routes.fingerprint(), routes.copies_by())).collect()
+}
+
+#[test]
+fn copies_keep_to_the_old_trees_until_all_know_of_a_new_link() {
+    let mut world = World::of("A-B B-C C-D");
+    world.until(SOON, "all know all", full);
+    world.run(SOON);
+    let line = trees(&world)[0].0;
+    assert_eq!(trees(&world), [(line, line); 4], "all see the same");
+    world.connect("D", "A", 1);
+    world.until(SOON, "the ring is known", |w| trees(w).iter().all(|(now, _)| *now == trees(w)[0].0 && *now != line));
+    let ring = trees(&world)[0].0;
+    assert_eq!(trees(&world), [(ring, line); 4], "and nobody has begun to use it for copies");
+    world.run(Duration::from_millis(900));
+    assert_eq!(trees(&world), [(ring, line); 4]);
+    world.run(Duration::from_millis(300));
+    assert_eq!(trees(&world), [(ring, ring); 4]);
+    // A loss is no time to wait.
+    world.cut("D", "A");
+    assert_eq!(trees(&world)[0].0, trees(&world)[0].1);
+    world.until(SOON, "the line is known", |w| trees(w) == [(line, line); 4]);
+    // Nor is a router that could not be reached before.
+    world.add("D-E");
+    world.until(SOON, "E is known", |w| trees(w)[0].0 != line && w.reaches("A", "E"));
+    assert_eq!(trees(&world)[0].0, trees(&world)[0].1);
+}
