@@ -151,6 +151,9 @@ impl Routing {
             if !confirmed || other_cost.is_some() {
                 self.refresh_neighbour(&hello.id, now);
             }
+        } else if other_cost.is_some() {
+            // It has lost us for a moment, which we have not noticed: the link stays, at the new cost.
+            self.refresh_neighbour(&hello.id, now);
         }
     }
 

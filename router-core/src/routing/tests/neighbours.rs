@@ -210,3 +210,25 @@ fn a_new_neighbour_is_told_again_soon() {
     assert!((2..=3).contains(&told("A")), "{:?}", world.routers["A"].sent);
     assert_eq!(told("C"), 0);
 }
+
+#[test]
+fn a_cost_counts_though_the_neighbour_has_lost_us_for_a_moment() {
+    let mut world = World::new();
+    for id in ["A", "B"] {
+        world.router(id);
+    }
+    let link = world.connect("A", "B", 1);
+    world.silence("A", "B", true);
+    let says = |cost: u32, seen: &[&str]| {
+        let crate::routing::Message::Hello(mut hello) = World::hello("B", 5, seen) else { unreachable!() };
+        hello.cost = Some(cost);
+        crate::routing::Message::Hello(hello)
+    };
+    for (cost, seen) in [(4, &["A"][..]), (2, &[]), (2, &["A"])] {
+        world.inject("A", link, &says(cost, seen));
+        world.run(Duration::from_millis(100));
+        let table = world.table("A");
+        assert!(table.get("B").is_none_or(|(_, known)| *known == u64::from(cost)), "{table:?}");
+    }
+    assert_eq!(world.table("A")["B"].1, 2);
+}
