@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Core,
-    edges::{UP, edge_of_hop},
+    edges::edge_of_hop,
     far::{Far, FarEnd, FarRouter, Share},
     forward::{Arrival, header_priority, load},
     routed::{Origin, Way},
