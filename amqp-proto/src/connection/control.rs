@@ -116,7 +116,9 @@ impl Connection {
             return Ok(None);
         }
         session.state = SessionState::Mapped;
-        self.ask_round_trip(index);
+        if by == Initiator::Peer {
+            self.ask_round_trip(index);
+        }
         Ok(Some(Event::SessionBegun { session: self.session_id(index), by }))
     }
 

@@ -77,13 +77,14 @@ impl Connection {
             return;
         };
         session.dirty = false;
-        let echo = session.echo;
-        if !echo && !session.is_low() {
+        let (echo, low, streaming) = (session.echo, session.is_low(), session.streaming);
+        // Not with the flow of a link, which may have been written just now: the answer must be one of the session.
+        let asks = self.asks_round_trip(index);
+        if !echo && !asks && !low {
             return;
         }
-        let streaming = session.streaming;
-        if let Some(mut flow) = self.session_flow(index, echo) {
-            flow.echo = self.asks_round_trip(index);
+        if let Some(mut flow) = self.session_flow(index, echo || asks) {
+            flow.echo = asks;
             self.tell_streaming_link(index, streaming, &mut flow);
             self.stats.frames_out += 1;
             self.output.append(64, |out| write_flow(out, index as u16, &flow));

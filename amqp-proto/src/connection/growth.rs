@@ -34,7 +34,8 @@ impl Growth {
 }
 
 impl Connection {
-    /// A session has begun: its first flow asks for an answer.
+    /// The peer has begun a session: its first flow asks for an answer. Were both to ask, one flow would be question and answer at once, and
+    /// nobody could tell. Who begins a session for streams sends on it, so it is the receiver that asks.
     pub(super) fn ask_round_trip(&mut self, index: usize) {
         let Some(growth) = &mut self.growth else { return };
         growth.ask = Some(index);

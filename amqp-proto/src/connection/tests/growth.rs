@@ -88,3 +88,15 @@ fn others_are_asked_nothing() {
     peer.engine.flush();
     assert!(peer.try_recv().is_none());
 }
+
+#[test]
+fn only_who_did_not_begin_asks() {
+    let mut peer = Peer::opened();
+    peer.engine.grow_sessions(1 << 30);
+    peer.engine.begin().unwrap();
+    peer.recv();
+    let answer = performative::Begin { remote_channel: Some(0), incoming_window: 4, ..performative::Begin::default() };
+    peer.send(7, &answer);
+    peer.event();
+    assert!(peer.try_recv().is_none());
+}
