@@ -101,7 +101,7 @@ fn place(
     tls: Option<Arc<TlsServer>>,
 ) {
     let Some(here) = Inner::current() else { return };
-    let place = Place::take(&here.placement, config.role.is_router());
+    let place = Place::take(&here.placement, config.role);
     if place.worker() == usize::from(here.worker.0) {
         serve(&here, socket, peer, place, config, tls);
         return;

@@ -291,7 +291,7 @@ impl Inner {
     /// Takes over a connection that a connector made. `None` if the router ends.
     pub(crate) fn adopt_dialled(self: &Rc<Self>, stream: Stream, dial: &Rc<Dial>) -> Option<u32> {
         let role = dial.run.role(dial.part);
-        let place = Place::at(&self.placement, usize::from(self.worker.0), role.is_router());
+        let place = Place::at(&self.placement, usize::from(self.worker.0), role);
         let side = Side::Client(client_sasl(&dial.run.config));
         let peer = stream.peer_addr().map_or_else(|_| dial.hostname().to_owned(), |addr| addr.to_string());
         let slot = self.adopt(stream, &peer, place, Origin::Connector(Rc::clone(dial)), side);
