@@ -470,12 +470,15 @@ fn respond(session: &mut Session, stopped: &dyn Fn() -> bool, log: &Mutex<u64>) 
             Heard::Credit(OUT, now) => credit = now,
             Heard::Outcome(first, last, state, _) => {
                 for answer in (first..=last).filter_map(|id| open.remove(&id)) {
-                    if state == Some(code::ACCEPTED) {
-                        // Not before: who asked hears of it if we are gone until then.
-                        session.accept(answer.0);
-                        *lock(log) += 1;
-                    } else {
-                        waiting.push(answer);
+                    match state {
+                        Some(code::ACCEPTED) => {
+                            // Not before: who asked hears of it if we are gone until then.
+                            session.accept(answer.0);
+                            *lock(log) += 1;
+                        }
+                        // It may have arrived. Who asked has to decide; to answer again could be once too often.
+                        Some(code::MODIFIED) => session.fail(answer.0),
+                        _ => waiting.push(answer),
                     }
                 }
             }

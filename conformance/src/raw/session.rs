@@ -132,6 +132,12 @@ impl Session {
         self.peer.try_send(&Frame::settle(id, id, accepted));
     }
 
+    /// Gives a delivery back as one of which nobody knows what became of it.
+    pub fn fail(&mut self, id: u32) {
+        let modified = V::Desc(code::MODIFIED, Box::new(V::List(vec![V::Bool(true)])));
+        self.peer.try_send(&Frame::settle(id, id, modified));
+    }
+
     /// What the router says next, within `wait`.
     ///
     /// # Panics
