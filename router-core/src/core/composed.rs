@@ -38,6 +38,7 @@ impl Default for Composed {
         Self { bytes: Vec::new(), of: ComposedOf::One, flags: 0 }
     }
 }
+
 impl Core {
     /// The annotations that a delivery gets in front when it leaves for a neighbour, with these of the flags that only routers of ours know.
     /// Their memory is to be given back.

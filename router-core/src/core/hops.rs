@@ -336,11 +336,8 @@ impl Core {
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
         let tracking = if settled && ours { self.tracking(links, arrival, payload, end) } else { Tracking::No };
         let tracked = matches!(tracking, Tracking::Yes(_));
-        let flags = match end {
-            End::Complete if ours && !arrival.way.streams() => tracking::flags(settled, tracked),
-            _ => tracking::flags(true, tracked),
-        };
-        let prefix = self.composed(&arrival.way, flags);
+        let tell = ours && !settled && end == End::Complete && !arrival.way.streams();
+        let prefix = self.composed(&arrival.way, tracking::flags(tracked, tell));
         // What is settled never counts as outstanding.
         let goes_settled = settled && !tracked;
         let origin = if goes_settled { Key::NONE } else { address };
@@ -395,9 +392,7 @@ impl Core {
             Way::Here
         };
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
-        let flags =
-            if ours && arrived { tracking::flags(settled, settled) } else { tracking::flags(true, settled && ours) };
-        let prefix = self.composed(&way, flags);
+        let prefix = self.composed(&way, tracking::flags(settled && ours, ours && arrived && !settled));
         self.keep_prefix(d, &prefix);
         self.composed.bytes = prefix;
         if settled

@@ -31,10 +31,9 @@ impl Core {
         }
         let late = state.is_some_and(tracking::is_late);
         if late {
-            self.was_late(d);
+            tracking::was_late(delivery, &mut self.inlets);
         }
         let state = if late { Some(&DeliveryState::Accepted) } else { state };
-        let Some(delivery) = self.deliveries.get_mut(d) else { return };
         let terminal = settled || state.is_some_and(DeliveryState::is_terminal);
         if terminal
             && delivery.flags & (OUT_SETTLED | OUTCOME_SENT) == 0

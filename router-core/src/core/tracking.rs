@@ -6,9 +6,10 @@ use bytes::Bytes;
 use super::{Core, forward::Arrival, routed::Way};
 use crate::{
     annotations::{SETTLED, TELL_WAITED},
-    core::slots::Key,
-    delivery::{From, WAITED},
+    core::slots::{Key, Slots},
+    delivery::{Delivery, From, WAITED},
     egress::{DeliveryState, End, Payload},
+    inlet::Inlet,
 };
 
 /// The longest presettled message that a router of ours gets untracked, in bytes. The annotations and the record of a longer one cost little
@@ -39,12 +40,23 @@ pub(super) fn is_late(state: &DeliveryState) -> bool {
     matches!(state, DeliveryState::Other(raw) if raw.as_bytes() == ACCEPTED_LATE)
 }
 
-/// The flags of a delivery's annotations toward a router of ours.
-pub(super) const fn flags(settled: bool, tracked: bool) -> u32 {
-    match (settled, tracked) {
-        (_, true) => SETTLED | TELL_WAITED,
-        (false, false) => TELL_WAITED,
-        (true, false) => 0,
+/// The flags of ours of a delivery that leaves. `tell`: its outcome comes back all the same, and may say that it had to wait.
+pub(super) const fn flags(tracked: bool, tell: bool) -> u32 {
+    match (tracked, tell) {
+        (true, _) => SETTLED | TELL_WAITED,
+        (false, true) => TELL_WAITED,
+        (false, false) => 0,
+    }
+}
+
+/// It was accepted late. Its sender, if it is not another router of ours that is told in turn, gets less credit.
+#[cold]
+pub(super) fn was_late(delivery: &mut Delivery, inlets: &mut Slots<Inlet>) {
+    delivery.set(WAITED);
+    if let From::Inlet { inlet, .. } = delivery.from
+        && let Some(inlet) = inlets.get_mut(inlet)
+    {
+        inlet.capacity.waited();
     }
 }
 
@@ -65,18 +77,6 @@ impl Core {
             return Tracking::Later;
         }
         Tracking::Yes(self.row(key))
-    }
-
-    /// A delivery was accepted late. Its sender, if it is not another router of ours that is told in turn, gets less credit.
-    #[cold]
-    pub(super) fn was_late(&mut self, d: Key) {
-        let Some(delivery) = self.deliveries.get_mut(d) else { return };
-        delivery.set(WAITED);
-        if let From::Inlet { inlet, .. } = delivery.from
-            && let Some(inlet) = self.inlets.get_mut(inlet)
-        {
-            inlet.capacity.waited();
-        }
     }
 
     /// A tracked delivery of this sender leaves: for how many untracked ones it counts.

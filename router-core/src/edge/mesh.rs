@@ -36,13 +36,8 @@ impl Mesh {
     /// The id of the mesh.
     pub fn id(&self) -> Arc<str> {
         if self.alone && self.peers.is_empty() {
-            return self
-                .own
-                .id
-                .chars()
-                .skip(1)
-                .fold(super::ALONE.to_string(), |id, c| id + c.encode_utf8(&mut [0; 4]))
-                .into();
+            let id = std::iter::once(super::ALONE).chain(self.own.id.chars().skip(1));
+            return id.collect::<String>().into();
         }
         Arc::clone(&self.peers.values().fold(&self.own, Ord::min).id)
     }
