@@ -63,11 +63,6 @@ impl FarRouter {
     pub(super) fn is_elsewhere(&self, way: &Way<'_>) -> bool {
         self.mesh.is_none() || way.mesh().is_none() || way.mesh() != self.mesh.as_deref()
     }
-
-    /// A flow was refused there just now.
-    pub(super) const fn is_avoided(&self) -> bool {
-        self.avoided
-    }
 }
 
 /// What a next hop has to do for an address.
@@ -95,8 +90,8 @@ impl Far {
     /// To be called when all are there.
     pub(super) fn look_for_ways(&mut self) {
         let mut meshes = BTreeSet::new();
-        let alone = self.to.iter().filter_map(|far| far.mesh.as_deref()).filter(|mesh| edge::is_alone(mesh));
-        self.ways = self.uplinks > 1 || alone.into_iter().any(|mesh| !meshes.insert(mesh));
+        let mut alone = self.to.iter().filter_map(|far| far.mesh.as_deref()).filter(|mesh| edge::is_alone(mesh));
+        self.ways = self.uplinks > 1 || alone.any(|mesh| !meshes.insert(mesh));
     }
 
     /// Of several ways to the same place only one is for what a link sends: a cheapest one, which is the same as long as it is there, so that
@@ -235,9 +230,7 @@ impl Far {
         self.next = at + 1;
         Some((hop, work))
     }
-}
 
-impl Far {
     /// The neighbour for a flow, none of `hops`: the cheapest, or the one with the least to do, if that is less than a server `near` has.
     pub(super) fn flow(
         &mut self,

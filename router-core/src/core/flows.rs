@@ -59,7 +59,7 @@ impl Core {
         let mut far = a.far.take()?;
         // Those that refused come after servers here, and serve if there is nobody else.
         let any = near.is_none() && far.only_avoided(way, &self.routes);
-        let valid = |far: &FarRouter| far.takes(way, &self.routes) && (any || !far.is_avoided());
+        let valid = |far: &FarRouter| far.takes(way, &self.routes) && (any || !far.avoided);
         let near = near.map(Work::fraction);
         let hop = far.flow(
             closest,
