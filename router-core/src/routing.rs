@@ -204,7 +204,7 @@ impl Routing {
             Message::Hello(hello) => self.hello_received(link, hello, now),
             Message::RouterAdvertisement(ra) if ra.id == self.me => self.own_id_advertised(ra.instance, now),
             Message::RouterAdvertisement(ra) => self.advertisement_received(ra, now),
-            Message::LinkStateUpdate(update) => self.link_state_received(update, now),
+            Message::LinkStateUpdate(update) => self.link_state_received(link, update, now),
             Message::LinkStateRequest(request) => self.link_state_requested(request, now),
             Message::MobileAddressUpdate(update) => self.addresses_received(update, now),
             Message::MobileAddressRequest(request) => self.addresses_requested(request),

@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     Routing,
+    links::Link,
     message::{LinkStateRequest, LinkStateUpdate, Message, Peer, ROUTER_VERSION, RouterAdvertisement, RouterId},
     nodes::{ME, Slot},
-    output::{Event, Limit, Target},
+    output::{Event, Limit, LinkId, Target},
 };
 
 /// How long an address update may be later than the advertisement of it, which travels other ways, before it is asked for.
@@ -55,7 +56,7 @@ impl Routing {
         }
     }
 
-    pub(super) fn link_state_received(&mut self, update: &LinkStateUpdate, now: Instant) {
+    pub(super) fn link_state_received(&mut self, link: LinkId, update: &LinkStateUpdate, now: Instant) {
         if update.id == self.me {
             return;
         }
@@ -72,12 +73,22 @@ impl Routing {
             if self.nodes.set_edges(slot, edges) {
                 self.topology_changed(now, false);
             }
+            self.relay_link_state(slot, link, update);
         }
         if let Some(node) = self.nodes.get_mut(slot)
             && node.ls_seq >= node.ls_advertised
         {
             node.suspect_ls = false;
             node.want_ls.satisfied();
+        }
+    }
+
+    /// Tells everybody the link state of a reference router beside us. It only answers those that ask, and they ask once for each
+    /// advertisement: while ways change the request or the answer is often lost, and the next one is four seconds away.
+    fn relay_link_state(&mut self, of: Slot, link: LinkId, update: &LinkStateUpdate) {
+        let direct = self.nodes.get(of).is_some_and(|node| node.link == Some(link));
+        if direct && self.links.get(&link).is_some_and(Link::needs_help) {
+            self.send(Target::AllRouters, Message::LinkStateUpdate(update.clone()));
         }
     }
 
@@ -175,18 +186,24 @@ impl Routing {
             Some(known) if known == instance => return,
             Some(_) => {}
         }
+        let router = node.id.clone();
+        self.event(Event::RouterRestarted { router });
+        self.forget_told(slot, now);
+    }
+
+    /// Forgets what a router told, and asks for all of it.
+    pub(super) fn forget_told(&mut self, slot: Slot, now: Instant) {
+        let Some(node) = self.nodes.get_mut(slot) else { return };
         (node.ls_seq, node.ls_advertised) = (0, 0);
         (node.suspect_ls, node.suspect_mobile, node.advertised) = (false, false, false);
         node.want_ls.satisfied();
         node.want_ls.ask(now);
         node.want_mobile.satisfied();
         node.want_mobile.ask(now);
-        let router = node.id.clone();
         if self.nodes.set_edges(slot, Vec::new()) {
             self.topology_changed(now, false);
         }
         self.wants_changed(slot, now);
-        self.event(Event::RouterRestarted { router });
         self.flush_addresses(slot);
     }
 

@@ -62,6 +62,10 @@ pub(super) struct Link {
     heard: Option<(RouterId, Instant)>,
     /// When that router last said that it hears us.
     confirmed: Option<Instant>,
+    /// A router of another make is at the other end, which does everything in ticks of a second.
+    ticks: bool,
+    /// Who is taken for the neighbour until HELLOs show who it is, and since when.
+    presumed: Option<(RouterId, Instant)>,
     /// Somebody new was heard: say at once that we hear it.
     prompt: bool,
     prompts_left: u8,
@@ -77,6 +81,8 @@ impl Link {
             interval: USUAL_INTERVAL,
             heard: None,
             confirmed: None,
+            ticks: false,
+            presumed: None,
             prompt: true,
             prompts_left: PROMPTS,
             introduced: None,
@@ -97,18 +103,18 @@ impl Link {
 
     /// Takes what was heard for heard later, by this much.
     fn forgive(&mut self, by: Duration, now: Instant) {
-        let heard = self.heard.as_mut().map(|(_, at)| at);
-        heard.into_iter().chain(&mut self.confirmed).for_each(|at| *at = (*at + by).min(now));
+        let times = [&mut self.heard, &mut self.presumed].into_iter().flatten().map(|(_, at)| at);
+        times.chain(&mut self.confirmed).for_each(|at| *at = (*at + by).min(now));
     }
 
     /// The router at its other end, if that hears us.
     fn neighbour(&self) -> Option<&RouterId> {
-        self.confirmed.and(self.heard.as_ref()).map(|(id, _)| id)
+        self.confirmed.and(self.heard.as_ref()).or(self.presumed.as_ref()).map(|(id, _)| id)
     }
 
-    /// The router that was heard last on it.
+    /// The router that was heard last on it, or is presumed there.
     pub(super) fn router(&self) -> Option<&RouterId> {
-        self.heard.as_ref().map(|(id, _)| id)
+        self.heard.as_ref().or(self.presumed.as_ref()).map(|(id, _)| id)
     }
 
     /// When the neighbour is to be told our sequence numbers.
@@ -117,18 +123,47 @@ impl Link {
         Some(since + *INTRODUCTIONS.get(told)?)
     }
 
+    /// We tell others what the router at its other end tells too late.
+    pub(super) const fn needs_help(&self) -> bool {
+        self.ticks
+    }
+
     fn is_prompted(&self) -> bool {
         self.prompt && self.prompts_left > 0
     }
 }
 
 impl Routing {
+    /// A link that has just come up leads to this router: it named itself when the connection was opened. It is taken for a neighbour
+    /// that hears us, for the age of HELLOs or until its own HELLOs say who it is.
+    ///
+    /// Routers of our make answer HELLO at once. A reference router works in ticks of a second: with the first one it says HELLO, on
+    /// which we take it for a neighbour and say that we hear it, and only with the second one it looks for new ways, so that nobody
+    /// passes us for two seconds after the link came up. This makes it one.
+    pub fn presume_neighbour(&mut self, link: LinkId, router: impl Into<RouterId>, now: Instant) {
+        self.advance(now);
+        let router = router.into();
+        if router == self.me {
+            return;
+        }
+        let Some(slot) = self.learn(&router, now) else { return };
+        let Some(known) = self.links.get_mut(&link).filter(|link| link.heard.is_none()) else { return };
+        known.ticks = true;
+        known.presumed = Some((router.clone(), now));
+        // It may have started anew, which its HELLO says too late.
+        if self.nodes.get(slot).is_some_and(|node| !node.reachable && node.link.is_none()) {
+            self.forget_told(slot, now);
+        }
+        self.refresh_neighbour(&router, now);
+    }
+
     pub(super) fn hello_received(&mut self, link: LinkId, hello: &Hello, now: Instant) {
         if hello.id == self.me {
             self.own_id_heard(hello.instance);
             return;
         }
         let Some(known) = self.links.get_mut(&link) else { return };
+        let other = known.presumed.take_if(|(id, _)| *id != hello.id).map(|(id, _)| id);
         let before = known.heard.replace((hello.id.clone(), now)).map(|(id, _)| id);
         let new = before.as_ref() != Some(&hello.id);
         known.interval = hello.interval.unwrap_or(USUAL_INTERVAL).min(MAX_INTERVAL);
@@ -140,20 +175,29 @@ impl Routing {
             known.confirmed = None;
             known.prompt = true;
         }
-        let hears_us = hello.seen.contains(&self.me);
+        let (hears_us, ticks) = (hello.seen.contains(&self.me), known.ticks);
         let confirmed = if hears_us { known.confirmed.replace(now).is_some() } else { false };
-        if new && let Some(before) = before {
-            self.refresh_neighbour(&before, now);
+        if hears_us {
+            known.presumed = None;
         }
-        if hears_us && let Some(slot) = self.learn(&hello.id, now) {
+        let presumed = known.presumed.is_some();
+        for gone in before.filter(|_| new).into_iter().chain(other) {
+            self.refresh_neighbour(&gone, now);
+        }
+        if (hears_us || presumed)
+            && let Some(slot) = self.learn(&hello.id, now)
+        {
             self.heard_instance(slot, hello.version, hello.instance, now);
             // Nearly every HELLO says what the one before said.
-            if !confirmed || other_cost.is_some() {
+            if hears_us && !confirmed || other_cost.is_some() {
                 self.refresh_neighbour(&hello.id, now);
             }
         } else if other_cost.is_some() {
             // It has lost us for a moment, which we have not noticed: the link stays, at the new cost.
             self.refresh_neighbour(&hello.id, now);
+        }
+        if ticks {
+            self.ticked(now);
         }
     }
 
@@ -217,6 +261,7 @@ impl Routing {
         for (id, link) in &mut self.links {
             let max_age = link.max_age(configured);
             let old = |at: Instant| now.saturating_duration_since(at) >= max_age;
+            lost.extend(link.presumed.take_if(|(_, at)| old(*at)).map(|(id, _)| id));
             let Some((router, at)) = &link.heard else { continue };
             if link.confirmed.is_some_and(old) {
                 link.confirmed = None;
@@ -264,7 +309,8 @@ impl Routing {
 
     pub(super) fn links_due(&self) -> Option<Instant> {
         let dues = self.links.values().filter_map(|link| {
-            let oldest = [link.confirmed, link.heard.as_ref().map(|(_, at)| *at)].into_iter().flatten().min()?;
+            let named = [&link.heard, &link.presumed].into_iter().flatten().map(|(_, at)| *at);
+            let oldest = named.chain(link.confirmed).min()?;
             Some(oldest + link.max_age(self.config.hello_max_age))
         });
         dues.min()
@@ -287,7 +333,7 @@ impl Routing {
         if !all && !self.links.values().any(Link::is_prompted) {
             return;
         }
-        let seen: BTreeSet<_> = self.links.values().filter_map(|link| Some(link.heard.as_ref()?.0.clone())).collect();
+        let seen: BTreeSet<_> = self.links.values().filter_map(|link| link.router().cloned()).collect();
         let interval = self.config.hello_interval;
         let hello = Hello {
             id: self.me.clone(),

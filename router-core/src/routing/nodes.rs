@@ -90,6 +90,16 @@ impl Node {
             tells_loads: false,
         }
     }
+
+    /// It has a link state that we do not have.
+    pub(super) fn link_state_missing(&self) -> bool {
+        self.ls_seq == 0 || self.ls_seq != self.ls_advertised
+    }
+
+    /// It has addresses that we do not have, or has told nothing about them yet.
+    pub(super) fn addresses_missing(&self) -> bool {
+        !self.advertised || self.mobile_seq != self.mobile_advertised
+    }
 }
 
 /// A request that is to be sent to a router, or was.
@@ -103,6 +113,9 @@ pub(super) struct Want {
 impl Want {
     /// A way that a router between does not know yet costs this; then twice as long.
     const FIRST_RETRY: Duration = Duration::from_millis(100);
+    /// How often it is sent before gaps get longer than the third one, if something is certainly missing: for three seconds. A reference
+    /// router lets nothing pass for which it has computed no way, which it does once a second.
+    const STEADY: u8 = 10;
 
     /// Asks at `at`, and again until it is satisfied.
     pub(super) fn ask(&mut self, at: Instant) {
@@ -116,15 +129,23 @@ impl Want {
         }
     }
 
-    /// True if it is to be sent now; then it counts as sent.
+    /// True if it is to be sent now; then it counts as sent. `missing`: it is known that there is an answer.
     #[must_use]
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(super) fn take(&mut self, missing: bool, now: Instant) -> bool {
         let due = self.at.is_some_and(|at| at <= now);
         if due {
-            self.at = Some(now + Self::FIRST_RETRY * (1 << self.sent.min(8)));
+            let doublings = if missing { self.sent.min(2) + self.sent.saturating_sub(Self::STEADY) } else { self.sent };
+            self.at = Some(now + Self::FIRST_RETRY * (1 << doublings.min(8)));
             self.sent = self.sent.saturating_add(1);
         }
         due
+    }
+
+    /// What was sent may have been lost, and would not be from `at` on. Who never answers is not asked each time.
+    pub(super) fn hurry(&mut self, at: Instant) {
+        if self.sent < 2 * Self::STEADY {
+            self.at = self.at.map(|due| due.min(at));
+        }
     }
 
     /// True if an answer may come.

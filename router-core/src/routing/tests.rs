@@ -6,4 +6,5 @@ mod convergence;
 mod neighbours;
 mod random;
 mod restarts;
+mod ticks;
 mod world;

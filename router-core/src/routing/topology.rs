@@ -1,6 +1,9 @@
 //! From link states to a table of ways.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Routing,
@@ -10,6 +13,9 @@ use super::{
     output::{Event, Target},
     routes::{Route, Routes},
 };
+
+/// How long a reference router takes from the HELLO at the beginning of its tick to having new ways in use.
+const TICK: Duration = Duration::from_millis(20);
 
 impl Routing {
     /// Some link state is another one: the table is to be computed, together with what else changes now.
@@ -83,7 +89,7 @@ impl Routing {
             if was_away {
                 node.want_ls.ask(now);
             }
-            if was_away || !node.advertised || node.mobile_seq != node.mobile_advertised {
+            if was_away || node.addresses_missing() {
                 node.want_mobile.ask(now);
             }
             self.wants_changed(slot, now);
@@ -103,6 +109,20 @@ impl Routing {
         }
     }
 
+    /// A reference router beside us is at its tick: what it did not let pass will pass when it is done.
+    pub(super) fn ticked(&mut self, now: Instant) {
+        let at = now + TICK;
+        for (_, node) in self.nodes.iter_mut().filter(|(slot, node)| *slot != ME && node.reachable) {
+            if node.link_state_missing() {
+                node.want_ls.hurry(at);
+            }
+            if node.addresses_missing() {
+                node.want_mobile.hurry(at);
+            }
+        }
+        self.next_want = self.next_want.map(|due| due.min(at));
+    }
+
     /// Sends requests that are due to routers that can be reached.
     pub(super) fn send_wants(&mut self, now: Instant) {
         // What is sent before a new table that is due may go astray, and costs the time until it is sent again.
@@ -111,10 +131,10 @@ impl Routing {
         }
         let (mut next, mut link_states, mut addresses) = (None::<Instant>, Vec::new(), Vec::new());
         for (slot, node) in self.nodes.iter_mut().filter(|(slot, node)| *slot != ME && node.reachable) {
-            if node.want_ls.take(now) {
+            if node.want_ls.take(node.link_state_missing(), now) {
                 link_states.push(node.id.clone());
             }
-            if node.want_mobile.take(now) {
+            if node.want_mobile.take(node.addresses_missing(), now) {
                 addresses.push(slot);
             }
             for at in [node.want_ls.at, node.want_mobile.at].into_iter().flatten() {

@@ -185,9 +185,13 @@ impl Network {
                 self.conns.insert(info.conn.id, info);
             }
             NeighbourEvent::ControlUp { conn, replaces } => {
-                let cost = self.conns.get(&conn.id).map_or_else(|| LinkCost::from(1), |info| info.cost);
+                let info = self.conns.get(&conn.id);
+                let cost = info.map_or_else(|| LinkCost::from(1), |info| info.cost);
                 if let Some(routing) = &mut self.routing {
                     routing.link_up(LinkId(conn.id), cost, now);
+                    if let Some(info) = info.filter(|info| !info.ours) {
+                        routing.presume_neighbour(LinkId(conn.id), info.container.as_str(), now);
+                    }
                     if let Some(old) = replaces {
                         routing.link_lost(LinkId(old.id), now);
                     }

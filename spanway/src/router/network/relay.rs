@@ -15,6 +15,7 @@ impl Network {
     pub(super) fn send(&mut self, to: &Target, message: &Message) {
         let Some(routing) = &self.routing else { return };
         let routes = routing.routes();
+        log("Sent", message, None);
         let links = match to {
             Target::Hop(link) => vec![*link],
             Target::Router(id) => routes.toward(id, []).into_iter().collect(),
@@ -65,7 +66,10 @@ impl Network {
         }
         if !matches!(destination.to, To::Router(_)) {
             match decode(&rest, &mut self.interner) {
-                Ok(message) => routing.handle_message(LinkId(conn.id), &message, now),
+                Ok(message) => {
+                    log("Received", &message, Some(conn));
+                    routing.handle_message(LinkId(conn.id), &message, now);
+                }
                 Err(error) => return malformed(conn, &error),
             }
         }
@@ -82,6 +86,15 @@ impl Network {
         if !links.is_empty() {
             self.transmit(&links, &annotations, &rest, false);
         }
+    }
+}
+
+fn log(what: &str, message: &Message, conn: Option<NeighbourConn>) {
+    let on = conn.map(|conn| format!("[C{}] ", conn.id)).unwrap_or_default();
+    match message {
+        Message::Hello(_) => tracing::debug!(target: "ROUTER_HELLO", "{on}{what} {message:?}"),
+        _ if message.is_mobile() => tracing::debug!(target: "ROUTER_MA", "{on}{what} {message:?}"),
+        _ => tracing::debug!(target: "ROUTER_LS", "{on}{what} {message:?}"),
     }
 }
 
