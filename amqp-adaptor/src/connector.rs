@@ -11,7 +11,7 @@ mod targets;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use amqp_proto::Value;
@@ -66,8 +66,6 @@ pub struct ConnectorConfig {
     pub tls: Option<Arc<TlsClient>>,
     /// The ordinal of the TLS profile; with TLS only.
     pub ordinal: Option<u64>,
-    /// The TLS profile has a certificate, so that `EXTERNAL` makes sense.
-    pub certified: bool,
     /// The HTTP proxy to go through.
     pub proxy: Option<ProxyConfig>,
     /// SASL mechanisms that may be used; empty means every one that makes sense here.
@@ -119,6 +117,8 @@ pub(crate) struct Run {
     pub(crate) config: ConnectorConfig,
     /// Name of the connector's groups, the same for all of its life.
     pub(crate) correlator: String,
+    /// The one before, with older credentials.
+    before: Weak<Self>,
     pub(crate) status: Arc<Mutex<Status>>,
     targets: Mutex<Targets>,
     wanted: watch::Sender<Wanted>,
@@ -132,8 +132,8 @@ pub(crate) struct Run {
 /// What its tasks are to do.
 #[derive(Clone, Debug, Default)]
 struct Wanted {
-    /// No connection.
-    stopped: bool,
+    /// No connection, and why.
+    stopped: Option<&'static str>,
     /// No other connection than there is.
     retired: bool,
     /// So many for data.
@@ -155,7 +155,7 @@ impl AmqpConnector {
     pub fn start(config: ConnectorConfig, workers: &[WorkerHandle], seed: u64) -> Self {
         let mut state = seed;
         let correlator = crate::neighbour::discriminator(&mut state);
-        let run = Run::start(config, workers, splitmix(&mut state), correlator, Arc::default());
+        let run = Run::start(config, workers, splitmix(&mut state), correlator, Arc::default(), Weak::new());
         Self { runs: Mutex::new(vec![run]), workers: workers.to_vec() }
     }
 
@@ -169,20 +169,32 @@ impl AmqpConnector {
         self.runs().last().map(|run| run.status_now()).unwrap_or_default()
     }
 
-    /// Makes new connections with newer credentials. When they work, they take the place of the old ones, on which streams go on.
-    pub fn renew(&self, tls: Arc<TlsClient>, ordinal: u64) {
+    /// The credentials of its TLS profile are newer: makes new connections with them, if it is one to routers, and the ordinal is higher
+    /// than before. When they work, they take the place of the old ones, on which streams go on. Those of a lower ordinal than
+    /// `oldest` are closed at once.
+    pub fn renew(&self, ordinal: u64, oldest: u64) {
         let mut runs = self.runs();
         let Some(last) = runs.last() else { return };
-        let config = ConnectorConfig { tls: Some(tls), ordinal: Some(ordinal), ..last.config.clone() };
-        let run =
-            Run::start(config, &self.workers, last.seed ^ ordinal, last.correlator.clone(), Arc::clone(&last.status));
-        runs.push(run);
+        let Some(before) = last.config.ordinal.filter(|_| last.is_renewable()) else { return };
+        if ordinal > before {
+            let config = ConnectorConfig { ordinal: Some(ordinal), ..last.config.clone() };
+            let (seed, correlator, status) = (last.seed ^ ordinal, last.correlator.clone(), Arc::clone(&last.status));
+            let run = Run::start(config, &self.workers, seed, correlator, status, Arc::downgrade(last));
+            runs.push(run);
+        }
+        runs.retain(|run| {
+            let valid = run.config.ordinal >= Some(oldest);
+            if !valid {
+                run.stop("its credentials are not valid any more");
+            }
+            valid
+        });
     }
 
     /// Closes its connections and makes no others.
     pub fn stop(&self) {
         for run in self.runs().iter() {
-            run.wanted.send_modify(|wanted| wanted.stopped = true);
+            run.stop("the connector was removed");
         }
     }
 }
@@ -194,11 +206,13 @@ impl Run {
         seed: u64,
         correlator: String,
         status: Arc<Mutex<Status>>,
+        before: Weak<Self>,
     ) -> Arc<Self> {
         let targets = Mutex::new(Targets::new(&config.host, config.port));
         let run = Arc::new(Self {
             config,
             correlator,
+            before,
             status,
             targets,
             wanted: watch::Sender::new(Wanted::default()),
@@ -280,8 +294,21 @@ impl Run {
         true
     }
 
-    /// Its connections were replaced by newer ones: they stay as long as they are needed, and are not made again.
-    pub(crate) fn retire(&self) {
-        self.wanted.send_modify(|wanted| wanted.retired = true);
+    /// Connectors to clients and containers use new credentials when they connect again.
+    const fn is_renewable(&self) -> bool {
+        matches!(self.config.role, ConnectionRole::InterRouter | ConnectionRole::Edge)
+    }
+
+    /// Its connection for control works: those of older credentials stay as long as they are needed, and are not made again.
+    pub(crate) fn take_over(&self) {
+        let mut before = self.before.upgrade();
+        while let Some(run) = before {
+            run.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.retired, true));
+            before = run.before.upgrade();
+        }
+    }
+
+    fn stop(&self, reason: &'static str) {
+        self.wanted.send_modify(|wanted| wanted.stopped = Some(reason));
     }
 }

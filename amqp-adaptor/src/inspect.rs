@@ -38,6 +38,10 @@ pub struct ConnectionStatus {
     pub since: Instant,
     /// TLS, if it has it.
     pub tls: Option<TlsStatus>,
+    /// The ordinal of the TLS profile that it was made with, of connectors.
+    pub tls_ordinal: Option<u64>,
+    /// The correlator and the ordinal of its group, between interior routers.
+    pub group: Option<(String, u64)>,
 }
 
 /// TLS of a connection.
@@ -128,6 +132,13 @@ impl Conn {
             closing: self.ending || self.details.end_by.is_some(),
             since: self.details.opened,
             tls,
+            tls_ordinal: match &self.origin {
+                Origin::Connector(dial) => dial.run.config.ordinal,
+                Origin::Listener(_) => None,
+            },
+            group: self.neighbour.as_ref().and_then(|neighbour| {
+                Some((neighbour.group.as_ref()?.correlator().to_owned(), neighbour.info.ordinal))
+            }),
         }
     }
 }

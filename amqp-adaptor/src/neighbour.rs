@@ -83,11 +83,12 @@ pub struct NeighbourInfo {
 pub enum NeighbourEvent {
     /// A connection was opened by both sides.
     Opened(NeighbourInfo),
-    /// Both control links of a connection are attached: messages may be sent and will come.
+    /// Both control links of a connection are attached, and all others if it takes the place of another: messages may be sent and will come.
     ControlUp {
         /// Which.
         conn: NeighbourConn,
-        /// The connection of the same group that it takes the place of. What is told about that one from here on is about leftovers.
+        /// The connection of the same group, to the same router, that it takes the place of. What is told about that one from here on is about
+        /// leftovers.
         replaces: Option<NeighbourConn>,
     },
     /// A complete message came on a control link.
@@ -206,6 +207,9 @@ pub trait NeighbourLinks {
     /// The neighbour gave a state to a delivery, or settled it: one of ours if `disposition.outgoing`, else one of its own.
     fn disposed(&self, core: &mut Core, conns: &mut Conns, conn: u32, disposed: &Disposed, disposition: &Disposition) {}
 
+    /// Another connection took the place of this one: nothing new is sent on its links.
+    fn retired(&self, core: &mut Core, conns: &mut Conns, conn: NeighbourConn) {}
+
     /// A connection is gone, and with it all its links.
     fn closed(&self, core: &mut Core, conns: &mut Conns, conn: NeighbourConn) {}
 }
@@ -220,6 +224,8 @@ pub(crate) struct Neighbour {
     pub(crate) edge: Option<Box<edge::EdgeLinks>>,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
+    /// A connection with newer credentials took its place.
+    pub(crate) retired: bool,
     /// Both control links were reported to be attached.
     pub(crate) control_up: bool,
     /// The peer has to have answered our attaches by then.

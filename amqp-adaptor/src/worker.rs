@@ -476,6 +476,12 @@ impl Inner {
         }
     }
 
+    /// Handles what other workers have sent by now, and nothing else.
+    pub(crate) fn read_mail(&self) {
+        self.take_mail(&mut self.core.borrow_mut(), &mut self.conns.borrow_mut());
+        self.write_dirty();
+    }
+
     fn handle_mail(&self, core: &mut Core, conns: &mut Conns) {
         for mail in self.mails.borrow_mut().drain(..) {
             let spare = core.worker_batch(mail.from, mail.batch, conns);

@@ -357,6 +357,8 @@ struct Remote {
     others: u32,
     /// It takes one delivery at a time.
     single: bool,
+    /// Its worker uses it for what it has, and no more.
+    retired: bool,
 }
 
 /// Another worker.

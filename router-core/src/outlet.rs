@@ -24,6 +24,8 @@ pub(crate) struct Outlet {
     pub(crate) drain: bool,
     /// The last send was short.
     pub(crate) blocked: bool,
+    /// Others took its place: it finishes what it has, and gets nothing else.
+    pub(crate) retired: bool,
     /// The delivery that is partly sent.
     pub(crate) current: Key,
     /// First of the list of deliveries that are partly sent or not settled, and how many they are.
@@ -50,7 +52,9 @@ impl Outlet {
     #[inline]
     pub(crate) const fn free(&self) -> u32 {
         let free = self.credit.saturating_sub(self.lent + self.reserved);
-        if !self.single || free == 0 {
+        if self.retired {
+            0
+        } else if !self.single || free == 0 {
             free
         } else if self.current.is_none() && self.lent == 0 && self.queued == 0 {
             1

@@ -174,6 +174,19 @@ impl Routing {
         self.links.insert(link, Link::new(cost.into()));
     }
 
+    /// The control links of a connection are attached and take the place of those of another, which led to the same router: that stays a
+    /// neighbour.
+    pub fn link_replaced(&mut self, old: LinkId, link: LinkId, cost: impl Into<LinkCost>, now: Instant) {
+        self.advance(now);
+        let Some(mut known) = self.links.remove(&old) else { return self.link_up(link, cost, now) };
+        known.moved(cost.into());
+        let router = known.router().cloned();
+        self.links.insert(link, known);
+        if let Some(router) = router {
+            self.refresh_neighbour(&router, now);
+        }
+    }
+
     /// Our side of a connection has another cost. A neighbour of our make is told, so that both ways cost the same.
     pub fn link_cost(&mut self, link: LinkId, ours: u32, now: Instant) {
         self.advance(now);

@@ -58,6 +58,8 @@ pub(crate) enum Msg {
     OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool, single: bool },
     /// It went away. What was lent from it is void.
     OutletDown { outlet: u64 },
+    /// It gets nothing more: give back what you have not used of it. What you sent to it goes on.
+    OutletRetired { outlet: u64 },
     /// Lend me credit of outlets of this address of yours. `urgent`: something waits.
     Want { address: u64, urgent: bool },
     /// You may send `credit` deliveries more to my outlet, which has `outstanding` deliveries that are not settled.

@@ -12,8 +12,8 @@ use transport::{PlainStream, Stream};
 
 use super::backoff::Backoff;
 use super::{ConnectorConfig, Part, Run, Wanted, proxy};
-use crate::neighbour::NeighbourInfo;
 use crate::neighbour::open::{Place, Theirs};
+use crate::neighbour::{ConnectionRole, NeighbourInfo};
 use crate::worker::Inner;
 
 /// How long each step of connecting may take when nothing is configured.
@@ -55,8 +55,11 @@ impl Dial {
     /// A router has opened.
     pub(crate) fn opened(&self, theirs: &Theirs, info: &NeighbourInfo) {
         self.opened_by(theirs, &info.container, info.conn.id);
-        if self.part == Part::Control && info.role == crate::neighbour::ConnectionRole::InterRouter {
-            self.run.control_opened(info, theirs.workers);
+        match info.role {
+            ConnectionRole::InterRouter => self.run.control_opened(info, theirs.workers),
+            // Of several connections to interior routers one with the newest credentials is used from here on.
+            ConnectionRole::Edge => self.run.take_over(),
+            _ => {}
         }
     }
 
@@ -156,7 +159,7 @@ pub(super) fn is_wanted(wanted: &Wanted, part: Part) -> bool {
         Part::Control => true,
         Part::Data(n) => n < wanted.data,
     };
-    part && !wanted.stopped && !wanted.retired
+    part && wanted.stopped.is_none() && !wanted.retired
 }
 
 /// Waits until a condition holds of what is wanted.
@@ -190,14 +193,14 @@ async fn watch_over(
         }
         let unwanted = |wanted: &Wanted| {
             let counted = !matches!(dial.part, Part::Data(n) if n >= wanted.data);
-            wanted.stopped || !counted || dial.strays(wanted)
+            wanted.stopped.is_some() || !counted || dial.strays(wanted)
         };
         let closing = tokio::select! {
             () = dial.news.notified() => false,
             () = until(wanted, unwanted) => true,
         };
         if closing {
-            let text = if wanted.borrow().stopped { "the connector was removed" } else { "not needed any more" };
+            let text = wanted.borrow().stopped.unwrap_or("not needed any more");
             if let Some(inner) = Inner::current() {
                 inner.close_dialled(slot, dial, text);
             }
@@ -237,7 +240,7 @@ pub(crate) fn client_sasl(config: &ConnectorConfig) -> ClientSasl {
     let named = |name: &str| config.sasl_mechanisms.iter().any(|m| m == name);
     let allowed = |name: &str| config.sasl_mechanisms.is_empty() || named(name);
     let mut choices = Vec::new();
-    if config.tls.is_some() && config.certified && allowed("EXTERNAL") {
+    if config.tls.as_ref().is_some_and(|tls| tls.has_certificate()) && allowed("EXTERNAL") {
         choices.push(ClientSasl::External { authzid: String::new() });
     }
     if let Some(credentials) = &config.credentials

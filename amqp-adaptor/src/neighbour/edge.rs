@@ -65,6 +65,8 @@ pub enum EdgeEvent {
         /// True if it has.
         reachable: bool,
     },
+    /// At an edge router: all links that an uplink was asked for until now are attached.
+    Ready,
     /// At an edge router: the other end refused a link of ours for one address, or took it away.
     LinkGone {
         /// The address's lookup key.
@@ -235,6 +237,11 @@ impl EdgeLinks {
     /// The first of the links that are for no single address is the one that all deliveries share.
     const fn has_uplink(&self) -> bool {
         self.uplink.is_some()
+    }
+
+    /// All links of ours but those of streams are attached by both.
+    fn is_ready(&self) -> bool {
+        self.links.values().filter(|link| link.ours && link.purpose != EdgePurpose::Stream).all(|link| link.attached)
     }
 
     /// The links of an uplink in use are there.

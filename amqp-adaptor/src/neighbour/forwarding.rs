@@ -25,6 +25,8 @@ struct Connected {
     ours: bool,
     /// Both are edge routers.
     peer: bool,
+    /// Another connection took its place.
+    retired: bool,
     outlets: ByLink<OutletKey>,
     inlets: ByLink<InletKey>,
 }
@@ -53,6 +55,10 @@ impl<K: Copy> ByLink<K> {
         if let Some(place) = self.0.get_mut(at) {
             *place = Some((link, key));
         }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = K> {
+        self.0.iter().flatten().map(|(_, key)| *key)
     }
 
     fn remove(&mut self, link: u32) -> Option<K> {
@@ -85,7 +91,8 @@ impl NeighbourLinks for Forwarding {
         let Ok(key) = core.connection_opened(&asked) else { return };
         let (outlets, inlets) = (ByLink::default(), ByLink::default());
         let peer = info.role == ConnectionRole::InterEdge;
-        let connected = Connected { key, id: info.container.clone(), ours: info.ours, peer, outlets, inlets };
+        let connected =
+            Connected { key, id: info.container.clone(), ours: info.ours, peer, retired: false, outlets, inlets };
         let mut conns = self.conns.borrow_mut();
         let slot = info.conn.slot as usize;
         if conns.len() <= slot {
@@ -108,6 +115,9 @@ impl NeighbourLinks for Forwarding {
             Role::Sender => {
                 if let Some(key) = core.attach_hop(conn.key, link, (&conn.id, conn.ours), kind, conns) {
                     conn.outlets.insert(link.link, key);
+                    if conn.retired {
+                        core.retire_outlet(key, conns);
+                    }
                 }
             }
             Role::Receiver => {
@@ -198,6 +208,17 @@ impl NeighbourLinks for Forwarding {
             core.outcome(OutKey::from_raw(disposed.token), state, disposition.settled, conns);
         } else {
             core.sender_state(InKey::from_raw(disposed.token), state, disposition.settled, conns);
+        }
+    }
+
+    fn retired(&self, core: &mut Core, conns: &mut Conns, conn: NeighbourConn) {
+        let mut all = self.conns.borrow_mut();
+        let Some(Some(conn)) = all.get_mut(conn.slot as usize) else { return };
+        conn.retired = true;
+        let outlets: Vec<OutletKey> = conn.outlets.iter().collect();
+        drop(all);
+        for key in outlets {
+            core.retire_outlet(key, conns);
         }
     }
 

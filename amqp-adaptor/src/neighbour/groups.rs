@@ -14,6 +14,14 @@ pub(crate) enum GroupKey {
     Theirs(String, String),
 }
 
+impl GroupKey {
+    pub(crate) fn correlator(&self) -> &str {
+        match self {
+            Self::Ours(correlator) | Self::Theirs(_, correlator) => correlator,
+        }
+    }
+}
+
 /// One connection of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -26,7 +34,7 @@ pub(crate) struct Member {
 #[derive(Debug, Default)]
 struct Group {
     active: Option<Member>,
-    /// Will be active when its control links are attached.
+    /// Will be active when its links are attached.
     pending: Option<Member>,
     data: Vec<Member>,
 }
@@ -34,6 +42,15 @@ struct Group {
 /// All groups of a router. Control-plane state, behind a lock that no traffic takes.
 #[derive(Debug, Default)]
 pub(crate) struct Groups(BTreeMap<GroupKey, Group>);
+
+/// Connections of older credentials that others took the place of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) control: NeighbourConn,
+    pub(crate) data: Vec<NeighbourConn>,
+    /// They lead to the same router.
+    pub(crate) same_router: bool,
+}
 
 /// What becomes of a connection for control.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,11 +83,19 @@ impl Groups {
         Admission::Welcome { displaced }
     }
 
-    /// Both control links of a connection are attached. Answers the connection that it takes the place of.
-    pub(crate) fn control_attached(&mut self, key: &GroupKey, conn: NeighbourConn) -> Option<NeighbourConn> {
+    /// Whether a connection is there to take the place of another.
+    pub(crate) fn is_pending(&self, key: &GroupKey, conn: NeighbourConn) -> bool {
+        self.0.get(key).and_then(|group| group.pending.as_ref()).is_some_and(|pending| pending.conn == conn)
+    }
+
+    /// A connection for control is ready. Answers those that it takes the place of.
+    pub(crate) fn control_ready(&mut self, key: &GroupKey, conn: NeighbourConn) -> Option<Replaced> {
         let group = self.0.get_mut(key)?;
         let member = group.pending.take_if(|pending| pending.conn == conn)?;
-        group.active.replace(member).map(|old| old.conn)
+        let (ordinal, container) = (member.ordinal, member.container.clone());
+        let old = group.active.replace(member)?;
+        let data = group.data.iter().filter(|m| m.ordinal < ordinal).map(|m| m.conn).collect();
+        Some(Replaced { control: old.conn, data, same_router: old.container == container })
     }
 
     /// A connection for data was opened. Fails with the container that the group's connection for control leads to, if that is another.
@@ -137,15 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_ordinal_takes_over_when_it_is_attached() {
+    fn a_higher_ordinal_takes_over_when_it_is_ready() {
         let (mut groups, key) = (Groups::default(), GroupKey::Ours("c".into()));
         assert_eq!(groups.control_opened(&key, member(1, 0)), welcome(&[]));
-        assert_eq!(groups.control_attached(&key, conn(1)), None);
+        assert_eq!(groups.control_ready(&key, conn(1)), None);
         groups.data_opened(&key, member(2, 0)).unwrap();
         groups.data_opened(&key, member(4, 1)).unwrap();
         assert_eq!(groups.control_opened(&key, member(3, 1)), welcome(&[]));
         assert_eq!(members(&groups), Some((conn(1), vec![conn(2)])));
-        assert_eq!(groups.control_attached(&key, conn(3)), Some(conn(1)));
+        assert!(groups.is_pending(&key, conn(3)) && !groups.is_pending(&key, conn(1)));
+        let replaced = Replaced { control: conn(1), data: vec![conn(2)], same_router: true };
+        assert_eq!(groups.control_ready(&key, conn(3)), Some(replaced));
         assert_eq!(members(&groups), Some((conn(3), vec![conn(4)])));
         // The old one is not of interest any more, and nothing older is taken.
         groups.closed(&key, conn(1));
@@ -168,7 +195,7 @@ mod tests {
         assert_eq!(groups.control_opened(&key, member(4, 4)), welcome(&[3]));
         groups.closed(&key, conn(2));
         assert_eq!(members(&groups), Some((conn(4), vec![])));
-        assert_eq!(groups.control_attached(&key, conn(4)), None);
+        assert_eq!(groups.control_ready(&key, conn(4)), None);
     }
 
     #[test]

@@ -150,6 +150,24 @@ impl Neighbours {
         self.at(conn.worker, f);
     }
 
+    /// `old` was replaced by `new`: retires it when every worker has heard of the links of `new`, and none is without a way meanwhile.
+    pub(crate) fn retire(&self, old: NeighbourConn, new: NeighbourConn) {
+        let all = self.clone();
+        // Its worker sends its mail at the end of what it does now.
+        self.on(new, move |_| all.retire_after(old, 0));
+    }
+
+    fn retire_after(&self, old: NeighbourConn, worker: u16) {
+        if usize::from(worker) >= self.0.workers.len() {
+            return self.on(old, move |inner| inner.retire(old));
+        }
+        let all = self.clone();
+        self.at(worker, move |inner| {
+            inner.read_mail();
+            all.retire_after(old, worker + 1);
+        });
+    }
+
     fn at(&self, worker: u16, f: impl FnOnce(&Inner) + Send + 'static) {
         let Some(worker) = self.0.workers.get(usize::from(worker)) else { return };
         let _ = worker.run(move || {

@@ -112,7 +112,7 @@ impl Conns {
 
     fn attach_stream(&mut self, conn: u32, asker: Option<u16>) -> Result<LinkRef, StreamLinkError> {
         let entry = self.get(conn).ok_or(StreamLinkError::NoConnection)?;
-        let neighbour = entry.neighbour.as_mut().ok_or(StreamLinkError::NoConnection)?;
+        let neighbour = entry.neighbour.as_mut().filter(|n| !n.retired).ok_or(StreamLinkError::NoConnection)?;
         if !neighbour.info.streaming_links {
             return Err(StreamLinkError::NotOffered);
         }

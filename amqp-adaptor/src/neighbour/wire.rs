@@ -101,6 +101,7 @@ impl Inner {
             setup_by: None,
             streams: StreamLinks::default(),
             unwanted: Vec::new(),
+            retired: false,
             release_told: false,
             capacity: conn.origin.link_capacity().unwrap_or(CAPACITY).max(1),
             names: Names::new(),
@@ -239,44 +240,66 @@ impl Inner {
                 }
             }
         };
-        if neighbour.links.is_complete() {
+        let complete = neighbour.links.is_complete();
+        if complete {
             neighbour.setup_by = None;
         }
-        if purpose == LinkPurpose::Control && !neighbour.control_up && neighbour.links.has_control() {
+        // One that is to take the place of another does so when it can do all that the other does.
+        let ready = |key: NeighbourConn, group: &Option<GroupKey>| complete || !self.is_pending(key, group.as_ref());
+        if !neighbour.control_up
+            && !neighbour.retired
+            && neighbour.links.has_control()
+            && ready(neighbour.info.conn, &neighbour.group)
+        {
             neighbour.control_up = true;
-            let (conn, group) = (neighbour.info.conn, neighbour.group.clone());
-            self.control_up(conn, group.as_ref());
+            let (key, group) = (neighbour.info.conn, neighbour.group.clone());
+            if let Origin::Connector(dial) = &conn.origin {
+                dial.run.take_over();
+            }
+            self.control_up(key, group.as_ref());
         }
         if let Some(hook) = self.links_hook() {
             hook.attached(core, conns, LinkRef { conn: id, link: attached.link.to_u32() }, purpose, role);
         }
     }
 
-    /// Both control links are there: the connection may take the place of an older one of its group.
+    fn is_pending(&self, conn: NeighbourConn, group: Option<&GroupKey>) -> bool {
+        let (Some(neighbours), Some(group)) = (self.neighbours.get(), group) else { return false };
+        neighbours.groups().is_pending(group, conn)
+    }
+
+    /// The control links are there: the connection may take the place of an older one of its group.
     fn control_up(&self, conn: NeighbourConn, group: Option<&GroupKey>) {
         let Some(neighbours) = self.neighbours.get() else { return };
-        let replaces = group.and_then(|key| neighbours.groups().control_attached(key, conn));
+        let replaced = group.and_then(|key| neighbours.groups().control_ready(key, conn));
+        let replaces = replaced.as_ref().filter(|old| old.same_router).map(|old| old.control);
         self.tell(NeighbourEvent::ControlUp { conn, replaces });
-        if let (Some(old), Some(GroupKey::Ours(_))) = (replaces, group) {
-            neighbours.on(old, move |inner| inner.retire(old));
+        for old in replaced.into_iter().flat_map(|old| old.data.into_iter().chain([old.control])) {
+            neighbours.retire(old, conn);
         }
     }
 
-    /// A connection of ours was replaced by one with newer credentials: it keeps its streams and loses its control links.
-    fn retire(&self, key: NeighbourConn) {
-        self.with_neighbour(key, |conn| {
+    /// A connection was replaced by one with newer credentials: what was begun on it goes on, nothing new begins, and the side that has made it
+    /// takes its control links away.
+    pub(super) fn retire(&self, key: NeighbourConn) {
+        self.with_neighbour(key, |core, conns| {
+            let Some(conn) = conns.get(key.slot) else { return };
             let Some(neighbour) = conn.neighbour.as_mut() else { return };
-            for role in [Role::Receiver, Role::Sender] {
-                if let Some(slot) = neighbour.links.get(LinkPurpose::Control, role) {
-                    neighbour.links.gone(LinkPurpose::Control, slot.link);
-                    conn.engine.detach(slot.link, true, None);
+            neighbour.retired = true;
+            if neighbour.info.outgoing {
+                for role in [Role::Receiver, Role::Sender] {
+                    if let Some(slot) = neighbour.links.get(LinkPurpose::Control, role) {
+                        neighbour.links.gone(LinkPurpose::Control, slot.link);
+                        conn.engine.detach(slot.link, true, None);
+                    }
                 }
+                neighbour.control_up = false;
             }
             neighbour.outbox.clear();
-            neighbour.control_up = false;
-            if let Origin::Connector(dial) = &conn.origin {
-                dial.run.retire();
+            if let Some(hook) = self.links_hook() {
+                hook.retired(core, conns, key);
             }
+            core.end_batch(conns);
         });
     }
 
@@ -454,7 +477,8 @@ impl Inner {
 
     /// Queues a control message, and sends it if there is credit.
     pub(crate) fn send_control(&self, key: NeighbourConn, message: ControlMessage) {
-        self.with_neighbour(key, |conn| {
+        self.with_neighbour(key, |_, conns| {
+            let Some(conn) = conns.get(key.slot) else { return };
             let Some(neighbour) = conn.neighbour.as_mut().filter(|n| n.control_up) else { return };
             let before = neighbour.outbox.dropped;
             neighbour.outbox.push(message);
@@ -474,7 +498,8 @@ impl Inner {
     /// gone does not answer.
     pub(crate) fn close_neighbour(&self, key: NeighbourConn, error: Error, limit: Duration) {
         let mut lost = None;
-        self.with_neighbour(key, |conn| {
+        self.with_neighbour(key, |_, conns| {
+            let Some(conn) = conns.get(key.slot) else { return };
             conn.close(error, Instant::now() + limit);
             lost = conn.neighbour.take().map(|n| (n, conn.details.reason.clone().unwrap_or_default()));
         });
@@ -490,16 +515,15 @@ impl Inner {
     }
 
     /// Does something with a connection if it is still there, and writes what that brought.
-    fn with_neighbour(&self, key: NeighbourConn, f: impl FnOnce(&mut Conn)) {
+    fn with_neighbour(&self, key: NeighbourConn, f: impl FnOnce(&mut Core, &mut Conns)) {
         {
+            let mut core = self.core.borrow_mut();
             let mut conns = self.conns.borrow_mut();
             if conns.get(key.slot).is_none_or(|conn| conn.details.id != key.id) {
                 return;
             }
             conns.touch(key.slot);
-            if let Some(conn) = conns.get(key.slot) {
-                f(conn);
-            }
+            f(&mut core, &mut conns);
         }
         self.write_dirty();
     }

@@ -34,7 +34,6 @@ fn connector(port: u16) -> ConnectorConfig {
         cost: 1.into(),
         tls: None,
         ordinal: None,
-        certified: false,
         proxy: None,
         sasl_mechanisms: Vec::new(),
         credentials: None,

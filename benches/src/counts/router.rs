@@ -82,7 +82,6 @@ impl Router {
             cost: 1.into(),
             tls: None,
             ordinal: None,
-            certified: false,
             proxy: None,
             sasl_mechanisms: Vec::new(),
             credentials: None,

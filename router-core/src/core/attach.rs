@@ -125,6 +125,7 @@ impl Core {
             lenders: Vec::new(),
             drain: false,
             blocked: false,
+            retired: false,
             current: Key::NONE,
             first: NIL,
             outstanding: 0,
@@ -232,7 +233,8 @@ impl Core {
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
         let deliveries = outlet.counters.deliveries;
-        if outlet.single {
+        let retired = outlet.retired;
+        if outlet.single && !retired {
             let busy = !outlet.current.is_none();
             self.stream_down(address_key, busy);
         }
@@ -256,8 +258,10 @@ impl Core {
             address.recalled = false;
             let past = if internal { &mut address.past.to_container } else { &mut address.past.deliveries_out };
             *past += deliveries;
-            let moved = address.candidates.remove(at);
-            self.candidate_moved(moved, at);
+            if !retired {
+                let moved = address.candidates.remove(at);
+                self.candidate_moved(moved, at);
+            }
         }
         for d in listed {
             self.lost_by_outlet(d, eg);
@@ -276,6 +280,26 @@ impl Core {
         }
         self.destinations_changed(address_key, eg);
         self.forget_address(address_key);
+    }
+
+    /// Others have taken the place of an outlet: it finishes what was begun there or is queued for it, and gets nothing else. What was lent from
+    /// it comes back.
+    pub fn retire_outlet(&mut self, key: OutletKey, eg: &mut impl Egress) {
+        let key = key.0;
+        let Some(outlet) = self.outlets.get_mut(key).filter(|outlet| !outlet.retired) else { return };
+        outlet.retired = true;
+        let (address, at, single, busy) = (outlet.address, outlet.address_at, outlet.single, !outlet.current.is_none());
+        if single {
+            self.stream_down(address, busy);
+        }
+        if !self.is_flows(address) {
+            self.tell_all(|| Msg::OutletRetired { outlet: key.to_raw() }, eg);
+        }
+        if let Some(a) = self.addresses.get_mut(address) {
+            let moved = a.candidates.remove(at);
+            self.candidate_moved(moved, at);
+        }
+        self.destinations_changed(address, eg);
     }
 
     /// A candidate took the position of one that was removed.

@@ -218,11 +218,12 @@ impl Core {
     pub(super) fn give_loan_back(&mut self, remote: Key, always: bool, eg: &mut impl Egress) {
         let Some(r) = self.remotes.get_mut(remote) else { return };
         let credit = std::mem::take(&mut r.lent);
+        let offered = !r.retired;
         if credit > 0 || always {
             let msg = Msg::Returned { outlet: r.outlet, credit };
             eg.post(WorkerId(r.worker), WorkerMsg::bare(msg));
         }
-        if let Some(a) = self.addresses.get_mut(r.address) {
+        if let Some(a) = self.addresses.get_mut(r.address).filter(|_| offered) {
             a.candidates.set_ready(r.at, false);
         }
     }

@@ -49,6 +49,7 @@ impl Core {
                 self.outlet_up(worker, outlet, address, &name, (ours, single), eg);
             }
             Msg::OutletDown { outlet } => self.outlet_down(worker, outlet, eg),
+            Msg::OutletRetired { outlet } => self.outlet_retired(worker, outlet, eg),
             Msg::Want { address, urgent } => self.wanted(worker, Key::from_raw(address), urgent, eg),
             Msg::Lend { outlet, credit, outstanding } => self.lent(worker, outlet, credit, outstanding, eg),
             Msg::Recall { outlet } => {
@@ -104,6 +105,7 @@ impl Core {
             outstanding: 0,
             others: 0,
             single,
+            retired: false,
         });
         a.candidates.push(Candidate::Remote(remote));
         set_at(&mut peer.outlets, Key::from_raw(outlet).index, remote);
@@ -122,18 +124,33 @@ impl Core {
 
     fn outlet_down(&mut self, worker: u16, outlet: u64, eg: &mut impl Egress) {
         let Some(key) = self.remote(worker, outlet) else { return };
-        let Some(remote) = self.remotes.remove(key) else { return };
-        let Some(a) = self.addresses.get_mut(remote.address) else { return };
+        let Some(remote) = self.remotes.remove(key).filter(|remote| !remote.retired) else { return };
+        self.not_offered(worker, remote.address, remote.at, eg);
+    }
+
+    /// Another worker's outlet is kept for what is under way there.
+    fn outlet_retired(&mut self, worker: u16, outlet: u64, eg: &mut impl Egress) {
+        let Some(key) = self.remote(worker, outlet) else { return };
+        self.give_loan_back(key, false, eg);
+        let Some(remote) = self.remotes.get_mut(key).filter(|remote| !remote.retired) else { return };
+        remote.retired = true;
+        let (address, at) = (remote.address, remote.at);
+        self.not_offered(worker, address, at, eg);
+    }
+
+    /// Another worker has an outlet less for an address.
+    fn not_offered(&mut self, worker: u16, address: Key, at: u32, eg: &mut impl Egress) {
+        let Some(a) = self.addresses.get_mut(address) else { return };
         if let Some(at) = a.peers.iter().position(|p| p.worker == worker) {
             a.peers[at].outlets -= 1;
             if a.peers[at].outlets == 0 {
                 a.peers.swap_remove(at);
             }
         }
-        let moved = a.candidates.remove(remote.at);
-        self.candidate_moved(moved, remote.at);
-        self.destinations_changed(remote.address, eg);
-        self.forget_address(remote.address);
+        let moved = a.candidates.remove(at);
+        self.candidate_moved(moved, at);
+        self.destinations_changed(address, eg);
+        self.forget_address(address);
     }
 
     /// Our key of another worker's outlet.

@@ -81,18 +81,32 @@ fn newer_credentials_take_over_and_refused_links_wait() {
         edge.consumers("Ma".into(), false, false);
         assert_eq!(drain(&mut edge), [], "there is no link to be detached");
         edge.consumers("Ma".into(), true, false);
+        edge.producers("Mb".into(), 0, true);
+        edge.producers("Mc".into(), 0, true);
+        edge.tracked(1, &"Mb".into(), true);
+        drain(&mut edge);
         edge.opened(to_a(3, 5));
-        assert_eq!(
-            drain(&mut edge),
-            [
-                attach(1, "Ma", Direction::In),
-                UplinkOutput::Retire { conn: 1 },
-                UplinkOutput::Activate { conn: 3 },
-                attach(3, "Ma", Direction::In)
-            ]
-        );
+        let mut to_three = vec![UplinkOutput::Activate { conn: 3 }, attach(3, "Ma", Direction::In)];
+        to_three.extend(["Mb", "Mc"].map(|key| attach(3, key, Direction::Out)));
+        assert_eq!(drain(&mut edge), to_three);
+        // Until the new one can do the same, the old one does it.
+        edge.ready(3);
+        edge.tracked(3, &"Mc".into(), false);
+        assert_eq!((drain(&mut edge), edge.used()), (vec![bind(3, "Mc", false)], &[1, 3][..]));
+        edge.tracked(3, &"Mb".into(), true);
+        let moved = [bind(3, "Mb", true), bind(1, "Mb", false), UplinkOutput::Retire { conn: 1 }];
+        assert_eq!((drain(&mut edge), edge.used()), (moved.to_vec(), &[3][..]));
         edge.closed(3);
         assert_eq!(edge.used(), [1]);
+        // One that comes while another is not ready yet, and is lost again.
+        drain(&mut edge);
+        edge.opened(to_a(4, 6));
+        edge.opened(to_a(5, 7));
+        assert_eq!(edge.used(), [1, 4, 5]);
+        edge.closed(5);
+        assert_eq!(edge.used(), [1, 4]);
+        edge.ready(4);
+        assert_eq!(edge.used(), [4]);
     }
 }
 
@@ -284,6 +298,7 @@ enum Step {
     Producers(u8, u16, bool),
     Tracked(u64, u8, bool),
     Refused(u64, u8, bool),
+    Ready(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -298,6 +313,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4u8, 0..2u16, any::<bool>()).prop_map(|(key, worker, here)| Step::Producers(key, worker, here)),
         (1..7u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, up)| Step::Tracked(conn, key, up)),
         (1..7u64, 0..4u8, any::<bool>()).prop_map(|(conn, key, out)| Step::Refused(conn, key, out)),
+        (1..7u64).prop_map(Step::Ready),
     ]
 }
 
@@ -338,6 +354,7 @@ proptest! {
                     edge.producers(name(key), worker, up);
                 }
                 Step::Tracked(conn, key, up) => edge.tracked(conn, &name(key), up),
+                Step::Ready(conn) => edge.ready(conn),
                 Step::Refused(conn, key, out) => {
                     let direction = if out { Direction::Out } else { Direction::In };
                     let link = (conn, direction, name(key));
@@ -382,7 +399,10 @@ proptest! {
             let is_peer = |conn: &u64| open.iter().any(|known| known.conn == *conn && known.peer);
             let (ours, any) = (routers(&|known| known.ours && !known.peer), routers(&|known| !known.peer));
             let most = if all && ours > 0 { ours } else { any.min(1) };
-            prop_assert_eq!(used.iter().filter(|conn| !is_peer(conn)).count(), most);
+            // Beside those that should be in use are those that bridge the time until others are ready, with older credentials.
+            let up: Vec<&Uplink> = open.iter().filter(|known| !known.peer && used.contains(&known.conn)).collect();
+            let newer = |old: &Uplink| up.iter().any(|new| new.ordinal > old.ordinal);
+            prop_assert!(up.len() >= most && up.iter().filter(|known| !newer(known)).count() <= most);
             prop_assert_eq!(used.iter().filter(|conn| is_peer(conn)).count(), routers(&|known| known.peer));
             // What is needed and was not refused is there, and nothing else.
             let mut needed = BTreeSet::new();

@@ -92,6 +92,10 @@ pub struct Uplinks {
     wanted: BTreeMap<Arc<str>, BTreeSet<u16>>,
     /// Whether they have destinations elsewhere, as the other end of a connection says.
     told: BTreeMap<(u64, Arc<str>), bool>,
+    /// Connections in use whose links are attached.
+    ready: BTreeSet<u64>,
+    /// Some of those in use are only so until one with newer credentials can do the same.
+    bridged: bool,
     /// Links that the other end refused or took away. They are tried again on another connection, or when they were not needed meanwhile.
     refused: BTreeSet<(u64, Direction, Arc<str>)>,
     output: VecDeque<UplinkOutput>,
@@ -119,7 +123,7 @@ impl Uplinks {
     }
 
     /// A connection was opened. The first one to an interior router is used, and one with newer credentials (a higher ordinal) than the
-    /// one in use; and with `all` those to other routers of this make.
+    /// one in use, which is given up when the new one can do the same; and with `all` those to other routers of this make.
     pub fn opened(&mut self, uplink: Uplink) {
         let first = self.first();
         self.open.push(uplink);
@@ -132,6 +136,13 @@ impl Uplinks {
         let first = self.first();
         self.open.retain(|open| open.conn != conn);
         self.choose(first);
+    }
+
+    /// All links of a connection that was asked for some are attached.
+    pub fn ready(&mut self, conn: u64) {
+        if self.used.contains(&conn) && self.ready.insert(conn) {
+            self.choose_if_bridged();
+        }
     }
 
     /// An address got its first consumer here, or lost its last. `copies`: each of them gets a copy.
@@ -175,6 +186,7 @@ impl Uplinks {
         }
         if self.told.insert((conn, Arc::clone(key)), reachable) != Some(reachable) {
             self.output.push_back(UplinkOutput::Bind { conn, key: Arc::clone(key), bound: reachable });
+            self.choose_if_bridged();
         }
     }
 
@@ -187,6 +199,7 @@ impl Uplinks {
             self.unbind(conn, &key);
         }
         self.refused.insert((conn, direction, key));
+        self.choose_if_bridged();
     }
 
     /// Whether a connection should have a link.
@@ -267,12 +280,41 @@ impl Uplinks {
         newest().find(|conn| self.used.contains(conn)).or_else(|| newest().next())
     }
 
+    fn choose_if_bridged(&mut self) {
+        if self.bridged {
+            self.choose(self.first());
+        }
+    }
+
+    /// Whether a connection that should not be in use has to be until one of `best` can do the same that has newer credentials for the same
+    /// router, or, where one uplink is enough, for another.
+    fn bridges(&self, conn: u64, best: &[u64]) -> bool {
+        let find = |conn: u64| self.open.iter().find(|open| open.conn == conn);
+        let Some(old) = find(conn).filter(|old| !old.peer) else { return false };
+        let newer = |new: &&Uplink| {
+            !new.peer && new.ordinal > old.ordinal && (new.router == old.router || !self.all || !new.ours)
+        };
+        let next = best.iter().filter_map(|conn| find(*conn)).find(newer);
+        next.is_some_and(|next| !self.ready.contains(&next.conn) || !self.knows_all(next.conn, conn))
+    }
+
+    /// Whether it was told over a connection of every address that can be reached over another.
+    fn knows_all(&self, conn: u64, other: u64) -> bool {
+        let mut reachable = self.told.iter().filter(|((of, _), reachable)| *of == other && **reachable);
+        reachable.all(|((_, key), _)| {
+            let (told, refused) = ((conn, Arc::clone(key)), (conn, Direction::Out, Arc::clone(key)));
+            self.told.contains_key(&told) || self.refused.contains(&refused)
+        })
+    }
+
     /// Uses the connections that should be in use, and no others. `first`: the uplink that had the links for copies.
     fn choose(&mut self, first: Option<u64>) {
         let best = self.best();
         let (keep, leave): (Vec<u64>, Vec<u64>) =
-            std::mem::take(&mut self.used).into_iter().partition(|conn| best.contains(conn));
+            self.used.iter().copied().partition(|conn| best.contains(conn) || self.bridges(*conn, &best));
+        self.bridged = keep.iter().any(|conn| !best.contains(conn));
         self.used = keep;
+        self.ready.retain(|conn| self.used.contains(conn));
         for conn in leave {
             self.leave(conn);
         }

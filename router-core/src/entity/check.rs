@@ -83,7 +83,11 @@ impl Entity {
                     format!("{} needs the attribute `name`, by which others refer to it", self.kind().name()),
                 ));
             }
-            EntityKind::SslProfile => self.check_protocols(&mut problems),
+            EntityKind::SslProfile => {
+                self.check_protocols(&mut problems);
+                let ordinal = self.integer("ordinal").unwrap_or(0);
+                self.check_range(&mut problems, "oldestValidOrdinal", 0, ordinal);
+            }
             EntityKind::Log => self.check_levels(&mut problems),
             EntityKind::Policy => self.check_policy(&mut problems),
             EntityKind::Vhost => problems.push(Problem::whole(

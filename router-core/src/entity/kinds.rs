@@ -124,8 +124,8 @@ entities! {
         uid_name_mapping_file "uidNameMappingFile": Option<String> [create pending];
         /// The version of the credentials, which connectors tell other routers: connections with a higher one take over.
         ordinal "ordinal": Option<u32> [create update];
-        /// Router connections with older credentials are closed.
-        oldest_valid_ordinal "oldestValidOrdinal": Option<u32> [create update pending];
+        /// Connections that connectors made to other routers with older credentials are closed. At most `ordinal`.
+        oldest_valid_ordinal "oldestValidOrdinal": Option<u32> [create update];
     }
     status {}
 

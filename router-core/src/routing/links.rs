@@ -96,6 +96,14 @@ impl Link {
         self.prompt = true;
     }
 
+    /// It is another connection from now on, on which nothing was said yet.
+    pub(super) fn moved(&mut self, cost: LinkCost) {
+        self.cost = cost;
+        self.cost_changed = false;
+        self.prompt = true;
+        self.prompts_left = PROMPTS;
+    }
+
     /// How long it may be silent.
     fn max_age(&self, configured: Duration) -> Duration {
         configured.max(self.interval * MIN_INTERVALS)

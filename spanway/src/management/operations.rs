@@ -170,7 +170,12 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
     };
     let changeable = matches!(
         kind,
-        EntityKind::Log | EntityKind::TcpListener | EntityKind::Network | EntityKind::Listener | EntityKind::Connector
+        EntityKind::Log
+            | EntityKind::TcpListener
+            | EntityKind::Network
+            | EntityKind::Listener
+            | EntityKind::Connector
+            | EntityKind::SslProfile
     );
     if operation == "UPDATE" && changeable {
         return update(agent, request, kind, &row).await;

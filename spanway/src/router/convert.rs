@@ -29,8 +29,6 @@ pub(crate) type Proxies = HashMap<String, ProxyProfileEntity>;
 pub(crate) struct Profile {
     tls: Arc<TlsProfile>,
     ordinal: u64,
-    /// It has a certificate to show.
-    certified: bool,
 }
 
 /// The frame size that 0 stands for.
@@ -76,8 +74,8 @@ pub(crate) fn auto_link(entity: &AutoLinkEntity) -> AutoLinkConfig {
     }
 }
 
-pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Profile> {
-    let tls = TlsProfile::load(&SslProfileSettings {
+fn settings(entity: &SslProfileEntity) -> SslProfileSettings {
+    SslProfileSettings {
         name: entity.name.clone(),
         ca_cert_file: entity.ca_cert_file.clone(),
         cert_file: entity.cert_file.clone(),
@@ -86,12 +84,37 @@ pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Profile> {
         ciphers: entity.ciphers.clone(),
         protocols: entity.protocols.clone(),
         uid_format: entity.uid_format.clone(),
-    })
-    .with_context(|| format!("sslProfile {}", entity.name))?;
-    for warning in tls.warnings() {
-        tracing::warn!(target: "CONN_MGR", "sslProfile {}: {warning}", entity.name);
     }
-    Ok(Profile { tls, ordinal: u64::from(entity.ordinal.unwrap_or(0)), certified: entity.cert_file.is_some() })
+}
+
+pub(crate) fn profile(entity: &SslProfileEntity) -> anyhow::Result<Profile> {
+    let tls = TlsProfile::load(&settings(entity)).with_context(|| format!("sslProfile {}", entity.name))?;
+    let profile = Profile { tls, ordinal: u64::from(entity.ordinal.unwrap_or(0)) };
+    profile.warn();
+    Ok(profile)
+}
+
+impl Profile {
+    /// Reads files and attributes again: handshakes from here on go by them. Answers the ordinal.
+    ///
+    /// # Errors
+    /// They are not usable, or the ordinal is lower than before; nothing has changed then.
+    pub(crate) fn reload(&mut self, entity: &SslProfileEntity) -> anyhow::Result<u64> {
+        let ordinal = u64::from(entity.ordinal.unwrap_or(0));
+        if ordinal < self.ordinal {
+            bail!("ordinal: {ordinal} is lower than {}: other routers would refuse connections with it", self.ordinal);
+        }
+        self.tls.reload(&settings(entity)).with_context(|| format!("sslProfile {}", entity.name))?;
+        self.ordinal = ordinal;
+        self.warn();
+        Ok(ordinal)
+    }
+
+    fn warn(&self) {
+        for warning in self.tls.warnings() {
+            tracing::warn!(target: "CONN_MGR", "sslProfile {}: {warning}", self.tls.name());
+        }
+    }
 }
 
 fn find_profile(profiles: &Profiles, name: Option<&str>) -> anyhow::Result<Option<Arc<TlsProfile>>> {
@@ -218,7 +241,6 @@ pub(crate) fn connector(
         cost: cost(entity.cost).into(),
         tls,
         ordinal: profile.as_ref().map(|profile| profile.ordinal),
-        certified: profile.as_ref().is_some_and(|profile| profile.certified),
         proxy: entity.proxy_profile.as_deref().map(|name| proxy(name, proxies)).transpose()?,
         sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
         credentials: match &entity.sasl_username {

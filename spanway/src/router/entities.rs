@@ -12,7 +12,8 @@ use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
-    AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, StoreError, Value, inactive_reason,
+    AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, SslProfileEntity, StoreError, Value,
+    inactive_reason,
 };
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
@@ -61,6 +62,29 @@ struct State {
     costs: HashMap<String, Cost>,
     /// AMQP listeners in the order in which they were opened.
     listening: Vec<(String, Vec<SocketAddr>)>,
+}
+
+impl State {
+    /// Reads a TLS profile again. Connectors to other routers connect anew if its credentials are newer, and close what is not valid any
+    /// more.
+    fn renew(&mut self, entity: &SslProfileEntity) -> anyhow::Result<()> {
+        let name = &entity.name;
+        let profile = self.profiles.get_mut(name).with_context(|| format!("there is no sslProfile named {name}"))?;
+        let ordinal = profile.reload(entity)?;
+        let oldest = u64::from(entity.oldest_valid_ordinal.unwrap_or(0));
+        tracing::info!(
+            target: "CONN_MGR",
+            "sslProfile {name}: read again, ordinal {ordinal}, oldest valid ordinal {oldest}"
+        );
+        for connector in self.store.query(Some(EntityKind::Connector)) {
+            if connector.text("sslProfile") == Some(name)
+                && let Some(connector) = self.connectors.get(connector.name())
+            {
+                connector.renew(ordinal, oldest);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Running {
@@ -170,9 +194,18 @@ impl Running {
     ) -> Result<Entity, ChangeError> {
         let mut state = self.lock();
         let entity = state.store.update(Some(kind), None, Some(identity), attributes)?.clone();
-        let Some(Change::Updated { before, .. }) = state.store.poll_change() else { return Ok(entity) };
-        if let Err(error) = apply(&state.store) {
-            state.store.revert(before);
+        let before = match state.store.poll_change() {
+            Some(Change::Updated { before, .. }) => Some(before),
+            // The files may say something else though their names are the same.
+            _ if kind == EntityKind::SslProfile => None,
+            _ => return Ok(entity),
+        };
+        let applied = apply(&state.store).and_then(|()| match AnyEntity::from(&entity) {
+            AnyEntity::SslProfile(profile) => state.renew(&profile),
+            _ => Ok(()),
+        });
+        if let Err(error) = applied {
+            before.into_iter().for_each(|before| state.store.revert(before));
             return Err(ChangeError::Work(error));
         }
         let (outgoing, value) = match AnyEntity::from(&entity) {

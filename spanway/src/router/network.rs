@@ -188,12 +188,12 @@ impl Network {
                 let info = self.conns.get(&conn.id);
                 let cost = info.map_or_else(|| LinkCost::from(1), |info| info.cost);
                 if let Some(routing) = &mut self.routing {
-                    routing.link_up(LinkId(conn.id), cost, now);
+                    match replaces {
+                        Some(old) => routing.link_replaced(LinkId(old.id), LinkId(conn.id), cost, now),
+                        None => routing.link_up(LinkId(conn.id), cost, now),
+                    }
                     if let Some(info) = info.filter(|info| !info.ours) {
                         routing.presume_neighbour(LinkId(conn.id), info.container.as_str(), now);
-                    }
-                    if let Some(old) = replaces {
-                        routing.link_lost(LinkId(old.id), now);
                     }
                 }
             }

@@ -9,25 +9,47 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// TLS of a listener.
+/// What handshakes go by, until the profile is read again. Only handshakes take the lock.
+#[derive(Debug)]
+pub(super) struct Current<C>(RwLock<Arc<C>>);
+
+impl<C> Current<C> {
+    pub(super) fn new(config: Arc<C>) -> Self {
+        Self(RwLock::new(config))
+    }
+
+    pub(super) fn get(&self) -> Arc<C> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set(&self, config: Arc<C>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+}
+
+/// TLS of a listener. Handshakes that begin after its profile was read again go by what was read then.
 #[derive(Debug)]
 pub struct TlsServer {
-    config: Arc<ServerConfig>,
+    config: Current<ServerConfig>,
     rules: Arc<StreamRules>,
 }
 
-/// TLS of a connector.
+/// TLS of a connector. Handshakes that begin after its profile was read again go by what was read then.
 #[derive(Debug)]
 pub struct TlsClient {
-    config: Arc<ClientConfig>,
+    config: Current<ClientConfig>,
     rules: Arc<StreamRules>,
 }
 
 impl TlsServer {
-    pub(super) const fn new(config: Arc<ServerConfig>, rules: Arc<StreamRules>) -> Self {
-        Self { config, rules }
+    pub(super) fn new(config: Arc<ServerConfig>, rules: Arc<StreamRules>) -> Self {
+        Self { config: Current::new(config), rules }
+    }
+
+    pub(super) const fn config(&self) -> &Current<ServerConfig> {
+        &self.config
     }
 
     /// Handshakes with a client on an accepted connection. There is no time limit here: drop the future to give up.
@@ -43,14 +65,24 @@ impl TlsServer {
     /// # Errors
     /// As there.
     pub async fn accept_after(&self, socket: PlainStream, received: &[u8]) -> Result<Stream, HandshakeError> {
-        let session = UnbufferedServerConnection::new(Arc::clone(&self.config)).map_err(HandshakeError::from_rustls)?;
+        let session = UnbufferedServerConnection::new(self.config.get()).map_err(HandshakeError::from_rustls)?;
         run(socket, Session::Server(session), received, &self.rules).await
     }
 }
 
 impl TlsClient {
-    pub(super) const fn new(config: Arc<ClientConfig>, rules: Arc<StreamRules>) -> Self {
-        Self { config, rules }
+    pub(super) fn new(config: Arc<ClientConfig>, rules: Arc<StreamRules>) -> Self {
+        Self { config: Current::new(config), rules }
+    }
+
+    pub(super) const fn config(&self) -> &Current<ClientConfig> {
+        &self.config
+    }
+
+    /// There is a certificate to show to servers.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.config.get().client_auth_cert_resolver.has_certs()
     }
 
     /// Handshakes with the server of that name (or literal address, with or without brackets), offering the configured ALPN protocols.
@@ -58,7 +90,7 @@ impl TlsClient {
     /// # Errors
     /// [`HandshakeError`].
     pub async fn connect(&self, host: &str, socket: PlainStream) -> Result<Stream, HandshakeError> {
-        self.connect_with_alpn(host, socket, self.config.alpn_protocols.clone()).await
+        self.connect_with_alpn(host, socket, self.config.get().alpn_protocols.clone()).await
     }
 
     /// As [`connect`](Self::connect), offering exactly `alpn`.
@@ -75,7 +107,7 @@ impl TlsClient {
         // A trailing dot makes a name absolute for the resolver, and is no part of it in certificates (RFC 6066 §3).
         let bare = bare.strip_suffix('.').unwrap_or(bare);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| HandshakeError::ServerName(host.to_owned()))?;
-        let session = UnbufferedClientConnection::new_with_alpn(Arc::clone(&self.config), name, alpn)
+        let session = UnbufferedClientConnection::new_with_alpn(self.config.get(), name, alpn)
             .map_err(HandshakeError::from_rustls)?;
         run(socket, Session::Client(session), &[], &self.rules).await
     }

@@ -12,7 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Sessions of servers that a client configuration remembers.
 const CLIENT_SESSIONS: usize = 1024;
@@ -102,6 +102,21 @@ impl Default for ClientOptions {
 #[derive(Debug)]
 pub struct TlsProfile {
     name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    loaded: Loaded,
+    /// Those that were made of it, which change with it.
+    servers: Vec<(Weak<TlsServer>, ServerOptions)>,
+    clients: Vec<(Weak<TlsClient>, ClientOptions)>,
+}
+
+/// What files and attributes say.
+#[derive(Debug)]
+struct Loaded {
+    name: String,
     provider: Arc<CryptoProvider>,
     versions: Vec<&'static SupportedProtocolVersion>,
     trusted: Option<Arc<TrustedCerts>>,
@@ -116,6 +131,85 @@ impl TlsProfile {
     /// # Errors
     /// [`TlsConfigError`], which names file and problem.
     pub fn load(settings: &SslProfileSettings) -> Result<Arc<Self>, TlsConfigError> {
+        let loaded = Loaded::read(settings)?;
+        let state = State { loaded, servers: Vec::new(), clients: Vec::new() };
+        Ok(Arc::new(Self { name: settings.name.clone(), state: Mutex::new(state) }))
+    }
+
+    /// Reads files and attributes again. All handshakes of its listeners and connectors that begin from here on go by them; connections that
+    /// there are stay as they are. Which part of a certificate names a user does not change.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), [`server`](Self::server) and [`client`](Self::client); then nothing has changed.
+    pub fn reload(&self, settings: &SslProfileSettings) -> Result<(), TlsConfigError> {
+        let loaded = Loaded::read(settings)?;
+        let mut state = self.state();
+        state.servers.retain(|(server, _)| server.strong_count() > 0);
+        state.clients.retain(|(client, _)| client.strong_count() > 0);
+        // All are made before any is used.
+        let servers: Vec<_> =
+            state.servers.iter().map(|(_, options)| loaded.server(options)).collect::<Result<_, _>>()?;
+        let clients: Vec<_> =
+            state.clients.iter().map(|(_, options)| loaded.client(options)).collect::<Result<_, _>>()?;
+        for ((server, _), config) in state.servers.iter().zip(servers) {
+            if let Some(server) = server.upgrade() {
+                server.config().set(config);
+            }
+        }
+        for ((client, _), config) in state.clients.iter().zip(clients) {
+            if let Some(client) = client.upgrade() {
+                client.config().set(config);
+            }
+        }
+        state.loaded = loaded;
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Name of the profile.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was ignored when it was read last (logged already).
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.state().loaded.warnings.clone()
+    }
+
+    /// The configuration of a listener. To be made once, and shared by all workers: clients can resume within one.
+    ///
+    /// # Errors
+    /// No certificate, or client certificates are required and there is no `caCertFile`.
+    pub fn server(&self, options: &ServerOptions) -> Result<Arc<TlsServer>, TlsConfigError> {
+        let mut state = self.state();
+        let rules = state.loaded.rules(options.require_close_notify);
+        let server = Arc::new(TlsServer::new(state.loaded.server(options)?, rules));
+        state.servers.retain(|(server, _)| server.strong_count() > 0);
+        state.servers.push((Arc::downgrade(&server), options.clone()));
+        Ok(server)
+    }
+
+    /// The configuration of a connector. To be made once, and shared by all workers.
+    ///
+    /// # Errors
+    /// There is no `caCertFile`, and the system has no authorities either.
+    pub fn client(&self, options: &ClientOptions) -> Result<Arc<TlsClient>, TlsConfigError> {
+        let mut state = self.state();
+        let rules = state.loaded.rules(options.require_close_notify);
+        let client = Arc::new(TlsClient::new(state.loaded.client(options)?, rules));
+        state.clients.retain(|(client, _)| client.strong_count() > 0);
+        state.clients.push((Arc::downgrade(&client), options.clone()));
+        Ok(client)
+    }
+}
+
+impl Loaded {
+    fn read(settings: &SslProfileSettings) -> Result<Self, TlsConfigError> {
         let value_error =
             |attribute, problem| TlsConfigError::Value { profile: settings.name.clone(), attribute, problem };
         let mut warnings = Vec::new();
@@ -150,7 +244,7 @@ impl TlsProfile {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Arc::new(Self {
+        Ok(Self {
             name: settings.name.clone(),
             provider: Arc::new(provider),
             versions,
@@ -158,26 +252,10 @@ impl TlsProfile {
             identity,
             uid_format,
             warnings,
-        }))
+        })
     }
 
-    /// Name of the profile.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What was ignored while loading (logged already).
-    #[must_use]
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// The configuration of a listener. To be made once, and shared by all workers: clients can resume within one.
-    ///
-    /// # Errors
-    /// No certificate, or client certificates are required and there is no `caCertFile`.
-    pub fn server(&self, options: &ServerOptions) -> Result<Arc<TlsServer>, TlsConfigError> {
+    fn server(&self, options: &ServerOptions) -> Result<Arc<ServerConfig>, TlsConfigError> {
         let Some(identity) = &self.identity else {
             return Err(self.missing("certFile", "a listener"));
         };
@@ -206,14 +284,10 @@ impl TlsProfile {
         config.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| self.value("protocols", &error))?;
         config.send_tls13_tickets = TICKETS;
-        Ok(Arc::new(TlsServer::new(Arc::new(config), self.rules(options.require_close_notify))))
+        Ok(Arc::new(config))
     }
 
-    /// The configuration of a connector. To be made once, and shared by all workers.
-    ///
-    /// # Errors
-    /// There is no `caCertFile`, and the system has no authorities either.
-    pub fn client(&self, options: &ClientOptions) -> Result<Arc<TlsClient>, TlsConfigError> {
+    fn client(&self, options: &ClientOptions) -> Result<Arc<ClientConfig>, TlsConfigError> {
         let trusted = match &self.trusted {
             Some(trusted) => Arc::clone(trusted),
             None => Arc::new(keys::system_authorities().ok_or_else(|| self.missing("caCertFile", "a connector"))?),
@@ -231,7 +305,7 @@ impl TlsProfile {
         config.alpn_protocols.clone_from(&options.alpn);
         config.resumption =
             if options.resume { Resumption::in_memory_sessions(CLIENT_SESSIONS) } else { Resumption::disabled() };
-        Ok(Arc::new(TlsClient::new(Arc::new(config), self.rules(options.require_close_notify))))
+        Ok(Arc::new(config))
     }
 
     fn rules(&self, require_close_notify: bool) -> Arc<StreamRules> {

@@ -67,11 +67,15 @@ impl Inner {
             neighbour.setup_by = None;
         }
         let (key, side) = (neighbour.info.conn, Side::of(&neighbour.info));
+        let ready = side == Side::Edge && purpose != EdgePurpose::Stream && edge.is_ready();
         if let (Some(kind), Some(hook)) = (purpose.kind(), self.links_hook()) {
             hook.edge_attached(core, conns, LinkRef { conn: id, link: attached.link.to_u32() }, key.id, kind, role);
         }
         if let Some(event) = event_of(purpose, role, true).filter(|_| side == Side::Interior) {
             self.tell(NeighbourEvent::Edge { conn: key, event });
+        }
+        if ready {
+            self.tell(NeighbourEvent::Edge { conn: key, event: EdgeEvent::Ready });
         }
     }
 

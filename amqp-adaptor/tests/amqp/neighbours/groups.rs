@@ -23,13 +23,7 @@ fn client(pki: &Pki, certificate: Option<&str>) -> Arc<TlsClient> {
 }
 
 fn secure(pki: &Pki, host: &str, port: u16, certificate: Option<&str>) -> ConnectorConfig {
-    ConnectorConfig {
-        host: host.to_owned(),
-        tls: Some(client(pki, certificate)),
-        ordinal: Some(0),
-        certified: certificate.is_some(),
-        ..connector(port)
-    }
+    ConnectorConfig { host: host.to_owned(), tls: Some(client(pki, certificate)), ordinal: Some(0), ..connector(port) }
 }
 
 fn server(pki: &Pki) -> Router {
@@ -83,7 +77,7 @@ fn new_credentials_take_over_and_leave_streams_alone() {
     let up = start(&a, config);
     let (old_a, old_b) = (a.control(), b.control());
     b.wait("data connection", |r| r.neighbours.groups_to("A").first().is_some_and(|g| g.data.len() == 1));
-    up.renew(client(&pki, Some("client")), 7);
+    up.renew(7, 0);
     let replaced = |r: &Router, old| {
         r.events().into_iter().find_map(|event| match event {
             NeighbourEvent::ControlUp { conn, replaces: Some(replaced) } if replaced == old => Some(conn),

@@ -77,14 +77,12 @@ impl Core {
             assert_eq!(a.waiting.len(), waiting.get(&key).copied().unwrap_or(0), "waiting");
             assert!(a.waiting.len() == 0 || !a.candidates.any_ready(), "{} waits though an outlet is ready", a.name);
             assert_eq!(a.open, a.candidates.len() > 0 || a.far.is_some());
-            let mut lent = 0;
             for (at, candidate) in a.candidates.iter().enumerate() {
                 let ready = a.candidates.is_ready(at as u32);
                 match candidate {
                     Candidate::Local(o) => {
                         let outlet = self.outlets.get(o).unwrap();
                         assert_eq!((outlet.address_at as usize, ready), (at, outlet.is_ready()), "{outlet:?}");
-                        lent += outlet.lent;
                     }
                     Candidate::Remote(r) => {
                         let remote = self.remotes.get(r).unwrap();
@@ -92,7 +90,8 @@ impl Core {
                     }
                 }
             }
-            assert_eq!(a.lent, lent, "lent by {}", a.name);
+            let lent = self.outlets.iter().filter(|(_, outlet)| outlet.address == key).map(|(_, outlet)| outlet.lent);
+            assert_eq!(a.lent, lent.sum::<u32>(), "lent by {}", a.name);
         }
         for (key, o) in self.outlets.iter() {
             assert_eq!(o.outstanding, listed.get(&key).copied().unwrap_or(0), "outstanding");

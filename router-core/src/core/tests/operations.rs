@@ -14,6 +14,7 @@ enum Op {
     Receiver { worker: u8, address: u8, settles: bool },
     DetachSender(u8),
     DetachReceiver(u8),
+    RetireReceiver(u8),
     Send { sender: u8, size: u16, parts: u8, settled: bool, second: bool },
     Part(u8),
     Abort(u8),
@@ -33,6 +34,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (b(), b(), prop::bool::weighted(0.1)).prop_map(|(worker, address, settles)| Op::Receiver { worker, address, settles }),
         1 => b().prop_map(Op::DetachSender),
         1 => b().prop_map(Op::DetachReceiver),
+        1 => b().prop_map(Op::RetireReceiver),
         12 => (b(), prop_oneof![0..40u16, 1000..6000u16], 1..4u8, any::<bool>(), prop::bool::weighted(0.2))
             .prop_map(|(sender, size, parts, settled, second)| Op::Send { sender, size, parts, settled, second }),
         6 => b().prop_map(Op::Part),
@@ -114,6 +116,11 @@ impl Run {
                 if let Some(r) = pick(self.receivers(), n) {
                     self.lost_receivers = true;
                     self.world.detach_receiver(r);
+                }
+            }
+            Op::RetireReceiver(n) => {
+                if let Some(r) = pick(self.receivers(), n) {
+                    self.world.retire_receiver(r);
                 }
             }
             Op::Send { sender, size, parts, settled, second } => {

@@ -35,6 +35,56 @@ fn little_credit_is_lent_on_request() {
     w.assert_empty();
 }
 
+/// What was begun or lent goes on over a link that others took the place of, and nothing else comes to it, from whichever worker.
+#[test]
+fn a_link_that_was_replaced_finishes_what_it_has() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let old = w.receiver(0, "a", 100);
+        let senders: Vec<_> = (0..workers).map(|worker| w.sender(worker, "a")).collect();
+        for s in &senders {
+            w.send(*s, b"settled later", false);
+            w.begin(*s, &[7; 3000], false, false, 1000);
+        }
+        let new = w.receiver(workers - 1, "a", 100);
+        w.retire_receiver(old);
+        let begun = w.outlet(old).received.len();
+        for s in &senders {
+            w.send_rest(*s);
+            for n in 0..20 {
+                w.send(*s, &[n], false);
+            }
+        }
+        w.accept_all(old);
+        w.accept_all(new);
+        assert_eq!(w.count(old) + w.count(new), 22 * workers);
+        assert!(w.count(new) >= 20 * workers, "{begun} at the old one");
+        for s in senders {
+            assert!((0..22).all(|id| w.told(s, id) == Some(DeliveryState::Accepted)));
+        }
+        w.detach_receiver(old);
+        w.detach_receiver(new);
+        w.assert_empty();
+    }
+}
+
+/// The last one is as good as none for whoever comes now.
+#[test]
+fn nobody_waits_for_a_link_that_was_replaced() {
+    let mut w = World::new(2);
+    let r = w.receiver(1, "a", 1);
+    let s = w.sender(0, "a");
+    w.send(s, b"1", false);
+    w.send(s, b"2", false);
+    w.retire_receiver(r);
+    w.accept_all(r);
+    assert_eq!((w.told(s, 0), w.told(s, 1)), (Some(DeliveryState::Accepted), Some(DeliveryState::Released)));
+    w.credit(r, 10, false);
+    assert_eq!(w.count(r), 1);
+    w.detach_receiver(r);
+    w.assert_empty();
+}
+
 #[test]
 fn credit_that_one_worker_does_not_use_goes_to_another() {
     let mut w = World::new(3);

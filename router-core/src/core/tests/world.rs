@@ -773,6 +773,13 @@ impl World {
         self.end_batch(w);
     }
 
+    /// Others take the place of a receiver: it goes on with what it has.
+    pub(super) fn retire_receiver(&mut self, r: Receiver) {
+        let (w, key) = (self.receivers[r].0, self.outlet(r).key);
+        self.cores[w].retire_outlet(key, &mut self.sides[w]);
+        self.end_batch(w);
+    }
+
     pub(super) fn tick(&mut self, after: Duration) {
         self.now += after;
         for w in 0..self.cores.len() {

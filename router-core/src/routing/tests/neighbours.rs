@@ -68,6 +68,30 @@ fn a_second_link_to_a_neighbour_takes_over_without_a_gap() {
     assert_eq!(down(&world, "A"), 0);
 }
 
+/// Whether the new link is known to one end or to both, and whatever it costs.
+#[test]
+fn a_link_that_takes_the_place_of_another_keeps_the_neighbour() {
+    let mut world = World::of("A-B:2 B-C");
+    world.until(SOON, "up", |w| w.reaches("A", "C") && w.reaches("C", "A"));
+    let old = world.link("A", "B");
+    let new = world.wire("A", "B");
+    world.with("A", |a, now| a.link_replaced(LinkId(old), LinkId(new), 3, now));
+    world.run(Duration::from_millis(50));
+    world.with("B", |b, now| b.link_replaced(LinkId(old), LinkId(new), 3, now));
+    world.run(Duration::from_secs(10));
+    for id in ["A", "B"] {
+        assert_eq!(down(&world, id), 0);
+    }
+    let route = *world.routers["A"].routing.routes().route_to("C").unwrap();
+    assert_eq!((route.link, route.cost), (LinkId(new), 4));
+    // What is late about the old one is of no interest.
+    world.with("A", |a, now| a.link_lost(LinkId(old), now));
+    assert!(world.reaches("A", "C"));
+    // One that is not known is new.
+    world.with("A", |a, now| a.link_replaced(LinkId(99), LinkId(100), 1, now));
+    assert!(world.reaches("A", "C"));
+}
+
 #[test]
 fn a_link_that_is_lost_and_attached_again_under_the_same_number_starts_anew() {
     let mut world = World::of("A-B");

@@ -100,10 +100,15 @@ impl World {
         self.routers.insert(id, router);
     }
 
-    pub(super) fn connect(&mut self, a: &str, b: &str, cost: u32) -> u64 {
+    /// A connection of which nobody knows yet.
+    pub(super) fn wire(&mut self, a: &str, b: &str) -> u64 {
         self.next_link += 1;
-        let link = self.next_link;
-        self.links.insert(link, (a.to_owned(), b.to_owned(), true));
+        self.links.insert(self.next_link, (a.to_owned(), b.to_owned(), true));
+        self.next_link
+    }
+
+    pub(super) fn connect(&mut self, a: &str, b: &str, cost: u32) -> u64 {
+        let link = self.wire(a, b);
         for end in [a, b] {
             self.with(end, |routing, now| routing.link_up(LinkId(link), cost, now));
         }

@@ -262,9 +262,9 @@ fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     .with("uptimeSeconds", count(status.since.elapsed().as_secs()))
     .with("properties", Value::Map(Vec::new()))
     .with("lastDlvSeconds", Value::Null)
-    .with("tlsOrdinal", Value::Null)
-    .with("groupCorrelationId", Value::Null)
-    .with("groupOrdinal", Value::Null)
+    .with("tlsOrdinal", status.tls_ordinal.map_or(Value::Null, count))
+    .with("groupCorrelationId", status.group.as_ref().map_or(Value::Null, |(id, _)| id.as_str().into()))
+    .with("groupOrdinal", status.group.as_ref().map_or(Value::Null, |(_, ordinal)| count(*ordinal)))
     .with("listener", status.listener.as_str())
 }
 

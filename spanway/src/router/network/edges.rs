@@ -112,6 +112,7 @@ impl Network {
             (Edges::Here { uplinks, .. }, EdgeEvent::Tracking { key, reachable }) => {
                 uplinks.tracked(conn.id, &key, reachable);
             }
+            (Edges::Here { uplinks, .. }, EdgeEvent::Ready) => uplinks.ready(conn.id),
             (Edges::Here { mesh, .. }, EdgeEvent::Bid(bid)) => {
                 let tie = mesh.heard(conn.id, bid);
                 if tie {

@@ -336,3 +336,34 @@ fn what_is_no_tls_is_told_as_such() {
         assert!(matches!(server.accept(y).await, Err(HandshakeError::Stream(StreamError::Reset))));
     });
 }
+
+/// Both ends read their profiles again after every file was replaced by one of another authority; what cannot be used changes nothing.
+#[test]
+fn profiles_are_read_again() {
+    run(|| async {
+        let (old, new) = (Pki::new("old"), Pki::new("new"));
+        let settings = old.issue("both", &local());
+        let profile = TlsProfile::load(&settings).unwrap();
+        let other = TlsProfile::load(&settings).unwrap();
+        let server =
+            profile.server(&ServerOptions { client_certs: ClientCerts::Required, ..ServerOptions::default() }).unwrap();
+        let client = other.client(&ClientOptions { resume: false, ..ClientOptions::default() }).unwrap();
+        let before = connected(&client, &server).await;
+        let broken = SslProfileSettings { cert_file: Some(old.path("none.pem")), ..settings.clone() };
+        profile.reload(&broken).unwrap_err();
+        // The listener asks for certificates of clients.
+        let untrusting = SslProfileSettings { ca_cert_file: None, ..settings };
+        profile.reload(&untrusting).unwrap_err();
+        connected(&client, &server).await;
+        let renewed = new.issue("both", &local());
+        profile.reload(&renewed).unwrap();
+        let (a, b) = shake(&client, &server, "localhost").await;
+        assert!(a.is_err() && b.is_err());
+        other.reload(&renewed).unwrap();
+        connected(&client, &server).await;
+        assert!(client.has_certificate());
+        other.reload(&new.trusting()).unwrap();
+        assert!(!client.has_certificate());
+        drop(before);
+    });
+}
