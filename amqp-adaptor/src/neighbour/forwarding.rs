@@ -11,6 +11,10 @@ use router_core::{
 use super::{ConnectionRole, LinkPurpose, NeighbourConn, NeighbourInfo, NeighbourLinks};
 use crate::egress::Conns;
 
+/// How many links a connection to a router of another make may have while one for streams rests until its delivery is settled. Streams that
+/// are not settled for long, as large messages of a slow consumer are, would need a link each.
+const MOST_RESTING: usize = 256;
+
 /// The links of one worker's neighbours, as the core knows them.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarding {
@@ -27,7 +31,8 @@ struct Connected {
     peer: bool,
     /// Another connection took its place.
     retired: bool,
-    outlets: ByLink<OutletKey>,
+    /// With those for streams to a router of another make marked.
+    outlets: ByLink<(OutletKey, bool)>,
     inlets: ByLink<InletKey>,
 }
 
@@ -45,6 +50,10 @@ impl<K: Copy> ByLink<K> {
     fn get(&self, link: u32) -> Option<K> {
         let (known, key) = (*self.0.get(LinkId::from_u32(link).index())?)?;
         (known == link).then_some(key)
+    }
+
+    fn len(&self) -> usize {
+        self.iter().count()
     }
 
     fn insert(&mut self, link: u32, key: K) {
@@ -71,12 +80,40 @@ impl<K: Copy> ByLink<K> {
 }
 
 impl Forwarding {
-    fn outlet(&self, link: LinkRef) -> Option<OutletKey> {
-        self.conns.borrow().get(link.conn as usize)?.as_ref()?.outlets.get(link.link)
-    }
-
     fn inlet(&self, link: LinkRef) -> Option<InletKey> {
         self.conns.borrow().get(link.conn as usize)?.as_ref()?.inlets.get(link.link)
+    }
+}
+
+impl Forwarding {
+    /// The credit of a link, as the core is to know it. To a router of another make one for streams carries one delivery at a time, and the
+    /// next one when it is settled.
+    ///
+    /// A reference router reads a stream in two ways: frame by frame as they come, or, if its other end was slow, when that takes more. The
+    /// second way does not look at what follows the end of the stream on the link. A delivery that came meanwhile was not begun there
+    /// until something else came on the link, maybe never.
+    fn usable_credit(&self, conns: &mut Conns, link: LinkRef, credit: u32) -> Option<(OutletKey, u32)> {
+        let all = self.conns.borrow();
+        let to = all.get(link.conn as usize)?.as_ref()?;
+        let (key, rests) = to.outlets.get(link.link)?;
+        if !rests {
+            return Some((key, credit));
+        }
+        let unsettled = conns.get(link.conn)?.engine.unsettled(LinkId::from_u32(link.link));
+        let free = unsettled == 0 || to.outlets.len() >= MOST_RESTING;
+        Some((key, if free { credit.min(1) } else { 0 }))
+    }
+
+    /// Something was told about a delivery: its link may be free for another one, if it rested.
+    fn rested(&self, core: &mut Core, conns: &mut Conns, link: LinkRef) {
+        let outlet = |to: &Option<Connected>| to.as_ref()?.outlets.get(link.link);
+        if !self.conns.borrow().get(link.conn as usize).and_then(outlet).is_some_and(|(_, rests)| rests) {
+            return;
+        }
+        let credit = conns.get(link.conn).map_or(0, |conn| conn.engine.link_credit(LinkId::from_u32(link.link)));
+        if let Some((key, credit @ 1..)) = self.usable_credit(conns, link, credit) {
+            core.credit(key, credit, false, conns);
+        }
     }
 }
 
@@ -114,7 +151,7 @@ impl NeighbourLinks for Forwarding {
         match role {
             Role::Sender => {
                 if let Some(key) = core.attach_hop(conn.key, link, (&conn.id, conn.ours), kind, conns) {
-                    conn.outlets.insert(link.link, key);
+                    conn.outlets.insert(link.link, (key, !conn.ours && purpose == LinkPurpose::Stream));
                     if conn.retired {
                         core.retire_outlet(key, conns);
                     }
@@ -142,8 +179,9 @@ impl NeighbourLinks for Forwarding {
         let end = EdgeEnd { conn: edge, ours: conn.ours, peer: conn.peer };
         match role {
             Role::Sender => {
+                let stream = matches!(kind, EdgeLink::Stream);
                 if let Some(key) = core.attach_edge_outlet(conn.key, link, end, kind, conns) {
-                    conn.outlets.insert(link.link, key);
+                    conn.outlets.insert(link.link, (key, !conn.ours && stream));
                 }
             }
             Role::Receiver => {
@@ -155,7 +193,7 @@ impl NeighbourLinks for Forwarding {
     }
 
     fn credit(&self, core: &mut Core, conns: &mut Conns, link: LinkRef, _: LinkPurpose, credit: u32) {
-        if let Some(key) = self.outlet(link) {
+        if let Some((key, credit)) = self.usable_credit(conns, link, credit) {
             core.credit(key, credit, false, conns);
         }
     }
@@ -171,7 +209,7 @@ impl NeighbourLinks for Forwarding {
         let mut all = self.conns.borrow_mut();
         let Some(Some(conn)) = all.get_mut(link.conn as usize) else { return };
         let (outlet, inlet) = match role {
-            Role::Sender => (conn.outlets.remove(link.link), None),
+            Role::Sender => (conn.outlets.remove(link.link).map(|(key, _)| key), None),
             Role::Receiver => (None, conn.inlets.remove(link.link)),
         };
         drop(all);
@@ -202,10 +240,11 @@ impl NeighbourLinks for Forwarding {
         true
     }
 
-    fn disposed(&self, core: &mut Core, conns: &mut Conns, _: u32, disposed: &Disposed, disposition: &Disposition) {
+    fn disposed(&self, core: &mut Core, conns: &mut Conns, conn: u32, disposed: &Disposed, disposition: &Disposition) {
         let state = disposition.state.as_ref();
         if disposition.outgoing {
             core.outcome(OutKey::from_raw(disposed.token), state, disposition.settled, conns);
+            self.rested(core, conns, LinkRef { conn, link: disposed.link.to_u32() });
         } else {
             core.sender_state(InKey::from_raw(disposed.token), state, disposition.settled, conns);
         }
@@ -215,7 +254,7 @@ impl NeighbourLinks for Forwarding {
         let mut all = self.conns.borrow_mut();
         let Some(Some(conn)) = all.get_mut(conn.slot as usize) else { return };
         conn.retired = true;
-        let outlets: Vec<OutletKey> = conn.outlets.iter().collect();
+        let outlets: Vec<OutletKey> = conn.outlets.iter().map(|(key, _)| key).collect();
         drop(all);
         for key in outlets {
             core.retire_outlet(key, conns);
