@@ -150,7 +150,14 @@ impl Syntax {
         }
         match rest.split_once('/') {
             Some(("all", rest)) => (Class::Topological, rest),
-            Some((router, rest)) if router == &*self.router_id => (Class::Local, rest),
+            // By way of that router to an edge router: see `back_through`.
+            Some((_, rest)) if self.edge && rest.starts_with("_edge/") => {
+                self.of_edge(rest.get(6..).unwrap_or_default())
+            }
+            Some((router, rest)) if router == &*self.router_id => match rest.strip_prefix("_edge/") {
+                Some(edge) => self.of_edge(edge),
+                None => (Class::Local, rest),
+            },
             _ if self.edge => (Class::Local, "_edge"),
             _ => (Class::Router, element(rest).0),
         }
@@ -175,6 +182,12 @@ impl Syntax {
             (Some(network), false) => format!("amqp:/_xtopo/{network}/0/{me}/{tenant}temp.{discriminator}"),
             (Some(network), true) => format!("amqp:/_xedge/{network}/{me}/{tenant}temp.{discriminator}"),
         }
+    }
+
+    /// The same address of this edge router, for what is to come by way of an interior router of ours.
+    pub(crate) fn back_through(address: &str, router: &str) -> Option<String> {
+        let rest = address.strip_prefix("amqp:/_edge/")?;
+        Some(format!("amqp:/_topo/0/{router}/_edge/{rest}"))
     }
 
     /// The address to hand out for a dynamic target.

@@ -31,11 +31,11 @@ pub trait Directory {
     /// Chooses a server, and counts a connection for it, or a neighbour.
     fn pick_flow(&self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick>;
     /// Attaches a link for the answer to a flow. Answers it and its address.
-    fn attach_flow(&self, link: LinkRef) -> Option<(OutletKey, String)>;
+    fn attach_flow(&self, link: LinkRef, hop: u32) -> Option<(OutletKey, String)>;
     /// Begins a stream to a neighbour.
     fn begin_flow(&self, link: LinkRef, address: &str, hop: u32, head: &Bytes) -> Option<InletKey>;
     /// Begins a stream that answers.
-    fn begin_reply(&self, link: LinkRef, to: &str, head: &Bytes) -> Option<InletKey>;
+    fn begin_reply(&self, link: LinkRef, to: &str, asked: Option<OutletKey>, head: &Bytes) -> Option<InletKey>;
     /// More of a stream that was begun, or its end.
     fn transfer(&self, inlet: InletKey, bytes: &Bytes, end: End);
     /// What became of a stream that came in, or how much of it was passed on.

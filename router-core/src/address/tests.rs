@@ -122,3 +122,21 @@ fn discriminators_differ() {
     );
     assert_eq!(NameGenerator::new(&[7; 32], 0).discriminator(), NameGenerator::new(&[7; 32], 0).discriminator());
 }
+
+/// The address of an edge router by way of an interior one, as each of them reads it.
+#[test]
+fn an_edge_router_is_reached_through_a_router() {
+    let at = |id: &str, edge| {
+        let syntax = Syntax::new(id.into(), None, edge);
+        move |text: &str| {
+            let mut key = String::new();
+            syntax.key(text, &mut key).map(|_| key)
+        }
+    };
+    let text = Syntax::back_through("amqp:/_edge/E/temp.x", "A").unwrap();
+    assert_eq!(at("B", false)(&text).as_deref(), Some("RA"));
+    assert_eq!(at("A", false)(&text).as_deref(), Some("HE"));
+    assert_eq!(at("E", true)(&text).as_deref(), Some("Ltemp.x"));
+    assert_eq!(at("F", true)(&text).as_deref(), Some("L_edge"));
+    assert_eq!(Syntax::back_through("amqp:/_xedge/net/E/temp.x", "A"), None);
+}

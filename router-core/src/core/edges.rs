@@ -25,6 +25,7 @@ use crate::{
     address::Class,
     core::slots::Key,
     credit::Capacity,
+    delivery::From,
     distribution::Candidate,
     egress::Egress,
     inlet::{Inlet, Sends},
@@ -89,6 +90,8 @@ pub(super) struct Edges {
     bound: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// Those of which the other end of a connection says that they have none, though there is a link for them.
     nowhere: BTreeMap<Arc<str>, BTreeSet<u64>>,
+    /// At an edge router: the routers of ours that its uplinks in use lead to.
+    uplinks: BTreeMap<u64, Arc<str>>,
     /// Addresses that somebody here sends to, or watches.
     wanted: BTreeSet<Arc<str>>,
     demand: VecDeque<Demand>,
@@ -258,6 +261,31 @@ impl Core {
                 self.refresh_named(key, eg);
             }
         }
+    }
+
+    /// At an edge router: a connection is an uplink in use, which leads to this router of ours; or it is none any more. Do so in each worker.
+    pub fn set_uplink(&mut self, conn: u64, router: Option<Arc<str>>) {
+        match router {
+            Some(router) => self.edges.uplinks.insert(conn, router),
+            None => self.edges.uplinks.remove(&conn),
+        };
+    }
+
+    /// The router of ours through which what goes to a neighbour leaves this edge router, if there are several uplinks.
+    pub(super) fn uplink_router(&self, hop: Key) -> Option<&Arc<str>> {
+        let conn = edge_of_hop(&self.hops.get(hop)?.id)?;
+        self.edges.uplinks.get(&conn).filter(|_| self.edges.uplinks.len() > 1)
+    }
+
+    /// At an edge router, for what answers a stream from above: the neighbour toward an address by the uplink that the stream came over.
+    pub(super) fn way_back(&self, outlet: Key, address: Key) -> Option<Key> {
+        let outlet = self.outlets.get(outlet).filter(|_| self.edges.here)?;
+        let stream = self.deliveries.get(outlet.current).or_else(|| Some(self.deliveries.at(outlet.first)?.1))?;
+        let From::Inlet { inlet, .. } = stream.from else { return None };
+        let conn = self.edges.inlets.get(&inlet)?.conn;
+        let far = self.addresses.get(address)?.far.as_ref()?;
+        let up = far.to.iter().find(|far| far.cost == UP && far.to == FarEnd::Edge(conn))?;
+        far.shares.get(up.share).map(|share| share.hop)
     }
 
     /// What changed about who sends from this worker. Only edge routers tell.

@@ -117,6 +117,22 @@ impl Far {
         }
     }
 
+    /// For streams, which need not stay in order with others: of several ways to the same edge router the dearer ones are `second`.
+    pub(super) fn leave_detours(&mut self, valid: impl Fn(&FarRouter) -> bool) {
+        if !self.ways {
+            return;
+        }
+        let alone = |far: &FarRouter| far.mesh.as_deref().is_some_and(edge::is_alone);
+        for at in 0..self.to.len() {
+            let Some(far) = self.to.get(at) else { break };
+            let nearer = |other: &FarRouter| other.mesh == far.mesh && other.cost < far.cost && valid(other);
+            let second = alone(far) && self.to.iter().any(nearer);
+            if let Some(far) = self.to.get_mut(at) {
+                far.second = second;
+            }
+        }
+    }
+
     /// The uplink that copies take: one is enough for all of the network.
     pub(super) fn first_uplink(&self, valid: impl Fn(&FarRouter) -> bool) -> Option<FarEnd> {
         let conn = |far: &FarRouter| match far.to {

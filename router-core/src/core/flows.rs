@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Core, far::FarRouter, forward::Arrival, routed::Way};
 use crate::{
     InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
+    address::Syntax,
     core::slots::Key,
     credit::Capacity,
     delivery::From,
@@ -60,6 +61,9 @@ impl Core {
         // Those that refused come after servers here, and serve if there is nobody else.
         let any = near.is_none() && far.only_avoided(way, &self.routes);
         let valid = |far: &FarRouter| far.takes(way, &self.routes) && (any || !far.avoided);
+        let ways = far.ways;
+        far.leave_detours(valid);
+        let valid = |far: &FarRouter| valid(far) && !(ways && far.second);
         let near = near.map(Work::fraction);
         let hop = far.flow(
             closest,
@@ -91,29 +95,39 @@ impl Core {
         Some(InletKey(inlet))
     }
 
-    /// Begins the delivery of a flow that answers to an address.
+    /// Begins the delivery of a flow that answers to an address. `asked`: the outlet of the one that it answers; from an edge router the answer
+    /// goes up the way that came down, so that both depend on the same.
     pub fn begin_reply(
         &mut self,
         link: LinkRef,
         to: &str,
+        asked: Option<OutletKey>,
         head: &Payload<'_>,
         eg: &mut impl Egress,
     ) -> Option<InletKey> {
         let address = self.reachable(to);
         let (inlet, arrival) = self.flow_inlet(link)?;
         // Without an address it is released, as by any router on the way.
-        let d = self.route(address.unwrap_or(Key::NONE), &arrival, head, End::More, eg);
+        let address = address.unwrap_or(Key::NONE);
+        let d = match asked.and_then(|asked| self.way_back(asked.0, address)) {
+            Some(hop) => self.forward(hop, address, &arrival, head, End::More, eg),
+            None => self.route(address, &arrival, head, End::More, eg),
+        };
         self.arriving(inlet, d);
         Some(InletKey(inlet))
     }
 
-    /// Attaches an outlet for the answer to a flow. Answers it and its address.
-    pub fn attach_flow(&mut self, link: LinkRef, eg: &mut impl Egress) -> Option<(OutletKey, String)> {
+    /// Attaches an outlet for the answer to a flow toward a neighbour. Answers it and its address; that of an edge router with several uplinks
+    /// names the router that the flow leaves through.
+    pub fn attach_flow(&mut self, link: LinkRef, hop: u32, eg: &mut impl Egress) -> Option<(OutletKey, String)> {
         let conn = self.internal_connection();
         let (address, name) = self.terminus(conn, crate::Direction::Out, Terminus::Dynamic).ok()?;
         let key = OutletKey(self.outlet_at(conn, link, address?, true, eg)?);
         self.credit(key, 1, false, eg);
-        Some((key, name?))
+        let name = name?;
+        let through = self.hops.at(hop).and_then(|(hop, _)| self.uplink_router(hop));
+        let back = through.and_then(|router| Syntax::back_through(&name, router));
+        Some((key, back.unwrap_or(name)))
     }
 
     /// An outlet of a flow has room again after a short answer.

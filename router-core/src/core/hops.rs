@@ -245,6 +245,10 @@ impl Core {
                 far.choose_ways(self.inlets.get(inlet).map_or(0, |inlet| inlet.id), valid);
                 true
             }
+            _ if far.ways && way.streams() => {
+                far.leave_detours(valid);
+                true
+            }
             _ => false,
         };
         let valid = |far: &FarRouter| valid(far) && !(ordered && far.second);

@@ -24,6 +24,8 @@ impl Core {
             _ if dynamic || name == MANAGEMENT => (Treatment::Balanced, None),
             Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
             Class::Topological => (Treatment::Multicast, None),
+            // It is in one place: a router that has a link there needs no other.
+            Class::Edge => (Treatment::Closest, None),
             // What waits there was sorted by priority already: the header is not read again.
             Class::Hop => (Treatment::Closest, Some(MEDIUM)),
             _ => (Treatment::Balanced, None),

@@ -212,16 +212,16 @@ impl Directory for Servers {
         self.amqp.with_core(|core, _| core.pick_flow(address, tried, hops))
     }
 
-    fn attach_flow(&self, link: LinkRef) -> Option<(OutletKey, String)> {
-        self.with_core(|core, eg| core.attach_flow(link, eg))
+    fn attach_flow(&self, link: LinkRef, hop: u32) -> Option<(OutletKey, String)> {
+        self.with_core(|core, eg| core.attach_flow(link, hop, eg))
     }
 
     fn begin_flow(&self, link: LinkRef, address: &str, hop: u32, head: &Bytes) -> Option<InletKey> {
         self.with_core(|core, eg| core.begin_flow(link, address, hop, &Payload::new(head), eg))
     }
 
-    fn begin_reply(&self, link: LinkRef, to: &str, head: &Bytes) -> Option<InletKey> {
-        self.with_core(|core, eg| core.begin_reply(link, to, &Payload::new(head), eg))
+    fn begin_reply(&self, link: LinkRef, to: &str, asked: Option<OutletKey>, head: &Bytes) -> Option<InletKey> {
+        self.with_core(|core, eg| core.begin_reply(link, to, asked, &Payload::new(head), eg))
     }
 
     fn transfer(&self, inlet: InletKey, bytes: &Bytes, end: End) {

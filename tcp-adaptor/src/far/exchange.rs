@@ -129,7 +129,7 @@ impl Exchange {
         hop: u32,
         early: Early,
     ) -> Result<Self, Early> {
-        let Some((outlet, reply_to)) = core.attach_flow(flow.incoming()) else { return Err(early) };
+        let Some((outlet, reply_to)) = core.attach_flow(flow.incoming(), hop) else { return Err(early) };
         let mut exchange = Self::new(core, flow, None, Some(outlet));
         head.reply_to = Some(reply_to);
         head.window = Some(exchange.flow.window());
@@ -162,7 +162,7 @@ impl Exchange {
         let to = head.reply_to.clone().unwrap_or_default();
         let window = self.ours.then(|| self.flow.window());
         let answer = Head { to, window, ..Head::default() };
-        self.inlet = self.core.begin_reply(self.flow.outgoing(), &answer.to, &answer.compose());
+        self.inlet = self.core.begin_reply(self.flow.outgoing(), &answer.to, self.outlet, &answer.compose());
     }
 
     /// The answer was released at once: there is no way for it at the moment.

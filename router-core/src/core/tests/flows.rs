@@ -328,7 +328,7 @@ fn an_answer_comes_to_a_link_of_its_own() {
         know(&mut w, &[]);
         let (conn, link) = (w.cores[0].internal_connection(), w.link());
         w.sides[0].outlets.insert(link, super::world::Outlet { credit: 1, ..super::world::Outlet::new(conn) });
-        let (key, address) = w.cores[0].attach_flow(link, &mut w.sides[0]).unwrap();
+        let (key, address) = w.cores[0].attach_flow(link, u32::MAX, &mut w.sides[0]).unwrap();
         w.sides[0].outlets.get_mut(&link).unwrap().key = key;
         w.receivers.push((0, link));
         w.end_batch(0);
@@ -348,7 +348,7 @@ fn what_answers_nobody_is_released() {
     know(&mut w, &[]);
     let head = Bytes::from_static(b"head");
     let s = w.flow_sender(0, |core, link, side| {
-        core.begin_reply(link, "amqp:/_topo/0/A/temp.gone", &Payload::new(&head), side).unwrap()
+        core.begin_reply(link, "amqp:/_topo/0/A/temp.gone", None, &Payload::new(&head), side).unwrap()
     });
     assert_eq!(w.told(s, 0), Some(DeliveryState::Released));
     w.assert_empty();

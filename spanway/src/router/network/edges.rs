@@ -76,6 +76,7 @@ impl Network {
                 }
                 uplinks.closed(id);
                 mesh.closed(id);
+                self.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_uplink(id, None)));
             }
             Edges::Neighbours(edges) => {
                 let keys = edges.addresses_of(id);
@@ -211,10 +212,19 @@ impl Network {
                     (conn, EdgeCommand::Join { bid: mesh.own().clone() })
                 } else {
                     tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {container}");
+                    if self.conns.get(&conn).is_some_and(|info| info.ours) {
+                        let router: Arc<str> = container.into();
+                        self.on_workers(move |worker| {
+                            worker.amqp.with_core(|core, _| core.set_uplink(conn, Some(Arc::clone(&router))));
+                        });
+                    }
                     (conn, EdgeCommand::Activate { mesh: mesh.id() })
                 }
             }
-            UplinkOutput::Retire { conn } => (conn, EdgeCommand::Retire),
+            UplinkOutput::Retire { conn } => {
+                self.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_uplink(conn, None)));
+                (conn, EdgeCommand::Retire)
+            }
             UplinkOutput::Attach { conn, key, direction } => (conn, EdgeCommand::Attach { key, role: role(direction) }),
             UplinkOutput::Detach { conn, key, direction } => (conn, EdgeCommand::Detach { key, role: role(direction) }),
             UplinkOutput::Bind { conn, key, bound: now } => return bound.push((conn, key, now)),

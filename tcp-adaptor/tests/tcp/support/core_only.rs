@@ -49,13 +49,13 @@ impl Directory for CoreOnly {
         self.0.borrow_mut().pick_flow(address, tried, hops)
     }
     /// There are no other routers.
-    fn attach_flow(&self, _: LinkRef) -> Option<(OutletKey, String)> {
+    fn attach_flow(&self, _: LinkRef, _: u32) -> Option<(OutletKey, String)> {
         None
     }
     fn begin_flow(&self, _: LinkRef, _: &str, _: u32, _: &Bytes) -> Option<InletKey> {
         None
     }
-    fn begin_reply(&self, _: LinkRef, _: &str, _: &Bytes) -> Option<InletKey> {
+    fn begin_reply(&self, _: LinkRef, _: &str, _: Option<OutletKey>, _: &Bytes) -> Option<InletKey> {
         None
     }
     fn transfer(&self, _: InletKey, _: &Bytes, _: End) {}
