@@ -1,5 +1,7 @@
 //! A client of the management agent: what routers know of themselves and of each other, which is what tests wait for.
 
+use std::time::{Duration, Instant};
+
 use crate::process::wait_for;
 use crate::raw::{Heard, Session, V, code};
 use crate::router::PATIENCE;
@@ -12,10 +14,16 @@ const BODY: u64 = 0x77;
 const REPLIES: u32 = 0;
 const REQUESTS: u32 = 1;
 
+/// How long the agent of another router may take to answer. An answer is lost when that router has no way back at the moment, as one that has
+/// just started and was found by us before it found us.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// A connection to the agent of a router. All methods panic when the router does not answer.
 #[derive(Debug)]
 pub struct Agent {
     session: Session,
+    port: u16,
+    address: String,
     reply_to: String,
     /// There was credit. There always is for one request at a time.
     ready: bool,
@@ -71,7 +79,7 @@ impl Agent {
     }
 
     fn heard(&mut self) -> Heard {
-        match self.session.listen(PATIENCE) {
+        match self.session.listen(if self.is_remote() { ANSWER } else { PATIENCE }) {
             Heard::Ended => panic!("the router hung up on a client of its agent"),
             heard => heard,
         }
@@ -82,11 +90,27 @@ impl Agent {
         let reply_to = session.receiver(REPLIES, None, 1);
         session.sender(REQUESTS, Some(address));
         // The agent of a router that is not known yet has no credit to give.
-        Self { session, reply_to, ready: false }
+        Self { session, port, address: address.to_owned(), reply_to, ready: false }
+    }
+
+    fn is_remote(&self) -> bool {
+        self.address.starts_with('_')
     }
 
     /// Asks: application properties, and a body.
     pub fn ask(&mut self, properties: &[(&str, &str)], body: V) -> Answer {
+        wait_for("an answer of an agent", PATIENCE, || {
+            let answer = self.try_to_ask(properties, body.clone());
+            if answer.is_none() {
+                // Anew, so that an answer that is late after all finds nobody.
+                *self = Self::at(self.port, &self.address);
+            }
+            answer
+        })
+    }
+
+    /// `None` if another router does not answer.
+    fn try_to_ask(&mut self, properties: &[(&str, &str)], body: V) -> Option<Answer> {
         let mut message = Vec::new();
         let nulls = [V::Null, V::Null, V::Null, V::Null];
         V::Desc(PROPERTIES, Box::new(V::List([&nulls[..], &[V::str(&self.reply_to)]].concat()))).write(&mut message);
@@ -97,7 +121,11 @@ impl Agent {
             self.ready = matches!(self.heard(), Heard::Credit(REQUESTS, 1..));
         }
         self.session.send(REQUESTS, &message, false);
+        let asked = Instant::now();
         let payload = loop {
+            if self.is_remote() && asked.elapsed() > ANSWER {
+                return None;
+            }
             match self.heard() {
                 Heard::Delivery(delivery) => {
                     self.session.accept(delivery.id);
@@ -108,7 +136,7 @@ impl Agent {
             }
         };
         self.session.credit(REPLIES, 1);
-        answer(&payload)
+        Some(answer(&payload))
     }
 
     /// The values of attributes of all entities of a type.
