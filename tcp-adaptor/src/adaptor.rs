@@ -26,6 +26,7 @@ use crate::stats::{ConnectorStatus, Snapshot, add};
 use crate::sweep::{Limits, Seen, sweep};
 use crate::targets::Dice;
 
+mod homes;
 mod sockets;
 
 const LISTENER: &str = "tcpListener";
@@ -366,7 +367,7 @@ impl TcpAdaptor {
     }
 
     /// Starts the flow of an accepted client.
-    pub(crate) fn admit(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: std::net::SocketAddr) {
+    fn start_flow(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: std::net::SocketAddr) {
         add(&listener.counters.opened, 1);
         let (slot, info) = self.new_flow(Some(Rc::clone(listener)));
         let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
@@ -400,7 +401,10 @@ impl TcpAdaptor {
             meters: Meters::default(),
         });
         let entry = Entry { info: Rc::clone(&info), task: None, seen: Seen::first() };
-        (self.flows.borrow_mut().insert(entry), info)
+        let mut flows = self.flows.borrow_mut();
+        let slot = flows.insert(entry);
+        self.group.count_flows(self.index, flows.len());
+        (slot, info)
     }
 
     fn set_task(&self, slot: usize, task: Task) {
@@ -500,6 +504,7 @@ impl TcpAdaptor {
     pub(crate) fn flow_ended(&self, slot: usize) {
         let mut flows = self.flows.borrow_mut();
         flows.try_remove(slot);
+        self.group.count_flows(self.index, flows.len());
         if flows.is_empty() {
             // Ten thousand flows of yesterday are no reason to keep their table.
             flows.shrink_to_fit();

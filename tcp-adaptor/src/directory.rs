@@ -30,6 +30,10 @@ pub trait Directory {
 
     /// Chooses a server, and counts a connection for it, or a neighbour.
     fn pick_flow(&self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick>;
+    /// The worker that has links to the neighbour that would get a flow, by its index, if this one has none.
+    fn flow_home(&self, _address: &str) -> Option<usize> {
+        None
+    }
     /// Attaches a link for the answer to a flow. Answers it and its address.
     fn attach_flow(&self, link: LinkRef, hop: u32) -> Option<(OutletKey, String)>;
     /// Begins a stream to a neighbour.

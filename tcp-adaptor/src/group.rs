@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use transport::WorkerHandle;
 
@@ -22,13 +22,16 @@ thread_local! {
 pub struct Group {
     id: u64,
     workers: Arc<[WorkerHandle]>,
+    /// Flows that each of them has.
+    flows: Arc<[AtomicUsize]>,
 }
 
 impl Group {
     /// The group of these workers, in the order of their index.
     pub fn new(workers: &[WorkerHandle]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), workers: workers.into() }
+        let flows = workers.iter().map(|_| AtomicUsize::new(0)).collect();
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), workers: workers.into(), flows }
     }
 
     /// A group of one, for a router that has a single worker (or a test without any).
@@ -39,6 +42,18 @@ impl Group {
     /// How many sets of listening sockets there are.
     pub(crate) fn size(&self) -> usize {
         self.workers.len().max(1)
+    }
+
+    /// Flows of a worker.
+    pub(crate) fn flows(&self, worker: usize) -> usize {
+        self.flows.get(worker).map_or(0, |flows| flows.load(Ordering::Relaxed))
+    }
+
+    /// A worker has this many flows now.
+    pub(crate) fn count_flows(&self, worker: usize, now: usize) {
+        if let Some(flows) = self.flows.get(worker) {
+            flows.store(now, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn register(&self, adaptor: &Rc<TcpAdaptor>) {

@@ -7,14 +7,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Core, far::FarRouter, forward::Arrival, routed::Way};
+use super::{Core, far::FarRouter, forward::Arrival, hops::MEDIUM, routed::Way};
 use crate::{
-    InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment,
+    InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment, WorkerId,
     address::Syntax,
     core::slots::Key,
     credit::Capacity,
     delivery::From,
-    distribution::balance::Work,
+    distribution::{Candidate, balance::Work},
     egress::{Egress, End, Payload, SendHead},
     inlet::Inlet,
 };
@@ -75,6 +75,26 @@ impl Core {
         );
         self.addresses.get_mut(address)?.far = Some(far);
         hop.map(|hop| hop.index)
+    }
+
+    /// The worker that has the links to the neighbour that a flow for an address would go to, if this one has none: there each of its parts is
+    /// passed on without another worker's help.
+    pub fn flow_home(&mut self, address: &str) -> Option<WorkerId> {
+        if self.workers == 1 {
+            return None;
+        }
+        let key = self.reachable(address)?;
+        let hop = self.far_flow(key, &Way::Stream, &[], &[])?;
+        let (hop, _) = self.hops.at(hop)?;
+        let links = self.addresses.get(self.links_to(hop, MEDIUM)?)?;
+        let mut home = None;
+        for candidate in links.candidates.iter() {
+            match candidate {
+                Candidate::Local(_) => return None,
+                Candidate::Remote(key) => home = home.or_else(|| self.remotes.get(key).map(|r| WorkerId(r.worker))),
+            }
+        }
+        home
     }
 
     /// Begins the delivery of a flow toward a neighbour. `head`: all sections of the message, and perhaps more. What follows goes through

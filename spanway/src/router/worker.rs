@@ -212,6 +212,10 @@ impl Directory for Servers {
         self.amqp.with_core(|core, _| core.pick_flow(address, tried, hops))
     }
 
+    fn flow_home(&self, address: &str) -> Option<usize> {
+        self.amqp.with_core(|core, _| core.flow_home(address)).map(|worker| usize::from(worker.0))
+    }
+
     fn attach_flow(&self, link: LinkRef, hop: u32) -> Option<(OutletKey, String)> {
         self.with_core(|core, eg| core.attach_flow(link, hop, eg))
     }
