@@ -35,6 +35,9 @@ pub struct Mail {
 /// How often deadlines are looked at: a timer for each connection would cost more than looking at all of them this often.
 const TICK: Duration = Duration::from_millis(500);
 
+/// So many batches may wait for a worker before it is woken for what it need not know at once.
+const QUIET: usize = 64;
+
 /// What a session between routers may have on its way at first, in bytes. Between routers of this make it grows from there
 /// ([`Conns::session_most`]).
 const ROUTER_WINDOW: u32 = 4 * 1024 * 1024;
@@ -454,8 +457,9 @@ impl Inner {
         for (batch, mail) in conns.outgoing.iter_mut().zip(&self.mail) {
             if !batch.is_empty() {
                 let batch = std::mem::replace(batch, conns.spare_batches.pop().unwrap_or_default());
+                let most = if batch.is_urgent() { 1 } else { QUIET };
                 // A worker that is gone takes its connections with it.
-                let _ = mail.push(Mail { from: self.worker, batch });
+                let _ = mail.push_quietly(Mail { from: self.worker, batch }, most);
             }
         }
         // Behind the mail: what is asked of others there may make this needless, and what was lent there is the answer.
@@ -532,6 +536,8 @@ impl Inner {
             if core.poll_timeout().is_some_and(|at| at <= now) {
                 core.handle_timeout(now, &mut *conns);
             }
+            // Of some of it nobody told us.
+            self.take_mail(&mut core, &mut conns);
             core.end_batch(&mut *conns);
         }
         self.write_dirty();

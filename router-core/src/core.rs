@@ -290,6 +290,8 @@ struct Address {
     told: bool,
     /// Of the links to a neighbour: it is a router of ours.
     ours: bool,
+    /// Links for streams: this worker has some, and takes no others.
+    own_streams: bool,
     past: Past,
 }
 

@@ -16,6 +16,8 @@ pub struct WorkerMsg<'a> {
     pub(crate) msg: Msg,
     pub(crate) prefix: &'a [u8],
     pub(crate) payload: Payload<'a>,
+    /// Nobody waits for it: the other worker need not know before it handles what comes from other routers.
+    pub(crate) quiet: bool,
 }
 
 /// Payloads below this size are copied into the batch; larger ones go by reference.
@@ -27,6 +29,8 @@ pub struct WorkerBatch {
     pub(crate) msgs: Vec<Posted>,
     pub(crate) bytes: BytesMut,
     pub(crate) blocks: Vec<Bytes>,
+    /// Some of it is waited for.
+    pub(crate) urgent: bool,
 }
 
 /// A message in a batch, and where in it its parts are.
@@ -123,16 +127,16 @@ pub(crate) struct Bounced {
 
 impl<'a> WorkerMsg<'a> {
     pub(crate) fn bare(msg: Msg) -> WorkerMsg<'static> {
-        WorkerMsg { msg, prefix: &[], payload: Payload::empty() }
+        WorkerMsg { msg, prefix: &[], payload: Payload::empty(), quiet: false }
     }
 
     /// A delivery, or its first part, with what goes in front of it.
     pub(crate) const fn begin(deliver: Deliver, prefix: &'a [u8], payload: Payload<'a>) -> Self {
-        Self { msg: Msg::Deliver(deliver), prefix, payload }
+        Self { msg: Msg::Deliver(deliver), prefix, payload, quiet: false }
     }
 
     pub(crate) const fn with(msg: Msg, payload: Payload<'a>) -> Self {
-        Self { msg, prefix: &[], payload }
+        Self { msg, prefix: &[], payload, quiet: false }
     }
 }
 
@@ -140,6 +144,11 @@ impl WorkerBatch {
     /// True if there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.msgs.is_empty()
+    }
+
+    /// Whether its reader has to be woken for it. Else it is enough that it is read before what comes from other routers, and now and then.
+    pub const fn is_urgent(&self) -> bool {
+        self.urgent
     }
 
     /// Number of messages.
@@ -169,6 +178,7 @@ impl WorkerBatch {
             self.blocks.push(msg.payload.to_bytes());
             Place::Block(self.blocks.len() as u32 - 1)
         };
+        self.urgent |= !msg.quiet;
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(msg.prefix);
         self.msgs.push(Posted { msg: msg.msg, prefix: (start, self.bytes.len() as u32), payload: place });

@@ -34,6 +34,25 @@ fn a_batch_wakes_once_and_a_full_mailbox_not_again() {
 }
 
 #[test]
+fn quiet_items_wake_when_there_are_many() {
+    let (tx, mut rx) = mailbox();
+    let wakes = Arc::new(CountWakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut cx = Context::from_waker(&waker);
+    let mut got = Vec::new();
+    for quietly in [true, false] {
+        assert!(rx.poll_drain(&mut cx, &mut got).is_pending());
+        tx.push_quietly(1, 3).unwrap();
+        tx.push_quietly(2, 3).unwrap();
+        assert_eq!(wakes.0.swap(0, Ordering::SeqCst), 0);
+        if quietly { tx.push_quietly(3, 3) } else { tx.push(3) }.unwrap();
+        assert_eq!(wakes.0.swap(0, Ordering::SeqCst), 1);
+        assert!(rx.try_drain(&mut got));
+        assert_eq!(std::mem::take(&mut got), [1, 2, 3]);
+    }
+}
+
+#[test]
 fn buffers_travel_between_the_sides() {
     let (tx, mut rx) = mailbox();
     let (mut batch, mut got) = (Vec::with_capacity(64), Vec::with_capacity(64));

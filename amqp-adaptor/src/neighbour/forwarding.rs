@@ -122,7 +122,7 @@ impl NeighbourLinks for Forwarding {
         true
     }
 
-    fn opened(&self, core: &mut Core, _: &mut Conns, info: &NeighbourInfo) {
+    fn opened(&self, core: &mut Core, state: &mut Conns, info: &NeighbourInfo) {
         let asked = ConnInfo { container: info.container.clone(), ..ConnInfo::default() };
         // Policies are about clients; a neighbour was authenticated by its listener or connector.
         let Ok(key) = core.connection_opened(&asked) else { return };
@@ -137,6 +137,10 @@ impl NeighbourLinks for Forwarding {
         }
         if let Some(place) = conns.get_mut(slot) {
             *place = Some(connected);
+        }
+        if info.role == ConnectionRole::InterRouterData && info.ours {
+            // The first stream need not wait for one, nor take one of another worker. If there can be none, one is asked for when it is wanted.
+            let _ = state.open_stream_link(info.conn.slot);
         }
     }
 

@@ -142,7 +142,9 @@ impl Core {
         if !self.is_flows(address_key) {
             let name = self.addresses.get(address_key)?.name.clone();
             let (outlet, address, ours) = (key.to_raw(), address_key.to_raw(), self.addresses.get(address_key)?.ours);
-            self.tell_all(|| Msg::OutletUp { outlet, address, name: name.clone(), ours, single }, eg);
+            // The answer to a flow comes from another router, before whose input a worker reads what others have told it.
+            let quiet = single && self.is_internal(conn.0);
+            self.tell_all(|| Msg::OutletUp { outlet, address, name: name.clone(), ours, single }, quiet, eg);
         }
         self.destinations_changed(address_key, eg);
         Some(key)
@@ -233,8 +235,8 @@ impl Core {
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
         let deliveries = outlet.counters.deliveries;
-        let retired = outlet.retired;
-        if outlet.single && !retired {
+        let (retired, single) = (outlet.retired, outlet.single);
+        if single && !retired {
             let busy = !outlet.current.is_none();
             self.stream_down(address_key, busy);
         }
@@ -250,7 +252,9 @@ impl Core {
             next = delivery.next;
         }
         if !self.is_flows(address_key) {
-            self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, eg);
+            let wanted = self.addresses.get(address_key).is_some_and(|address| !address.wanters.is_empty());
+            let quiet = single && self.is_internal(conn) && lent == 0 && !wanted;
+            self.tell_all(|| Msg::OutletDown { outlet: key.to_raw() }, quiet, eg);
         }
         if let Some(address) = self.addresses.get_mut(address_key) {
             address.lent = address.lent.saturating_sub(lent);
@@ -293,7 +297,7 @@ impl Core {
             self.stream_down(address, busy);
         }
         if !self.is_flows(address) {
-            self.tell_all(|| Msg::OutletRetired { outlet: key.to_raw() }, eg);
+            self.tell_all(|| Msg::OutletRetired { outlet: key.to_raw() }, false, eg);
         }
         if let Some(a) = self.addresses.get_mut(address) {
             let moved = a.candidates.remove(at);

@@ -308,6 +308,9 @@ impl Core {
     #[inline]
     pub(super) fn select_near(&mut self, address: Key) -> Option<Pick> {
         let a = self.addresses.get_mut(address)?;
+        if a.own_streams {
+            return a.candidates.local_ready().map(Pick::from);
+        }
         if a.treatment == Treatment::Closest {
             return a.candidates.round_robin().map(Pick::from);
         }

@@ -490,6 +490,9 @@ impl Core {
     /// Whether some link could take a delivery, without using up its turn.
     pub(super) fn peek(&self, address: Key) -> Option<Pick> {
         let a = self.addresses.get(address)?;
+        if a.own_streams {
+            return a.candidates.local_ready().map(Pick::from);
+        }
         a.candidates.ready_from(0).next().map(|(_, candidate)| candidate.into())
     }
 

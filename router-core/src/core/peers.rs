@@ -14,16 +14,16 @@ use super::forward::Arrival;
 
 impl Core {
     /// A message for every other worker.
-    pub(super) fn tell_all(&self, msg: impl Fn() -> Msg, eg: &mut impl Egress) {
+    pub(super) fn tell_all(&self, msg: impl Fn() -> Msg, quiet: bool, eg: &mut impl Egress) {
         for worker in (0..self.workers).filter(|worker| *worker != self.worker) {
-            eg.post(WorkerId(worker), WorkerMsg::bare(msg()));
+            eg.post(WorkerId(worker), WorkerMsg { quiet, ..WorkerMsg::bare(msg()) });
         }
     }
 
     /// Asks other workers that have outlets of the address to lend us credit.
     pub(super) fn want(&mut self, address: Key, urgent: bool, eg: &mut impl Egress) {
         let Some(a) = self.addresses.get_mut(address) else { return };
-        if a.treatment == Treatment::Multicast {
+        if a.treatment == Treatment::Multicast || a.own_streams {
             return;
         }
         let level = if urgent { Want::Urgently } else { Want::Some };

@@ -117,6 +117,16 @@ impl Core {
         links.here += 1;
         // Somebody wanted it.
         links.most[0] = links.most[0].max(links.here);
+        self.streams_changed(address);
+    }
+
+    /// A worker that has links of its own has a connection of its own. Its streams wait for one more link there instead of taking a free one of
+    /// another worker: they last, and each part of them would wake that worker, there and back.
+    fn streams_changed(&mut self, address: Key) {
+        let own = self.stream_links.by_address.get(&address).is_some_and(|links| links.here > 0);
+        if let Some(a) = self.addresses.get_mut(address) {
+            a.own_streams = own;
+        }
     }
 
     /// One is gone. `busy`: it had a delivery.
@@ -124,6 +134,7 @@ impl Core {
         if let Some(links) = self.stream_links.by_address.get_mut(&address) {
             links.here = links.here.saturating_sub(1);
             links.busy = links.busy.saturating_sub(u32::from(busy));
+            self.streams_changed(address);
         }
     }
 
@@ -159,8 +170,14 @@ impl Core {
     /// What still waits asks again. To be called when what other workers say about the link was handled.
     pub fn stream_answered(&mut self, neighbour: &str, eg: &mut impl Egress) {
         let Some(stream) = self.stream_of(neighbour) else { return };
+        let mut last = false;
         if let Some(links) = self.stream_links.by_address.get_mut(&stream) {
             links.asked = links.asked.saturating_sub(1);
+            last = links.asked == 0;
+        }
+        if let Some(a) = self.addresses.get_mut(stream).filter(|a| last && a.waiting.len() > 0) {
+            // All was answered, and not with links of its own.
+            a.own_streams = false;
         }
         self.want_streams(stream, usize::MAX, eg);
     }
@@ -169,7 +186,7 @@ impl Core {
     /// of those that there are.
     pub fn has_free_stream(&self, neighbour: &str) -> bool {
         let Some(a) = self.stream_of(neighbour).and_then(|stream| self.addresses.get(stream)) else { return false };
-        a.candidates.ready_from(0).any(|(_, candidate)| matches!(candidate, Candidate::Local(_)))
+        a.candidates.local_ready().is_some()
     }
 
     /// The address of the links for streams to a neighbour.

@@ -62,6 +62,7 @@ impl Core {
             reachable: open,
             told: false,
             ours: false,
+            own_streams: false,
             past: crate::inspect::Past::default(),
         });
         self.hop_addresses += usize::from(Class::of_key(&name) == Class::Hop);

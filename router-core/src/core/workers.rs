@@ -24,7 +24,7 @@ const LOOK: usize = 64;
 impl Core {
     /// Messages from another worker. Answers the batch without them, so that its memory can be used for others.
     pub fn worker_batch(&mut self, from: WorkerId, batch: WorkerBatch, eg: &mut impl Egress) -> WorkerBatch {
-        let WorkerBatch { mut msgs, bytes, mut blocks } = batch;
+        let WorkerBatch { mut msgs, bytes, mut blocks, .. } = batch;
         let copied = bytes.freeze();
         let nothing = Bytes::new();
         for Posted { msg, prefix, payload } in msgs.drain(..) {
@@ -40,7 +40,7 @@ impl Core {
         // Unless a delivery that waits refers to it.
         let mut bytes = copied.try_into_mut().unwrap_or_default();
         bytes.clear();
-        WorkerBatch { msgs, bytes, blocks }
+        WorkerBatch { msgs, bytes, blocks, urgent: false }
     }
 
     fn message(&mut self, worker: u16, msg: Msg, prefix: &[u8], payload: &Payload<'_>, eg: &mut impl Egress) {

@@ -99,6 +99,11 @@ impl Candidates {
         })
     }
 
+    /// The first ready outlet of this worker.
+    pub(crate) fn local_ready(&self) -> Option<Candidate> {
+        self.ready_from(0).map(|(_, candidate)| candidate).find(|candidate| matches!(candidate, Candidate::Local(_)))
+    }
+
     /// Any outlet ready?
     pub(crate) fn any_ready(&self) -> bool {
         self.ready.iter().any(|word| *word != 0)

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::network::{from_b, got, know, sent_here};
 use crate::{
-    FlowPick, HopLink,
+    FlowPick, HopLink, WorkerId,
     annotations::{Q2_DISABLED, STREAMING},
     core::tests::world::{Receiver, Sender, World},
     egress::{DeliveryState, Payload},
@@ -108,6 +108,54 @@ fn a_flow_that_begins_while_its_neighbour_is_lost_is_given_up_by_the_news() {
         w.send_rest(gathered);
         w.assert_empty();
     }
+}
+
+/// A flow lasts, and each part of it that takes another worker's link wakes that worker.
+#[test]
+fn a_worker_with_links_of_its_own_takes_no_others() {
+    let (mut w, _) = world(2);
+    let far = stream(&mut w, 1);
+    let own = stream(&mut w, 0);
+    let first = flow(&mut w, 0);
+    assert_eq!((w.outlet(own).received.len(), asked(&w, 0)), (1, 0));
+    let second = flow(&mut w, 0);
+    assert_eq!((w.outlet(far).received.len(), asked(&w, 0)), (0, 1), "it waits for one of its own");
+    let more = stream(&mut w, 0);
+    w.stream_answered(0, "C");
+    assert_eq!((w.outlet(far).received.len(), w.outlet(more).received.len()), (0, 1));
+    // Without its connection it takes what there is.
+    w.detach_receiver(own);
+    w.detach_receiver(more);
+    assert!(w.told(first, 0).is_some() && w.told(second, 0).is_some());
+    let third = flow(&mut w, 0);
+    assert_eq!((w.outlet(far).received.len(), w.told(third, 0)), (1, None));
+}
+
+/// Its connection may be one that gets no more of them.
+#[test]
+fn who_gets_no_link_of_its_own_takes_another() {
+    let (mut w, _) = world(2);
+    let own = stream(&mut w, 0);
+    let first = flow(&mut w, 0);
+    let second = flow(&mut w, 0);
+    assert_eq!((w.outlet(own).received.len(), asked(&w, 0)), (1, 1));
+    let far = stream(&mut w, 1);
+    w.stream_answered(0, "C");
+    assert_eq!((w.outlet(far).received.len(), w.told(second, 0)), (1, None));
+    let _ = first;
+}
+
+#[test]
+fn a_flow_is_at_home_where_its_neighbour_is() {
+    let (mut w, c) = world(2);
+    assert_eq!(w.cores[0].flow_home("svc"), Some(WorkerId(1)));
+    assert_eq!(w.cores[1].flow_home("svc"), None);
+    assert_eq!(w.cores[0].flow_home("nowhere"), None);
+    let here = w.hop(0, "C", NORMAL, 100);
+    assert_eq!(w.cores[0].flow_home("svc"), None, "it has links, too");
+    w.detach_receiver(here);
+    w.detach_receiver(c);
+    assert_eq!(w.cores[0].flow_home("svc"), None);
 }
 
 #[test]
