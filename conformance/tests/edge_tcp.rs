@@ -79,6 +79,26 @@ fn every_placement_of_client_and_server() {
     }
 }
 
+/// Five edges on one interior router: each is reached from each, and from the middle.
+#[test]
+fn a_star_of_edges() {
+    let names = ["E1", "E2", "E3", "E4", "E5"];
+    let uplink = free_port();
+    let mut middle = Config::interior("A");
+    middle.accept_edges(uplink);
+    let mut configs: Vec<Config> = std::iter::once(middle).chain(names.map(Config::edge)).collect();
+    let mut ports = Vec::new();
+    for (n, name) in names.into_iter().enumerate() {
+        configs[n + 1].uplink(uplink).tcp_connector(name, echo(name), &[]);
+        ports.extend(configs.iter_mut().map(|config| (config.tcp_listener(name, &[]), name)));
+    }
+    let _routers: Vec<Router> = configs.into_iter().map(Config::start).collect();
+    ports.iter().for_each(|(port, _)| wait_listening(*port));
+    for (port, name) in ports {
+        assert_eq!(greeting(port), name);
+    }
+}
+
 #[test]
 fn nginx_and_curl() {
     let dir = open_dir();

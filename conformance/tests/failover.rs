@@ -155,6 +155,26 @@ fn copies_come_once_while_links_are_gained() {
     }
 }
 
+/// Each link of the ring is lost in turn: pairs on either side of it, and across the ring, have another way within a second.
+#[test]
+fn any_link_may_be_lost() {
+    let mut network = ring().start();
+    let pairs = [("A", "C"), ("B", "D"), ("A", "B"), ("C", "D")].map(|(from, to)| Pair::start(&network, from, to));
+    let mut all = Vec::new();
+    for (one, other) in [("A", "B"), ("B", "C"), ("C", "D"), ("D", "A")] {
+        pairs.iter().for_each(|pair| pair.requests.wait(20));
+        let cut = Instant::now();
+        network.cut(one, other);
+        let outages = pairs.each_ref().map(|pair| outage(&pair.requests, cut));
+        println!("without {one}-{other}: {outages:?}");
+        assert!(outages.iter().all(|outage| *outage < Duration::from_secs(3)), "{one}-{other}: {outages:?}");
+        all.extend(outages);
+        network.mend(one, other);
+        network.converge();
+    }
+    assert!(median(all) < Duration::from_secs(1));
+}
+
 /// Each router of the ring is killed in turn, and each is started again within a second: what does not need it goes on, everything
 /// else within a second, and what it serves can be used again two seconds later.
 #[test]

@@ -20,15 +20,22 @@ struct Line(Vec<Option<Router>>);
 impl Line {
     /// Each but the first connects to the one before it. Waits until everybody on `ports` listens, which needs the whole way.
     fn start(configs: Vec<Config>, ports: &[u16]) -> Self {
-        let mut before = None;
+        Self::shaped(configs, ports, false)
+    }
+
+    /// `ring`: the last one connects to the first, too.
+    fn shaped(configs: Vec<Config>, ports: &[u16], ring: bool) -> Self {
+        let mut accepts: Vec<u16> = Vec::new();
         let mut routers = Vec::new();
+        let count = configs.len();
         for mut config in configs {
-            if let Some(port) = before {
-                config.connect_router(port);
+            let first = accepts.first().filter(|_| ring && accepts.len() + 1 == count);
+            for port in accepts.last().into_iter().chain(first) {
+                config.connect_router(*port);
             }
             let port = free_port();
             config.accept_routers(port);
-            before = Some(port);
+            accepts.push(port);
             routers.push(Some(config.start()));
         }
         ports.iter().for_each(|port| wait_listening(*port));
@@ -48,12 +55,23 @@ fn across(routers: usize, server: u16) -> (Line, u16) {
     (Line::start(configs, &[port]), port)
 }
 
+/// In a line of three.
 #[test]
 fn every_placement_of_client_and_server() {
-    let mut configs = configs(&["A", "B", "C"]);
+    every_placement(&["A", "B", "C"], false);
+}
+
+/// In a ring of four.
+#[test]
+fn every_placement_in_a_ring() {
+    every_placement(&["A", "B", "C", "D"], true);
+}
+
+fn every_placement(ids: &[&str], ring: bool) {
+    let mut configs = configs(ids);
     let mut ports = Vec::new();
-    let names = ["at A", "at B", "at C"];
-    for (server, name) in names.into_iter().enumerate() {
+    let names = ["at A", "at B", "at C", "at D"];
+    for (server, name) in names.into_iter().take(ids.len()).enumerate() {
         let address = format!("service-{server}");
         configs[server].tcp_connector(&address, echo(name), &[]);
         for config in &mut configs {
@@ -61,7 +79,7 @@ fn every_placement_of_client_and_server() {
         }
     }
     let listeners: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
-    let _line = Line::start(configs, &listeners);
+    let _line = Line::shaped(configs, &listeners, ring);
     for _ in 0..3 {
         for (port, name) in &ports {
             assert_eq!(greeting(*port), *name);
