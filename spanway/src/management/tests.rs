@@ -312,7 +312,7 @@ fn wrong_requests_are_refused() {
         (&[("operation", "READ"), ("type", "router.link"), ("identity", "99")], 404, "Not Found"),
         (&[("operation", "READ"), ("type", "router.address"), ("identity", "Mx")], 404, "Not Found"),
         (&[("operation", "READ"), ("type", "routerMetrics"), ("identity", "1")], 403, "Forbidden"),
-        (&[("operation", "UPDATE"), ("name", "tls")], 501, "Operation 'UPDATE' not implemented"),
+        (&[("operation", "UPDATE"), ("name", "router/A")], 501, "Operation 'UPDATE' not implemented"),
         (&[("operation", "UPDATE")], 400, "No name or identity provided"),
         (&[("operation", "DELETE"), ("name", "router/A")], 501, "Operation 'DELETE' not implemented"),
         (&[("operation", "DELETE"), ("type", "router.link"), ("identity", "1")], 404, "Not Found"),
