@@ -195,6 +195,8 @@ pub struct Core {
     reachability: VecDeque<Reachability>,
     /// Order of arrival of deliveries.
     seq: u64,
+    /// Deliveries that wait at addresses.
+    waiting: u32,
     /// Links that there ever were.
     links: u64,
     /// The connection of the router itself.
@@ -275,9 +277,11 @@ struct Address {
     /// It was asked for.
     recalled: bool,
     /// Which outlet lends next.
-    next_loan: usize,
+    next_loan: u32,
     /// Whose turn it is when both this worker and others want credit.
     others_first: bool,
+    /// How many deliveries its consumers want to have on their way, about. So many may wait before their senders are slowed down.
+    window: u32,
     /// Destinations at other routers.
     far: Option<Box<far::Far>>,
     /// Producers were told that there is somebody.
@@ -299,6 +303,13 @@ impl Address {
     /// It stands for the links to a neighbour.
     fn is_hop(&self) -> bool {
         Class::of_key(&self.name) == Class::Hop
+    }
+
+    /// A consumer gave credit: so much it wants to have on its way. What was more is forgotten slowly.
+    fn noted(&mut self, window: u32) {
+        if !self.is_hop() {
+            self.window = window.max(self.window - self.window.div_ceil(16));
+        }
     }
 
     /// Routers tell each other where it is.
@@ -407,6 +418,7 @@ impl Core {
             dirty: Vec::new(),
             reachability: VecDeque::new(),
             seq: 0,
+            waiting: 0,
             links: 0,
             internal: None,
             counters: Counters::default(),

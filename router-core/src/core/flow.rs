@@ -11,11 +11,12 @@ impl Core {
         let Some(outlet) = self.outlets.get_mut(o) else { return };
         outlet.credit = credit;
         outlet.drain = drain;
-        let address = outlet.address;
+        let (address, window) = (outlet.address, credit.saturating_add(outlet.outstanding));
         if outlet.credit < outlet.lent + outlet.reserved {
             self.recall(o, eg);
         }
         let others_first = self.addresses.get_mut(address).is_some_and(|a| {
+            a.noted(window);
             let both = a.waiting.len() > 0 && !a.wanters.is_empty();
             a.others_first = both && !a.others_first;
             a.others_first

@@ -51,6 +51,10 @@ pub(super) struct Arrival<'a> {
     pub(super) stream: Option<Origin>,
 }
 
+/// How many deliveries may wait at a worker before their senders at other routers are slowed down, whatever their consumers want: each costs
+/// memory and time.
+const SHORT: u32 = 1000;
+
 impl Arrival<'_> {
     #[inline]
     pub(super) const fn record(&self, address: Key, end: End) -> Delivery {
@@ -540,7 +544,11 @@ impl Core {
     pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Waiting;
-        delivery.flags |= WAITS | WAITED;
+        delivery.flags |= WAITS;
+        self.waiting += 1;
+        if self.waiting > SHORT || self.addresses.get(address).is_some_and(|a| a.waiting.len() >= a.window as usize) {
+            delivery.flags |= WAITED;
+        }
         if let From::Inlet { inlet, .. } = delivery.from
             && let Some(inlet) = self.inlets.get_mut(inlet)
         {
@@ -575,6 +583,7 @@ impl Core {
     pub(super) fn left_waiting(&mut self, d: Key) {
         let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.has(WAITS)) else { return };
         delivery.flags &= !WAITS;
+        self.waiting = self.waiting.saturating_sub(1);
         if let Some(a) = self.addresses.get_mut(delivery.address) {
             a.waiting.took();
             a.waiting.trim();

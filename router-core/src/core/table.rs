@@ -54,6 +54,7 @@ impl Core {
             recalled: false,
             next_loan: 0,
             others_first: false,
+            window: 0,
             far,
             open,
             servers: Vec::new(),

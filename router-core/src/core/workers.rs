@@ -188,7 +188,7 @@ impl Core {
         let mut starving = false;
         for wanter in std::mem::take(&mut a.wanters) {
             let mut lent = 0;
-            let ready = a.candidates.ready_from(a.next_loan);
+            let ready = a.candidates.ready_from(a.next_loan as usize);
             let ready = ready.filter_map(|(at, candidate)| match candidate {
                 Candidate::Local(o) => Some((at, o)),
                 Candidate::Remote(_) => None,
@@ -213,7 +213,7 @@ impl Core {
                     continue;
                 }
                 lent += credit;
-                a.next_loan = at + 1;
+                a.next_loan = at as u32 + 1;
                 a.lent += credit;
                 outlet.lend(wanter.worker, credit);
                 let ready = outlet.is_ready();
@@ -242,6 +242,7 @@ impl Core {
         let address = remote.address;
         let Some(a) = self.addresses.get_mut(address) else { return };
         a.candidates.set_ready(remote.at, remote.lent > 0);
+        a.noted(remote.lent.saturating_add(remote.outstanding));
         if let Some(peer) = a.peers.iter_mut().find(|p| p.worker == worker) {
             peer.want = Want::Nothing;
         }

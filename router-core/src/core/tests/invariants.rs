@@ -73,6 +73,7 @@ impl Core {
             }
         }
         assert_eq!(self.counters.bytes_held, held as u64, "bytes held");
+        assert_eq!(self.waiting as usize, waiting.values().sum::<usize>(), "waiting in all");
         for (key, a) in self.addresses.iter() {
             assert_eq!(a.waiting.len(), waiting.get(&key).copied().unwrap_or(0), "waiting");
             assert!(a.waiting.len() == 0 || !a.candidates.any_ready(), "{} waits though an outlet is ready", a.name);
