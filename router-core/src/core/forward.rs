@@ -3,7 +3,7 @@
 use amqp_proto::{codec::code, message::SectionKind};
 
 use super::{
-    Core, Remote, Want,
+    Address, Core, Remote, Want,
     hops::Pick,
     routed::{Origin, Way},
 };
@@ -51,9 +51,11 @@ pub(super) struct Arrival<'a> {
     pub(super) stream: Option<Origin>,
 }
 
-/// How many deliveries may wait at a worker before their senders at other routers are slowed down, whatever their consumers want: each costs
+/// How many deliveries may wait at a worker before their senders at other routers are slowed down: those of an address alone, and those of several.
+/// One flow is as fast as what is on its way, so that no router between runs dry. Several fill each other's gaps, and each delivery that waits costs
 /// memory and time.
-const SHORT: u32 = 1000;
+const ALONE: usize = 1000;
+const TOGETHER: usize = 128;
 
 impl Arrival<'_> {
     #[inline]
@@ -542,13 +544,11 @@ impl Core {
 
     /// Puts a delivery among those that wait, in order.
     pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
+        let late = self.addresses.get(address).is_some_and(|a| self.is_long(a));
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Waiting;
-        delivery.flags |= WAITS;
+        delivery.flags |= if late { WAITS | WAITED } else { WAITS };
         self.waiting += 1;
-        if self.waiting > SHORT || self.addresses.get(address).is_some_and(|a| a.waiting.len() >= a.window as usize) {
-            delivery.flags |= WAITED;
-        }
         if let From::Inlet { inlet, .. } = delivery.from
             && let Some(inlet) = self.inlets.get_mut(inlet)
         {
@@ -563,6 +563,13 @@ impl Core {
         let Some(a) = self.addresses.get_mut(address) else { return };
         let deliveries = &self.deliveries;
         a.waiting.insert(priority, seq, d, |key| deliveries.get(key).is_some_and(|d| d.to == To::Waiting));
+    }
+
+    /// Whether so many wait that another one is late.
+    fn is_long(&self, a: &Address) -> bool {
+        let (here, all) = (a.waiting.len(), self.waiting as usize);
+        let most = if here == all { ALONE } else { TOGETHER };
+        all >= most || here >= a.window as usize
     }
 
     /// The delivery that has waited longest at the highest priority.
