@@ -1,9 +1,9 @@
 //! Traffic that goes on while a network is broken, and remembers what became of every message.
 //!
-//! Each of these runs on a thread of its own until it is stopped, and repeats nothing on its own account: a message that was not
+//! Each of these runs on a thread of its own until it is stopped, and repeats nothing unless it is told to: a message that was not
 //! accepted is counted, the next one is another one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -132,12 +132,14 @@ pub struct Pace {
     pub gap: Duration,
     /// So many in all.
     pub count: u64,
+    /// What was not accepted is sent again, under its number, until it is.
+    pub again: bool,
 }
 
 impl Default for Pace {
     /// Small messages, ten at a time.
     fn default() -> Self {
-        Self { size: 0, window: 10, settled: false, gap: Duration::ZERO, count: u64::MAX }
+        Self { size: 0, window: 10, settled: false, gap: Duration::ZERO, count: u64::MAX, again: false }
     }
 }
 
@@ -150,7 +152,7 @@ pub struct Sent {
     pub numbers: BTreeSet<u64>,
     /// Released, modified or rejected: how many, by the descriptor of the state. 0: settled without a state.
     pub refused: BTreeMap<u64, u64>,
-    /// All that were sent.
+    /// All that were sent, each once, however often.
     pub sent: u64,
     /// Those without an outcome in the end.
     pub open: u64,
@@ -196,7 +198,14 @@ impl Source {
         });
     }
 
-    /// Waits until all messages of its pace have an outcome.
+    /// Sends so many, and waits for their outcomes.
+    pub fn send_all(router: &Router, name: &str, address: &str, count: u64) -> Sent {
+        let source = Self::start(router, name, address, Pace { count, ..Pace::default() });
+        source.wait_done(count);
+        source.stop()
+    }
+
+    /// Waits until all messages of its pace have an outcome, and none is to be sent again.
     pub fn wait_done(&self, count: u64) {
         wait_for(&format!("outcomes of all of {}", self.name), PATIENCE, || {
             let log = self.actor.lock();
@@ -212,6 +221,7 @@ impl Source {
 
 fn send(session: &mut Session, name: &str, pace: Pace, stopped: &dyn Fn() -> bool, log: &Mutex<Sent>) {
     let (mut credit, mut open) = (0, BTreeMap::new());
+    let mut back = VecDeque::new();
     let mut next = Instant::now();
     let mut end = None;
     loop {
@@ -222,21 +232,22 @@ fn send(session: &mut Session, name: &str, pace: Pace, stopped: &dyn Fn() -> boo
         if end.is_some_and(|end| open.is_empty() || now > end) {
             break;
         }
-        let sent = lock(log).sent;
-        let mut may = end.is_none() && credit > 0 && open.len() < pace.window && sent < pace.count && now >= next;
-        let next_message = may.then(|| message(name, sent, pace.size)).filter(|message| session.fits(message.len()));
+        let number = back.front().copied().unwrap_or_else(|| lock(log).sent);
+        let mut may = end.is_none() && credit > 0 && open.len() < pace.window && number < pace.count && now >= next;
+        let next_message = may.then(|| message(name, number, pace.size)).filter(|message| session.fits(message.len()));
         may = next_message.is_some();
         if let Some(message) = next_message {
             let id = session.send(OUT, &message, pace.settled);
             credit -= 1;
             next = now + pace.gap;
+            let new = u64::from(back.pop_front().is_none());
             let mut log = lock(log);
-            log.sent += 1;
+            log.sent += new;
             if pace.settled {
                 log.accepted.0.push(now);
             } else {
-                open.insert(id, sent);
-                log.open += 1;
+                open.insert(id, number);
+                log.open += new;
             }
         }
         let full = credit == 0 || open.len() >= pace.window;
@@ -248,12 +259,17 @@ fn send(session: &mut Session, name: &str, pace: Pace, stopped: &dyn Fn() -> boo
             Heard::Outcome(first, last, state, _) => {
                 let mut log = lock(log);
                 for number in (first..=last).filter_map(|id| open.remove(&id)) {
-                    log.open -= 1;
-                    if state == Some(code::ACCEPTED) {
+                    let accepted = state == Some(code::ACCEPTED);
+                    if accepted {
                         log.accepted.0.push(Instant::now());
                         log.numbers.insert(number);
                     } else {
                         *log.refused.entry(state.unwrap_or(0)).or_default() += 1;
+                    }
+                    if pace.again && !accepted {
+                        back.push_back(number);
+                    } else {
+                        log.open -= 1;
                     }
                 }
             }

