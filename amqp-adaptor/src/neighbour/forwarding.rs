@@ -83,9 +83,7 @@ impl Forwarding {
     fn inlet(&self, link: LinkRef) -> Option<InletKey> {
         self.conns.borrow().get(link.conn as usize)?.as_ref()?.inlets.get(link.link)
     }
-}
 
-impl Forwarding {
     /// The credit of a link, as the core is to know it. To a router of another make one for streams carries one delivery at a time, and the
     /// next one when it is settled.
     ///
