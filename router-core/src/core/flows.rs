@@ -84,8 +84,11 @@ impl Core {
             return None;
         }
         let key = self.reachable(address)?;
-        let hop = self.far_flow(key, &Way::Stream, &[], &[])?;
-        let (hop, _) = self.hops.at(hop)?;
+        let turn = self.addresses.get(key)?.far.as_ref()?.next;
+        let hop = self.far_flow(key, &Way::Stream, &[], &[]);
+        // The turn is the flow's, which is yet to come.
+        self.addresses.get_mut(key)?.far.as_mut()?.next = turn;
+        let (hop, _) = self.hops.at(hop?)?;
         let links = self.addresses.get(self.links_to(hop, MEDIUM)?)?;
         let mut home = None;
         for candidate in links.candidates.iter() {

@@ -1,6 +1,7 @@
 //! Connections of a TCP adaptor as streams to, from and through other routers.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -22,7 +23,11 @@ use crate::{
 const LINE: &[(&str, &str, u32)] = &[("A", "B", 1), ("A", "C", 2), ("C", "D", 1)];
 
 fn know(w: &mut World, entries: &[(&str, &str)]) {
-    let routes = Routes::of_links("A", LINE);
+    know_by(w, LINE, entries);
+}
+
+fn know_by(w: &mut World, links: &[(&str, &str, u32)], entries: &[(&str, &str)]) {
+    let routes = Routes::of_links("A", links);
     let mut book = AddressBook::new();
     for (router, key) in entries {
         let entry = AddressEntry { key: (*key).into(), hint: None, in_links: 0, mesh: None };
@@ -85,6 +90,22 @@ fn closest_takes_servers_here_before_neighbours() {
     let Some(FlowPick::Far(hop)) = pick(&mut w, "close", &[one.key], &[]) else { panic!() };
     assert!(matches!(pick(&mut w, "close", &[], &[hop]), Some(FlowPick::Server(_))));
     assert_eq!(pick(&mut w, "close", &[one.key], &[hop]), None);
+}
+
+#[test]
+fn to_ask_for_the_home_of_a_flow_takes_no_turn() {
+    for address in ["close", "svc"] {
+        let mut w = World::new(2);
+        let key = format!("M{address}");
+        know_by(&mut w, &[("A", "B", 1), ("A", "C", 1)], &[("B", &key), ("C", &key)]);
+        let mut picked = BTreeSet::new();
+        for _ in 0..2 {
+            w.cores[0].flow_home(address);
+            let Some(FlowPick::Far(hop)) = pick(&mut w, address, &[], &[]) else { panic!("no neighbour was picked") };
+            picked.insert(hop);
+        }
+        assert_eq!(picked.len(), 2, "{address}: each neighbour has its turn");
+    }
 }
 
 #[test]
