@@ -306,7 +306,7 @@ impl Address {
     }
 
     /// A consumer gave credit: so much it wants to have on its way. What was more is forgotten slowly.
-    fn noted(&mut self, window: u32) {
+    fn note_window(&mut self, window: u32) {
         if !self.is_hop() {
             self.window = window.max(self.window - self.window.div_ceil(16));
         }

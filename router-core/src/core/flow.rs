@@ -16,7 +16,7 @@ impl Core {
             self.recall(o, eg);
         }
         let others_first = self.addresses.get_mut(address).is_some_and(|a| {
-            a.noted(window);
+            a.note_window(window);
             let both = a.waiting.len() > 0 && !a.wanters.is_empty();
             a.others_first = both && !a.others_first;
             a.others_first

@@ -242,7 +242,7 @@ impl Core {
         let address = remote.address;
         let Some(a) = self.addresses.get_mut(address) else { return };
         a.candidates.set_ready(remote.at, remote.lent > 0);
-        a.noted(remote.lent.saturating_add(remote.outstanding));
+        a.note_window(remote.lent.saturating_add(remote.outstanding));
         if let Some(peer) = a.peers.iter_mut().find(|p| p.worker == worker) {
             peer.want = Want::Nothing;
         }
