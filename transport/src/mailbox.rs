@@ -68,7 +68,7 @@ impl<T> MailSender<T> {
     /// # Errors
     /// [`Closed`] when the receiver is gone.
     pub fn push(&self, item: T) -> Result<(), Closed> {
-        self.push_and_wake(item, 1)
+        self.push_quietly(item, 1)
     }
 
     /// The same for what the receiver need not know before it looks of its own accord: it is woken only when so many items wait.
@@ -76,10 +76,6 @@ impl<T> MailSender<T> {
     /// # Errors
     /// [`Closed`] when the receiver is gone.
     pub fn push_quietly(&self, item: T, most: usize) -> Result<(), Closed> {
-        self.push_and_wake(item, most)
-    }
-
-    fn push_and_wake(&self, item: T, waiting: usize) -> Result<(), Closed> {
         metrics::count(|c| c.mail_pushes += 1);
         // `Err` carries the item out of the lock, so that its destructor does not run inside.
         let pushed = self.shared.with(|state| {
@@ -87,7 +83,7 @@ impl<T> MailSender<T> {
                 return Err(item);
             }
             state.items.push(item);
-            Ok(if state.items.len() >= waiting { state.waker.take() } else { None })
+            Ok(if state.items.len() >= most { state.waker.take() } else { None })
         });
         let Ok(waker) = pushed else {
             return Err(Closed);
