@@ -15,7 +15,7 @@ impl Network {
     pub(super) fn send(&mut self, to: &Target, message: &Message) {
         let Some(routing) = &self.routing else { return };
         let routes = routing.routes();
-        log("Sent", message, None);
+        log(format_args!("Sent"), message);
         let links = match to {
             Target::Hop(link) => vec![*link],
             Target::Router(id) => routes.toward(id, []).into_iter().collect(),
@@ -67,7 +67,7 @@ impl Network {
         if !matches!(destination.to, To::Router(_)) {
             match decode(&rest, &mut self.interner) {
                 Ok(message) => {
-                    log("Received", &message, Some(conn));
+                    log(format_args!("[C{}] Received", conn.id), &message);
                     routing.handle_message(LinkId(conn.id), &message, now);
                 }
                 Err(error) => return malformed(conn, &error),
@@ -89,12 +89,11 @@ impl Network {
     }
 }
 
-fn log(what: &str, message: &Message, conn: Option<NeighbourConn>) {
-    let on = conn.map(|conn| format!("[C{}] ", conn.id)).unwrap_or_default();
+fn log(what: std::fmt::Arguments<'_>, message: &Message) {
     match message {
-        Message::Hello(_) => tracing::debug!(target: "ROUTER_HELLO", "{on}{what} {message:?}"),
-        _ if message.is_mobile() => tracing::debug!(target: "ROUTER_MA", "{on}{what} {message:?}"),
-        _ => tracing::debug!(target: "ROUTER_LS", "{on}{what} {message:?}"),
+        Message::Hello(_) => tracing::debug!(target: "ROUTER_HELLO", "{what} {message:?}"),
+        _ if message.is_mobile() => tracing::debug!(target: "ROUTER_MA", "{what} {message:?}"),
+        _ => tracing::debug!(target: "ROUTER_LS", "{what} {message:?}"),
     }
 }
 
