@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod annotations;
+pub mod catalogue;
 pub mod core;
 pub mod counters;
 mod credit;
@@ -12,6 +13,7 @@ pub mod edge;
 pub mod egress;
 mod inlet;
 pub mod inspect;
+mod intern;
 mod outlet;
 pub mod policy;
 pub mod routing;

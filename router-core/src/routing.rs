@@ -34,7 +34,7 @@ mod relay;
 mod routes;
 #[cfg(test)]
 mod tests;
-mod throttle;
+pub(crate) mod throttle;
 mod topology;
 mod trees;
 

@@ -9,7 +9,8 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Interner, decode};
+pub use crate::intern::Interner;
+pub use decode::decode;
 pub use encode::{encode, encoded_len, to_address};
 pub use error::MessageError;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Spaces repetitions: the first is due at once, each that follows soon waits twice as long as the one before it.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     floor: Duration,
     ceiling: Duration,
     gap: Duration,
@@ -13,12 +13,12 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    pub(super) const fn new(floor: Duration, ceiling: Duration) -> Self {
+    pub(crate) const fn new(floor: Duration, ceiling: Duration) -> Self {
         Self { floor, ceiling, gap: floor, last: None, due: None }
     }
 
     /// Asks for it; `urgent` waits for the shortest gap at most.
-    pub(super) fn request(&mut self, now: Instant, urgent: bool) {
+    pub(crate) fn request(&mut self, now: Instant, urgent: bool) {
         let at = match self.last {
             None => now,
             Some(last) => {
@@ -32,18 +32,18 @@ impl Throttle {
     }
 
     /// Asks for it without regard to the time of the last one. Only for what is itself throttled.
-    pub(super) const fn request_now(&mut self, now: Instant) {
+    pub(crate) const fn request_now(&mut self, now: Instant) {
         self.due = Some(now);
     }
 
     /// When it is to be done.
-    pub(super) const fn due(&self) -> Option<Instant> {
+    pub(crate) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// True if it is to be done now; then it counts as done.
     #[must_use]
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let due = self.due.is_some_and(|due| due <= now);
         if due {
             self.due = None;

@@ -1,6 +1,6 @@
 //! Bytes to messages.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use amqp_proto::{
     DecodeError, Raw, Reader, Value,
@@ -10,51 +10,11 @@ use amqp_proto::{
 use bytes::Bytes;
 
 use super::{MAX_ID, MAX_KEY, error::MessageError};
-use crate::routing::Load;
 use crate::routing::message::{
     AddressEntry, AddressKey, Hello, Hint, LinkStateRequest, LinkStateUpdate, LoadEntry, Loads, MAX_COST, Message,
     MobileAddressRequest, MobileAddressUpdate, MobileContent, Peer, RouterAdvertisement, RouterId,
 };
-
-/// Keeps one copy of every text that several messages mention: ids of routers, keys of addresses.
-#[derive(Debug, Default)]
-pub struct Interner {
-    texts: HashSet<Arc<str>>,
-    /// Number of texts at which unused ones are looked for.
-    sweep_at: usize,
-}
-
-impl Interner {
-    /// An empty one.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The shared copy of a text.
-    pub fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
-            return known.clone();
-        }
-        if self.texts.len() >= self.sweep_at.max(1024) {
-            // Nobody else holds it: it was mentioned in what is gone. Sweeping at twice the size keeps the cost of each text constant.
-            self.texts.retain(|text| Arc::strong_count(text) > 1);
-            self.sweep_at = self.texts.len() * 2;
-        }
-        let text = Arc::<str>::from(text);
-        self.texts.insert(text.clone());
-        text
-    }
-
-    /// Number of texts.
-    pub fn len(&self) -> usize {
-        self.texts.len()
-    }
-
-    /// True if there is none.
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-}
+use crate::{intern::Interner, routing::Load};
 
 /// Reads a complete message. Router annotations in front of it are left out.
 ///

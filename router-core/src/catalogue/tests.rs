@@ -1,0 +1,4 @@
+mod agree;
+mod bounds;
+mod bytes;
+mod world;
