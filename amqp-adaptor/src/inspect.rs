@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use amqp_proto::connection::LinkId;
 use amqp_proto::{Error, condition};
-use router_core::{LinkHandle, LinkStatus};
+use router_core::{Core, LinkHandle, LinkStatus};
 
 use crate::config::Identity;
 use crate::conn::{Conn, Origin};
@@ -42,6 +42,8 @@ pub struct ConnectionStatus {
     pub tls_ordinal: Option<u64>,
     /// The correlator and the ordinal of its group, between interior routers.
     pub group: Option<(String, u64)>,
+    /// Seconds since a delivery last began on one of its links; `None` if none has.
+    pub since_delivery: Option<u64>,
 }
 
 /// TLS of a connection.
@@ -76,9 +78,10 @@ impl AmqpAdaptor {
     /// Those connections of this worker that have one of these numbers, which must be sorted.
     #[must_use]
     pub fn connection_statuses(&self, sorted: &[u64]) -> Vec<ConnectionStatus> {
+        let core = self.0.core.borrow();
         let conns = self.0.conns.borrow();
         let wanted = |conn: &Conn| sorted.binary_search(&conn.details.id).is_ok();
-        conns.slab.iter().filter(|(_, conn)| wanted(conn)).map(|(_, conn)| conn.status()).collect()
+        conns.slab.iter().filter(|(_, conn)| wanted(conn)).map(|(_, conn)| conn.status(&core)).collect()
     }
 
     /// Closes the connection with this number, if it is one of this worker's, with `amqp:connection:forced` and this reason. True if it is.
@@ -113,7 +116,7 @@ impl AmqpAdaptor {
 }
 
 impl Conn {
-    fn status(&self) -> ConnectionStatus {
+    fn status(&self, core: &Core) -> ConnectionStatus {
         let tls = self.stream.tls().map(|tls| TlsStatus {
             protocol: tls.protocol(),
             cipher: tls.cipher(),
@@ -139,6 +142,7 @@ impl Conn {
             group: self.neighbour.as_ref().and_then(|neighbour| {
                 Some((neighbour.group.as_ref()?.correlator().to_owned(), neighbour.info.ordinal))
             }),
+            since_delivery: self.key.and_then(|key| core.seconds_since_delivery(key)),
         }
     }
 }

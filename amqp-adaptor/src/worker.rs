@@ -533,6 +533,7 @@ impl Inner {
                     self.on_event(&mut core, &mut conns, id, event);
                 }
             }
+            core.observe(now);
             if core.poll_timeout().is_some_and(|at| at <= now) {
                 core.handle_timeout(now, &mut *conns);
             }

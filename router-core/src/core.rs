@@ -28,6 +28,7 @@ pub use shares::Shares;
 use shares::Tallies;
 use slots::{Key, Slots};
 
+pub use delays::{Delayed, LinkDelays};
 pub use edges::{Demand, EdgeEnd, EdgeLink, edge_of_hop};
 pub use flows::FlowPick;
 pub use hops::HopLink;
@@ -35,6 +36,7 @@ pub use hops::HopLink;
 mod anonymous;
 mod attach;
 mod composed;
+mod delays;
 mod edges;
 mod far;
 mod finish;
@@ -216,6 +218,7 @@ pub struct Core {
     /// Memory of deliveries whose inlet is gone.
     orphaned: usize,
     pool: pool::Pool,
+    delays: delays::Delays,
     stalls: stalls::Stalls,
     stream_links: stream_links::StreamLinks,
     refusals: refusals::Refusals,
@@ -257,6 +260,8 @@ struct Conn {
     outlets: Vec<Key>,
     /// Outlets whose last send was short.
     blocked: Vec<Key>,
+    /// When a delivery last began on one of its links, as far as looks see.
+    active: Option<u32>,
 }
 
 /// An address that somebody uses.
@@ -429,6 +434,7 @@ impl Core {
             arena: Arena::default(),
             orphaned: 0,
             pool: pool::Pool::new(config.pool),
+            delays: delays::Delays::new(now),
             stalls: stalls::Stalls::new(config.stall_limit, now),
             stream_links: stream_links::StreamLinks::new(now),
             refusals: refusals::Refusals::new(now),

@@ -3,9 +3,9 @@
 /// Plain numbers of one worker, since it started; the gauges say how many there are now. Add workers up for the router.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Deliveries that came in (their first frame did).
+    /// Deliveries that came in (their first frame did), but for those from interior routers.
     pub deliveries_in: u64,
-    /// Deliveries of which all content was sent; each copy of a multicast delivery is one.
+    /// Deliveries of which all content was sent, but for those to interior routers; each copy of a multicast delivery is one.
     pub deliveries_out: u64,
     /// Bytes of content that came in, sections and body.
     pub bytes_in: u64,

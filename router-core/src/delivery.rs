@@ -86,6 +86,10 @@ pub(crate) const TRACKED: u32 = 1 << 15;
 pub(crate) const WAITED: u32 = 1 << 16;
 /// The router of ours from which it comes wants to know whether it has waited.
 pub(crate) const TELL_WAITED: u32 = 1 << 17;
+/// It counts among the stuck ones of the link that it came on, and of the one that it went to.
+pub(crate) const STUCK_IN: u32 = 1 << 18;
+/// See [`STUCK_IN`].
+pub(crate) const STUCK_OUT: u32 = 1 << 19;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 
@@ -117,6 +121,8 @@ pub(crate) struct Delivery {
     /// Bytes that are at another worker and count as held at our inlet. Of a parent: copies at other workers.
     pub(crate) posted: usize,
     pub(crate) flags: u32,
+    /// The half second in which it came, since its router began.
+    pub(crate) born: u32,
     pub(crate) priority: u8,
     /// How far it has arrived.
     pub(crate) ended: End,
@@ -165,6 +171,7 @@ impl Delivery {
             message_format,
             posted: 0,
             flags,
+            born: 0,
             priority: 4,
             ended,
             worst: 0,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConnKind, Direction, Treatment, core::slots::Key, egress::DeliveryState, egress::LinkRef};
+use crate::{ConnKind, Direction, LinkDelays, Treatment, core::slots::Key, egress::DeliveryState, egress::LinkRef};
 
 /// What a link has counted. Plain numbers of the worker that owns the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub struct LinkCounters {
     pub released: u64,
     /// See `accepted`.
     pub modified: u64,
+    /// Deliveries a second that were settled, of the last five seconds or so.
+    pub rate: u32,
+    /// How many were settled when the rate was taken, and how many had begun at the last look.
+    pub(crate) rated: u32,
+    pub(crate) looked_at: u32,
 }
 
 impl LinkCounters {
@@ -29,6 +34,20 @@ impl LinkCounters {
     pub(crate) fn begin(&mut self, settled: bool) {
         self.deliveries += 1;
         self.presettled += u64::from(settled);
+    }
+
+    /// Takes the rate of the last seconds.
+    pub(crate) fn take_rate(&mut self, seconds: u64) {
+        let settled = self.presettled + self.accepted + self.rejected + self.released + self.modified;
+        let since = (settled as u32).wrapping_sub(self.rated);
+        self.rated = settled as u32;
+        self.rate = (u64::from(since) / seconds.max(1)) as u32;
+    }
+
+    /// Whether deliveries have begun since it was asked last.
+    pub(crate) const fn has_moved(&mut self) -> bool {
+        let began = self.deliveries as u32;
+        std::mem::replace(&mut self.looked_at, began) != began
     }
 
     /// A delivery has its outcome.
@@ -123,6 +142,12 @@ pub struct LinkStatus {
     pub credit: u32,
     /// What it has counted.
     pub counters: LinkCounters,
+    /// Deliveries that took long.
+    pub delays: LinkDelays,
+    /// Seconds for which a receiver has given no credit.
+    pub zero_credit_seconds: u64,
+    /// Of a link between interior routers, the priority of what we send on it.
+    pub priority: Option<u8>,
 }
 
 /// One worker's part of an address at one moment. Numbers of several workers add up, but for servers and watches, which each worker knows.
@@ -154,6 +179,8 @@ pub struct AddressStatus {
     pub from_container: u64,
     /// Those that came from other kinds of peers than clients, or went to them; counted above, too.
     pub crossed: Crossed,
+    /// Deliveries that came from one interior router and went to another.
+    pub transit: u64,
     /// Deliveries that wait.
     pub waiting: u64,
 }
@@ -171,6 +198,7 @@ impl AddressStatus {
         self.to_container += other.to_container;
         self.from_container += other.from_container;
         self.crossed.add(&other.crossed);
+        self.transit += other.transit;
         self.waiting += other.waiting;
     }
 }

@@ -24,8 +24,8 @@ pub mod worker_batch;
 pub use crate::{
     address::AddressConfig,
     core::{
-        Core, CoreConfig, Demand, EdgeEnd, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest, OutletAttached,
-        OutletRequest, Presence, Shares, edge_of_hop,
+        Core, CoreConfig, Delayed, Demand, EdgeEnd, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest,
+        LinkDelays, OutletAttached, OutletRequest, Presence, Shares, edge_of_hop,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

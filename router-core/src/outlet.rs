@@ -1,6 +1,6 @@
 //! A link on which deliveries go out.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU32};
 
 use crate::{core::slots::Key, egress::LinkRef, inspect::LinkCounters};
 
@@ -37,6 +37,10 @@ pub(crate) struct Outlet {
     /// Its number for management, and what it has counted.
     pub(crate) id: u64,
     pub(crate) counters: LinkCounters,
+    /// Since when the receiver has given no credit: the half second and one.
+    pub(crate) dry: Option<NonZeroU32>,
+    /// It leads to an interior router.
+    pub(crate) between: bool,
 }
 
 /// Credit lent to one worker.

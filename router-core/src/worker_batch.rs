@@ -105,6 +105,7 @@ pub(crate) struct Deliver {
     pub(crate) report: bool,
     pub(crate) message_format: u32,
     pub(crate) seq: u64,
+    pub(crate) born: u32,
     pub(crate) end: End,
 }
 

@@ -119,6 +119,7 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            born: self.delays.now(),
             pooled: false,
             tell_waited: false,
             way: Way::Here,

@@ -37,6 +37,7 @@ impl Core {
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),
+            active: None,
         };
         Ok(ConnKey(self.conns.insert(conn)))
     }
@@ -133,6 +134,8 @@ impl Core {
             queued: 0,
             id,
             counters: LinkCounters::default(),
+            dry: None,
+            between: false,
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
@@ -195,6 +198,7 @@ impl Core {
             self.on_sender_state(second, None, true, eg);
         }
         let Some(inlet) = self.inlets.remove(key) else { return };
+        self.delays.link_gone(inlet.id);
         let kind = self.kind_of(inlet.conn);
         self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
         self.targets.remove(&key);
@@ -275,7 +279,9 @@ impl Core {
                 self.unsent_by_outlet(d, eg);
             }
         }
-        self.outlets.remove(key);
+        if let Some(outlet) = self.outlets.remove(key) {
+            self.delays.link_gone(outlet.id);
+        }
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.outlets.swap_remove(conn_at as usize);
             if let Some(moved) = conn.outlets.get(conn_at as usize).and_then(|k| self.outlets.get_mut(*k)) {

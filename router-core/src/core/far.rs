@@ -26,6 +26,8 @@ pub(super) struct Far {
     pub(super) uplinks: usize,
     /// Several of them are ways to the same place: uplinks, or routers that have the same edge router.
     pub(super) ways: bool,
+    /// Deliveries that came from an interior router and went to another.
+    pub(super) transit: u64,
 }
 
 #[derive(Debug)]

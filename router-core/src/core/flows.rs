@@ -220,6 +220,7 @@ impl Core {
             message_format: 0,
             report: false,
             seq: self.seq,
+            born: self.delays.now(),
             way: Way::Stream,
             pooled: false,
             tell_waited: false,

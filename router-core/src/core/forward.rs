@@ -16,6 +16,7 @@ use crate::{
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
+    inlet::Sends,
     outlet::Outlet,
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Arrival<'a> {
     /// Its origin on another worker counts bytes.
     pub(super) report: bool,
     pub(super) seq: u64,
+    /// The half second in which it came.
+    pub(super) born: u32,
     /// What has to be kept of it counts in the pool.
     pub(super) pooled: bool,
     /// The router of ours that it comes from wants to know whether it had to wait.
@@ -81,7 +84,9 @@ impl Arrival<'_> {
         if self.tell_waited {
             flags |= TELL_WAITED;
         }
-        Delivery::new(self.from, address, flags, self.message_format, self.seq, end)
+        let mut record = Delivery::new(self.from, address, flags, self.message_format, self.seq, end);
+        record.born = self.born;
+        record
     }
 }
 
@@ -109,7 +114,7 @@ impl Core {
             self.abandon_current(key, eg);
         }
         let inlet = self.inlets.get_mut(key)?;
-        self.counters.deliveries_in += 1;
+        self.counters.deliveries_in += u64::from(inlet.sends != Sends::Router);
         self.counters.presettled += u64::from(transfer.settled);
         inlet.counters.begin(transfer.settled);
         inlet.issued = inlet.issued.saturating_sub(1);
@@ -165,6 +170,7 @@ impl Core {
             message_format: t.message_format,
             report: false,
             seq: self.seq,
+            born: self.delays.now(),
             pooled: way.pooled(),
             tell_waited: way.tells_waited(),
             way,
@@ -344,7 +350,7 @@ impl Core {
         self.counters.bytes_out += sent.taken as u64;
         if sent.done && end == End::Complete {
             let dry = outlet.free() == 0;
-            self.counters.deliveries_out += 1;
+            self.counters.deliveries_out += u64::from(!outlet.between);
             if dry {
                 self.refresh(o);
             }
@@ -461,7 +467,7 @@ impl Core {
 
     /// The last byte of a delivery went out.
     pub(super) fn all_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
-        self.counters.deliveries_out += 1;
+        self.counters.deliveries_out += u64::from(self.outlets.get(o).is_none_or(|outlet| !outlet.between));
         self.vacate(o);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= SENT;

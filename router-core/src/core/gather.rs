@@ -119,7 +119,8 @@ impl Core {
         let Some(child) = self.deliveries.get_mut(c) else { return };
         child.to = To::Worker { worker, remote };
         let (from, address) = (std::mem::replace(&mut child.chunk, u64::MAX), child.address.to_raw());
-        let (settled, message_format, seq) = (child.has(HEAD_SETTLED), child.message_format, child.seq);
+        let (settled, message_format) = (child.has(HEAD_SETTLED), child.message_format);
+        let (seq, born) = (child.seq, child.born);
         let Some(parent) = self.deliveries.get_mut(p) else { return };
         parent.posted += 1;
         let arrived = parent.ended == End::Complete;
@@ -142,6 +143,7 @@ impl Core {
                     report: true,
                     message_format,
                     seq,
+                    born,
                     end,
                 };
                 WorkerMsg::begin(deliver, prefix.as_deref().unwrap_or_default(), payload)

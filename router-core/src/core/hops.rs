@@ -121,8 +121,11 @@ impl Core {
         let Some(name) = self.addresses.get(key).filter(|a| !a.is_hop()).map(|a| Arc::clone(&a.name)) else { return };
         let mut far = self.far_of(&name).map(|far| self.tallied(far, &name));
         let Some(a) = self.addresses.get_mut(key) else { return };
+        if let (None, Some(old)) = (&far, &a.far) {
+            self.delays.remember_transit(key, old.transit);
+        }
         if let (Some(new), Some(old)) = (&mut far, &a.far) {
-            (new.next, new.turn) = (old.next, old.turn);
+            (new.next, new.turn, new.transit) = (old.next, old.turn, old.transit);
             for avoided in old.to.iter().filter(|far| far.avoided) {
                 if let Some(share) = old.shares.get(avoided.share) {
                     new.set_avoided(share.hop, true);
@@ -230,6 +233,9 @@ impl Core {
         };
         self.addresses.get_mut(address)?.ours = ours;
         let key = self.outlet_at(conn, link, address, kind == HopLink::Stream, eg)?;
+        if let Some(outlet) = self.outlets.get_mut(key) {
+            outlet.between = true;
+        }
         Some(OutletKey(key))
     }
 
@@ -336,6 +342,9 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
+        if self.is_between(&arrival.way, hop) {
+            self.passed(address);
+        }
         let settled = arrival.goes_settled;
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
         let tracking = if settled && ours { self.tracking(links, arrival, payload, end) } else { Tracking::No };
@@ -373,6 +382,13 @@ impl Core {
             self.count_onward(d, origin, hop);
         }
         d
+    }
+
+    /// It came from one interior router and goes to another.
+    #[inline]
+    fn is_between(&self, way: &Way<'_>, hop: Key) -> bool {
+        matches!(way, Way::Routed { origin: Origin::Router(_), .. })
+            && matches!(self.hops.get(hop).map(|hop| &hop.links), Some(HopLinks::ByPriority(_)))
     }
 
     /// Sends a delivery that waits at its address to a neighbour. It was sent by a client: what came from other routers knows where it
@@ -513,6 +529,9 @@ impl Core {
         for hop in hops {
             let passed = self.hops.get(hop).is_some_and(|hop| arrival.way.passed(&hop.name));
             let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
+            if self.is_between(&arrival.way, hop) {
+                self.passed(address);
+            }
             let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
             let Some(a) = self.addresses.get(links) else { continue };
             let local = a.candidates.iter().find_map(|candidate| match candidate {

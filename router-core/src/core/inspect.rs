@@ -25,6 +25,7 @@ impl Core {
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),
+            active: None,
         });
         self.internal = Some(key);
         ConnKey(key)
@@ -55,6 +56,7 @@ impl Core {
         if !handle.inlet {
             let outlet = self.outlets.get(handle.key)?;
             let address = self.addresses.get(outlet.address).map(|a| Arc::clone(&a.name));
+            let priority = address.as_deref().and_then(priority_of_links);
             let (kind, address) = match address {
                 Some(name) if Class::of_key(&name) == Class::Hop => self.hop_link(&name),
                 address => (LinkKind::Endpoint, address),
@@ -70,6 +72,9 @@ impl Core {
                 unsettled: outlet.outstanding.into(),
                 credit: outlet.credit,
                 counters: outlet.counters,
+                delays: self.delays.of_link(outlet.id),
+                zero_credit_seconds: self.delays.seconds_since(outlet.dry),
+                priority,
             });
         }
         let inlet = self.inlets.get(handle.key)?;
@@ -90,6 +95,9 @@ impl Core {
             unsettled: inlet.open.saturating_sub(inlet.waiting + inlet.capacity.row()).into(),
             credit: inlet.issued,
             counters: inlet.counters,
+            delays: self.delays.of_link(inlet.id),
+            zero_credit_seconds: 0,
+            priority: None,
         })
     }
 
@@ -124,6 +132,7 @@ impl Core {
             to_container: a.past.to_container,
             from_container: a.past.from_container,
             waiting: a.waiting.len() as u64,
+            transit: self.transit_of(at),
             crossed: self.crossed_by_address.get(&at).copied().unwrap_or_default(),
             ..AddressStatus::default()
         };
@@ -206,4 +215,10 @@ impl Core {
         }
         self.count_crossed(address, kind, Direction::In, 1);
     }
+}
+
+/// The priority that is part of the lookup key of an address for links to an interior router.
+fn priority_of_links(key: &str) -> Option<u8> {
+    let links = key.strip_prefix('P').filter(|links| !links.starts_with('!'))?;
+    links.rsplit_once('/')?.1.parse().ok()
 }

@@ -95,7 +95,7 @@ impl Core {
     ) -> bool {
         let Some(outlet) = self.outlets.get(o) else { return false };
         let ready = outlet.is_ready();
-        let link = outlet.link;
+        let (link, between) = (outlet.link, outlet.between);
         let bare = ready && arrival.settled && end == End::Complete;
         let c = if bare { Key::NONE } else { self.child(p, address, arrival, end) };
         let token = if arrival.settled { 0 } else { c.to_raw() };
@@ -114,7 +114,7 @@ impl Core {
                     outlet.counters.begin(arrival.settled);
                 }
                 if sent.done && end == End::Complete && c.is_none() {
-                    self.counters.deliveries_out += 1;
+                    self.counters.deliveries_out += u64::from(!between);
                     self.refresh(o);
                     return false;
                 }
@@ -172,8 +172,8 @@ impl Core {
         let flags = if arrival.settled { PRESETTLED | HEAD_SETTLED } else { 0 };
         let mut child =
             Delivery::new(From::Copy { parent: p }, address, flags, arrival.message_format, arrival.seq, end);
-        let Some(first) = self.deliveries.get(p).map(|p| p.first_child) else { return Key::NONE };
-        child.sib_next = first;
+        let Some((first, born)) = self.deliveries.get(p).map(|p| (p.first_child, p.born)) else { return Key::NONE };
+        (child.sib_next, child.born) = (first, born);
         let c = self.deliveries.insert(child);
         if let Some(first) = self.deliveries.at_mut(first) {
             first.sib_prev = c.index;
@@ -240,6 +240,7 @@ impl Core {
             report,
             message_format: arrival.message_format,
             seq: arrival.seq,
+            born: arrival.born,
             end,
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
@@ -525,6 +526,7 @@ impl Core {
         self.unlist(c);
         self.leave_content(p, chunk, eg);
         self.leave_onward(c);
+        self.count_delay(c);
         let Some(child) = self.deliveries.remove(c) else { return };
         if let Some(next) = self.deliveries.at_mut(child.sib_next) {
             next.sib_prev = child.sib_prev;

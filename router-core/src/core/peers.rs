@@ -77,6 +77,7 @@ impl Core {
             report: !small,
             message_format: arrival.message_format,
             seq: arrival.seq,
+            born: arrival.born,
             end,
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
@@ -118,6 +119,7 @@ impl Core {
             report: true,
             message_format: delivery.message_format,
             seq: delivery.seq,
+            born: delivery.born,
             end: End::More,
         });
         loop {

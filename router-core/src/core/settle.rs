@@ -305,6 +305,7 @@ impl Core {
 
     /// Forgets a delivery, whatever its state.
     pub(super) fn remove(&mut self, d: Key, eg: &mut impl Egress) {
+        self.count_delay(d);
         self.drop_content(d, eg);
         self.unlist(d);
         self.remote_done(d, eg);

@@ -175,6 +175,13 @@ impl<T> Slots<T> {
         })
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+            let value = slot.value.as_mut()?;
+            Some((Key { index: index as u32, generation: slot.generation }, value))
+        })
+    }
+
     /// All indices are below this.
     pub(crate) fn end(&self) -> u32 {
         self.slots.len() as u32

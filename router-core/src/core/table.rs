@@ -86,6 +86,7 @@ impl Core {
         if !used && let Some(address) = self.addresses.remove(key) {
             self.by_name.remove(&*address.name);
             self.crossed_by_address.remove(&key);
+            self.delays.address_gone(key);
             self.load_gone(key, &address.name);
             self.hop_addresses -= usize::from(address.is_hop());
             self.stream_links.forget(key);

@@ -2,6 +2,7 @@
 
 mod balanced;
 mod credit;
+mod delays;
 mod edges;
 mod flows;
 mod forwarding;

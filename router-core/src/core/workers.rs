@@ -317,6 +317,7 @@ impl Core {
             message_format: deliver.message_format,
             report: deliver.report,
             seq: deliver.seq,
+            born: deliver.born,
             pooled: false,
             tell_waited: false,
             way: Way::Here,
@@ -460,6 +461,7 @@ impl Core {
             report: false,
             message_format: delivery.message_format,
             seq: delivery.seq,
+            born: delivery.born,
             end: delivery.ended,
         };
         let bounced = Bounced { yours: key, deliver, prefix, content, end: delivery.ended };
@@ -489,7 +491,9 @@ impl Core {
             let from = From::Inlet { inlet: Key::NONE, id: 0 };
             let flags = PRESETTLED | IN_SETTLED | HEAD_SETTLED;
             let address = Key::from_raw(deliver.address);
-            self.deliveries.insert(Delivery::new(from, address, flags, deliver.message_format, deliver.seq, end))
+            let mut record = Delivery::new(from, address, flags, deliver.message_format, deliver.seq, end);
+            record.born = deliver.born;
+            self.deliveries.insert(record)
         } else {
             Key::from_raw(yours)
         };

@@ -110,12 +110,14 @@ operational! {
         "memoryUsage": i64;
         /// Seconds since the router was started.
         "uptimeSeconds": i64;
-        /// Unsettled for more than ten seconds. Not measured yet: 0.
+        /// Complete deliveries that have been unsettled for more than ten seconds.
         "deliveriesStuck": i64;
-        /// Settled after more than ten seconds. Not measured yet: 0.
+        /// Deliveries that took more than ten seconds.
         "deliveriesDelayed10Sec": i64;
-        /// Settled after more than one second. Not measured yet: 0.
+        /// Deliveries that took more than one second, and not more than ten.
         "deliveriesDelayed1Sec": i64;
+        /// Receivers that have given no credit for more than ten seconds.
+        "linksBlocked": i64;
         /// Open connections by protocol.
         "connectionCounters": Map;
     }
@@ -154,19 +156,19 @@ operational! {
         "releasedCount": i64;
         /// Deliveries with the outcome `modified`.
         "modifiedCount": i64;
-        /// Settled after more than one second. Not measured yet: 0.
+        /// Deliveries that took more than one second, and not more than ten.
         "deliveriesDelayed1Sec": i64;
-        /// Settled after more than ten seconds. Not measured yet: 0.
+        /// Deliveries that took more than ten seconds.
         "deliveriesDelayed10Sec": i64;
-        /// Unsettled for more than ten seconds. Not measured yet: 0.
+        /// Complete deliveries that have been unsettled for more than ten seconds.
         "deliveriesStuck": i64;
         /// Streams that were begun here and moved to a link of their own.
         "openMovedStreams": i64;
         /// Deliveries that may be sent at once.
         "creditAvailable": i64;
-        /// For how long there has been no credit. Not measured yet: 0.
+        /// For how many seconds the receiver has given no credit.
         "zeroCreditSeconds": i64;
-        /// Deliveries settled a second. Not measured yet: 0.
+        /// Deliveries settled a second, of the last five seconds or so.
         "settleRate": i64;
         /// Deliveries by the router where they entered the network.
         "ingressHistogram": List;
@@ -292,7 +294,7 @@ operational! {
         "uptimeSeconds": i64;
         /// Properties of the peer's open.
         "properties": Map;
-        /// Seconds since the last delivery. Not measured yet: none.
+        /// Seconds since the last delivery; none before the first.
         "lastDlvSeconds": i64;
         /// Version of the credentials of its `sslProfile`.
         "tlsOrdinal": i64;

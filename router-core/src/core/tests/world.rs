@@ -783,6 +783,7 @@ impl World {
     pub(super) fn tick(&mut self, after: Duration) {
         self.now += after;
         for w in 0..self.cores.len() {
+            self.cores[w].observe(self.now);
             self.cores[w].handle_timeout(self.now, &mut self.sides[w]);
             self.end_batch(w);
         }

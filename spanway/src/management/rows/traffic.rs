@@ -9,7 +9,7 @@ use amqp_proto::Value;
 use router_core::entity::{LinkType, OperationalKind};
 use router_core::management::EntityType;
 use router_core::routing::{AddressBook, Hint};
-use router_core::{AddressStatus, Counters, Crossed, Direction, LinkHandle, LinkKind, Treatment};
+use router_core::{AddressStatus, Counters, Crossed, Delayed, Direction, LinkHandle, LinkKind, Treatment};
 
 use super::{Row, ask, each};
 use crate::cli::VERSION;
@@ -105,15 +105,15 @@ fn link_row(info: &LinkInfo) -> Row {
         .with("rejectedCount", count(counters.rejected))
         .with("releasedCount", count(counters.released))
         .with("modifiedCount", count(counters.modified))
-        .with("deliveriesDelayed1Sec", count(0))
-        .with("deliveriesDelayed10Sec", count(0))
-        .with("deliveriesStuck", count(0))
+        .with("deliveriesDelayed1Sec", count(status.delays.late))
+        .with("deliveriesDelayed10Sec", count(status.delays.very_late))
+        .with("deliveriesStuck", count(status.delays.stuck))
         .with("openMovedStreams", count(0))
         .with("creditAvailable", count(status.credit.into()))
-        .with("zeroCreditSeconds", count(0))
-        .with("settleRate", count(0))
+        .with("zeroCreditSeconds", count(status.zero_credit_seconds))
+        .with("settleRate", count(counters.rate.into()))
         .with("ingressHistogram", Value::Null)
-        .with("priority", count(0))
+        .with("priority", count(status.priority.unwrap_or_default().into()))
 }
 
 /// Addresses, by key.
@@ -190,7 +190,7 @@ fn address_row(status: &AddressStatus, book: &AddressBook) -> Row {
         .with("remoteHostRouters", Value::List(elsewhere.iter().map(|d| Value::from(&*d.router)).collect()))
         .with("deliveriesIngress", count(status.deliveries_in))
         .with("deliveriesEgress", count(status.deliveries_out))
-        .with("deliveriesTransit", count(0))
+        .with("deliveriesTransit", count(status.transit))
         .with("deliveriesToContainer", count(status.to_container))
         .with("deliveriesFromContainer", count(status.from_container))
         .with("deliveriesIngressRouteContainer", count(status.crossed.from_containers))
@@ -261,7 +261,7 @@ fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     .with("sslSsf", count(status.tls.map_or(0, |tls| tls.bits.into())))
     .with("uptimeSeconds", count(status.since.elapsed().as_secs()))
     .with("properties", Value::Map(Vec::new()))
-    .with("lastDlvSeconds", Value::Null)
+    .with("lastDlvSeconds", status.since_delivery.map_or(Value::Null, count))
     .with("tlsOrdinal", status.tls_ordinal.map_or(Value::Null, count))
     .with("groupCorrelationId", status.group.as_ref().map_or(Value::Null, |(id, _)| id.as_str().into()))
     .with("groupOrdinal", status.group.as_ref().map_or(Value::Null, |(_, ordinal)| count(*ordinal)))
@@ -283,6 +283,10 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
     let mut crossed = Crossed::default();
     for counts in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.crossed())).await {
         crossed.add(&counts);
+    }
+    let mut delayed = Delayed::default();
+    for counts in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.delayed())).await {
+        delayed.add(&counts);
     }
     let (mut amqp, mut tcp) = (0, 0);
     for counts in each(&agent.workers, |_| worker::counts()).await {
@@ -314,7 +318,7 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         .with("modifiedDeliveries", count(core.modified))
         .with("deliveriesIngress", count(core.deliveries_in))
         .with("deliveriesEgress", count(core.deliveries_out))
-        .with("deliveriesTransit", count(0))
+        .with("deliveriesTransit", count(delayed.transit))
         .with("deliveriesIngressRouteContainer", count(crossed.from_containers))
         .with("deliveriesEgressRouteContainer", count(crossed.to_containers))
         .with("deliveriesIngressInterNetwork", count(crossed.from_networks))
@@ -322,9 +326,10 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         .with("residentMemoryUsage", resident)
         .with("memoryUsage", size)
         .with("uptimeSeconds", count(Instant::now().saturating_duration_since(agent.started).as_secs()))
-        .with("deliveriesStuck", count(0))
-        .with("deliveriesDelayed10Sec", count(0))
-        .with("deliveriesDelayed1Sec", count(0))
+        .with("deliveriesStuck", count(delayed.deliveries.stuck))
+        .with("deliveriesDelayed10Sec", count(delayed.deliveries.very_late))
+        .with("deliveriesDelayed1Sec", count(delayed.deliveries.late))
+        .with("linksBlocked", count(delayed.blocked_links))
         .with("connectionCounters", Value::Map(protocols))
 }
 
