@@ -1,8 +1,14 @@
 //! The command line.
 
+pub(crate) mod agent;
+pub(crate) mod check;
+pub(crate) mod generate;
+pub(crate) mod manage;
 pub(crate) mod messaging;
 pub(crate) mod skrouterd;
 pub(crate) mod stat;
+pub(crate) mod status;
+pub(crate) mod trace;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -111,8 +117,20 @@ pub(crate) enum Command {
     Send(messaging::SendArgs),
     /// Receive messages from an address
     Recv(messaging::RecvArgs),
+    /// Show a site on one screen, and what is wrong with it
+    Status(status::StatusArgs),
     /// Show what a router does: connections, links, addresses, counters
     Stat(stat::StatArgs),
+    /// Show and change what a router has: listeners, connectors, addresses, logs, ...
+    Manage(manage::ManageArgs),
+    /// Find out why messages do not arrive: goes their way step by step, and says what to do
+    Check(check::CheckArgs),
+    /// Show the hops that deliveries to an address take, how long each takes, and where its consumers are
+    Trace(trace::TraceArgs),
+    /// Print a script that completes command lines of spanway in a shell
+    Completions(generate::CompletionsArgs),
+    /// Write manual pages
+    Man(generate::ManArgs),
     /// Run a small network on this machine to play with, and say what to try
     ///
     /// Three sites with a router each, a web server that only one of them knows, and receivers in two. It uses free ports, leaves routers

@@ -1,11 +1,16 @@
-//! A client's connection to a router, for `send` and `recv`: one engine, one socket, one thread.
+//! A client's connection to a router, for all commands that are clients: one engine, one socket, one thread.
 
 pub(crate) mod body;
-mod connect;
+pub(crate) mod connect;
+pub(crate) mod entities;
+pub(crate) mod format;
 pub(crate) mod input;
 pub(crate) mod management;
+pub(crate) mod network;
+pub(crate) mod places;
 pub(crate) mod report;
 pub(crate) mod show;
+pub(crate) mod table;
 pub(crate) mod url;
 pub(crate) mod writer;
 

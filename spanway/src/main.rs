@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod check;
 mod cli;
 mod client;
 mod config_load;
 mod demo;
+mod generate;
 mod logging;
+mod manage;
 mod management;
 mod metrics;
 mod recv;
@@ -14,6 +17,8 @@ mod router;
 mod send;
 mod start;
 mod stat;
+mod status;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,5 +42,11 @@ fn main() -> ExitCode {
         Command::Send(args) => start::tool(&cli.log, || send::run(&args)),
         Command::Recv(args) => start::tool(&cli.log, || recv::run(&args)),
         Command::Stat(args) => start::tool(&cli.log, || stat::run(&args)),
+        Command::Check(args) => start::tool(&cli.log, || check::run(&args)),
+        Command::Status(args) => start::tool(&cli.log, || status::run(&args)),
+        Command::Trace(args) => start::tool(&cli.log, || trace::run(&args)),
+        Command::Completions(args) => start::tool(&cli.log, || generate::completions(&args)),
+        Command::Man(args) => start::tool(&cli.log, || generate::man(&args)),
+        Command::Manage(args) => start::tool(&cli.log, || manage::run(&args)),
     }
 }

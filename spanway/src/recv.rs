@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::cli::messaging::RecvArgs;
 use crate::client::body::{BodyError, BodyParser, Piece};
-use crate::client::report::{Amount, Histogram, Messages, Progress, Size, note, rates};
+use crate::client::report::{Amount, Count, Histogram, Progress, Size, note, rates};
 use crate::client::show;
 use crate::client::writer::{Batch, Op, Writer, Written};
 use crate::client::{Client, Interrupts, block_on, sleep_until};
@@ -369,7 +369,7 @@ impl Receiver<'_> {
             note(format_args!("{}", self.latencies));
         } else if let Some(path) = self.args.file.as_ref().filter(|_| !self.args.quiet) {
             let place = if path.as_os_str() == "-" { "the standard output".into() } else { path.to_string_lossy() };
-            note(format_args!("wrote {}, {} to {place}", Messages(self.done), Size(bytes as f64)));
+            note(format_args!("wrote {}, {} to {place}", Count(self.done, "message"), Size(bytes as f64)));
         }
     }
 
@@ -379,10 +379,10 @@ impl Receiver<'_> {
         match (ended, self.args.count) {
             (Ended::TimedOut, None) if done == 0 => Err(anyhow!("no message for {address} within {time:?}")),
             (Ended::TimedOut, Some(count)) => {
-                Err(anyhow!("{done} of {} for {address}, then none within {time:?}", Messages(count)))
+                Err(anyhow!("{done} of {} for {address}, then none within {time:?}", Count(count, "message")))
             }
             (Ended::Interrupted, Some(count)) if done < count => {
-                Err(anyhow!("interrupted after {done} of {}", Messages(count)))
+                Err(anyhow!("interrupted after {done} of {}", Count(count, "message")))
             }
             _ => Ok(()),
         }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::cli::messaging::SendArgs;
 use crate::client::input::{Input, Part};
-use crate::client::report::{Amount, Messages, Progress, Size, note, rates};
+use crate::client::report::{Amount, Count, Progress, Size, note, rates};
 use crate::client::{Client, Interrupts, OUTPUT, block_on, sleep_until};
 use tally::Tally;
 
@@ -149,7 +149,7 @@ async fn send(args: &SendArgs) -> Result<()> {
         closed?;
     }
     if sender.interrupted {
-        bail!("interrupted: {} sent, {unsettled} of them not settled", Messages(sender.amount.messages));
+        bail!("interrupted: {} sent, {unsettled} of them not settled", Count(sender.amount.messages, "message"));
     }
     sender.tally.verdict(&args.address)
 }
@@ -437,7 +437,7 @@ impl Sender<'_> {
         } else if self.current.is_some() {
             anyhow!("nobody took more of the message for {address} within {time:?}")
         } else if unsettled > 0 {
-            anyhow!("{} for {address} not settled within {time:?}", Messages(unsettled.into()))
+            anyhow!("{} for {address} not settled within {time:?}", Count(unsettled.into(), "message"))
         } else {
             anyhow!("no consumer for {address} within {time:?}; start one with `spanway recv {address}`")
         }
@@ -485,7 +485,7 @@ impl Sender<'_> {
             let rate = amount.bytes as f64 / time.as_secs_f64().max(1e-6);
             note(format_args!(
                 "sent {}, {} in {:.1} s: {}/s",
-                Messages(amount.messages),
+                Count(amount.messages, "message"),
                 Size(amount.bytes as f64),
                 time.as_secs_f64(),
                 Size(rate)

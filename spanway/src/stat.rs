@@ -1,50 +1,109 @@
 //! `spanway stat`: what a router tells about itself, its connections and its traffic.
 
-mod format;
 mod report;
-mod table;
 
-use std::io::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cli::stat::{Format, StatArgs};
-use crate::client::management::{Entities, Manager};
-use crate::client::{Interrupts, block_on};
+use crate::client::entities::Entities;
+use crate::client::management::{Manager, Query, Whose};
+use crate::client::network::Network;
+use crate::client::report::{note, print};
+use crate::client::{Interrupts, block_on, format};
+use report::Part;
+
+/// Puts the cursor into the corner, and takes away what stood below.
+const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Does what the command line asks.
 pub(crate) fn run(args: &StatArgs) -> Result<()> {
-    args.connect.check_or_exit();
-    let text = block_on(async {
+    args.agent.connect.check_or_exit();
+    block_on(async {
         let mut interrupts = Interrupts::new()?;
         tokio::select! {
-            text = collect(args) => text,
-            () = interrupts.wait() => bail!("interrupted before the router answered"),
+            done = show(args) => done,
+            () = interrupts.wait() => match args.watch {
+                Some(_) => Ok(()),
+                None => bail!("interrupted before the router answered"),
+            },
         }
-    })?;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Nobody reads it any more: no failure, as of any filter.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("write to the standard output"),
+    })
+}
+
+async fn show(args: &StatArgs) -> Result<()> {
+    let mut manager = Manager::connect(&args.agent.connect, "stat").await?;
+    let Some(interval) = args.watch else {
+        let text = collect(&mut manager, args).await?;
+        // Everything is here; how the router says goodbye does not matter.
+        let _ = manager.close().await;
+        return print(&text).map(drop);
+    };
+    let terminal = std::io::stdout().is_terminal();
+    loop {
+        let text = collect(&mut manager, args).await?;
+        let text = if terminal { format!("{CLEAR}{}\n{text}", heading(interval)) } else { format!("{text}\n") };
+        if !print(&text)? {
+            return Ok(());
+        }
+        tokio::time::sleep(interval).await;
     }
 }
 
-/// Asks the router, and writes the report.
-async fn collect(args: &StatArgs) -> Result<String> {
-    let mut manager = Manager::connect(&args.connect, "stat", args.whose()).await?;
+fn heading(interval: Duration) -> String {
+    let now = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+    format!("{now}, every {} s; Ctrl-C ends it\n", interval.as_secs_f64())
+}
+
+/// Asks, and writes the report.
+async fn collect(manager: &mut Manager, args: &StatArgs) -> Result<String> {
+    if !args.all_routers {
+        return Ok(write(&of_one(manager, args, &args.agent.whose()).await?, args.output));
+    }
+    let network = Network::discover(manager).await?;
+    let mut reports = Vec::new();
+    for member in &network.members {
+        match of_one(manager, args, &member.whose).await {
+            Ok(report) => reports.push((&member.id, report)),
+            Err(error) => note(format_args!("{}: {error:#}", member.id)),
+        }
+    }
+    if args.output == Format::Table {
+        let reports = reports.iter().map(|(id, report)| format!("{id}:\n{}", report::tables(report)));
+        return Ok(reports.collect::<Vec<_>>().join("\n"));
+    }
+    // Programs get one table, with a column that says whose each line is.
+    let mut all: Vec<(Part, Entities)> = Vec::new();
+    for (id, report) in reports {
+        for (at, (part, mut entities)) in report.into_iter().enumerate() {
+            entities.prepend("router", &id.as_str().into());
+            match all.get_mut(at) {
+                Some((_, so_far)) => so_far.append(entities),
+                None => all.push((part, entities)),
+            }
+        }
+    }
+    Ok(write(&all, args.output))
+}
+
+async fn of_one(manager: &mut Manager, args: &StatArgs, whose: &Whose) -> Result<Vec<(Part, Entities)>> {
     let mut tables = Vec::new();
     for part in report::parts(args.what) {
-        let mut entities = manager.query(part.entity, args.limit.map(|limit| limit as usize)).await?;
+        let query = Query { limit: args.limit.map(|limit| limit as usize), ..Query::all(part.entity) };
+        let mut entities = manager.query(whose, query).await?;
         part.choose(&mut entities);
         tables.push((part, entities));
     }
-    // Everything is here; how the router says goodbye does not matter.
-    let _ = manager.close().await;
+    Ok(tables)
+}
+
+fn write(tables: &[(Part, Entities)], output: Format) -> String {
     let entities: Vec<&Entities> = tables.iter().map(|(_, entities)| entities).collect();
-    Ok(match args.output {
-        Format::Table => report::tables(&tables),
+    match output {
+        Format::Table => report::tables(tables),
         Format::Json => format::json(&entities),
         Format::Csv => format::csv(&entities),
-    })
+    }
 }

@@ -32,8 +32,18 @@ const COMMANDS: &[&str] = &[
     "spanway run --edge-link 127.0.0.1:45671",
     // `a_tcp_service_is_reached`
     "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
-    // `addresses_are_shown`
+    // `a_router_is_looked_at`
+    "spanway status",
+    "spanway check greetings",
+    "spanway trace greetings",
     "spanway stat addresses",
+    // `a_router_is_changed`
+    "spanway manage query listener",
+    "spanway manage create tcpListener name=db address=db host=127.0.0.1 port=15432",
+    "spanway manage update log log/DEFAULT enable=debug+",
+    "spanway manage delete tcpListener db",
+    // `shells_and_man_are_told`
+    "spanway completions bash > spanway.bash",
     // The tests of `benches` run it.
     "cargo run --release -p benches -- compare --only tcp-bulk --seconds 2 --runs 1",
 ];
@@ -196,13 +206,57 @@ fn exchange(to: &Router, from: &Router) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// What a command line prints that ends well.
+fn output(arguments: &[&str]) -> String {
+    let output = spanway().args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
-fn addresses_are_shown() {
+fn a_router_is_looked_at() {
     let router = Router::start(&[]);
-    let output = spanway().args(["stat", "addresses", "--url", &router.url]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    let mut receiver =
+        spanway().args(["recv", "greetings", "--url", &router.url]).stdout(Stdio::piped()).spawn().unwrap();
+    let sent = spanway().args(["send", "greetings", "hello", "--timeout", "60s", "--url", &router.url]).status();
+    assert!(sent.unwrap().success());
+    assert!(output(&["status", "--url", &router.url]).contains("greetings"));
+    assert!(output(&["check", "greetings", "--url", &router.url]).contains("1 consumer"));
+    assert!(output(&["trace", "greetings", "--url", &router.url]).contains("1 consumer at 1 router"));
+    let text = output(&["stat", "addresses", "--url", &router.url]);
     assert!(text.starts_with("address ") && text.contains("$management (local)"), "{text}");
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
+}
+
+#[test]
+fn a_router_is_changed() {
+    let router = Router::start(&[]);
+    let manage = |arguments: &[&str]| output(&[&["manage"], arguments, &["--url", &router.url]].concat());
+    assert!(manage(&["query", "listener"]).contains("127.0.0.1"));
+    let port = format!("port={}", free_port());
+    assert!(manage(&["create", "tcpListener", "name=db", "address=db", "host=127.0.0.1", &port]).contains("db"));
+    assert!(manage(&["update", "log", "log/DEFAULT", "enable=debug+"]).contains("debug+"));
+    assert_eq!(manage(&["delete", "tcpListener", "db"]), "deleted tcpListener db\n");
+}
+
+#[test]
+fn shells_and_man_are_told() {
+    for (shell, expected) in
+        [("bash", "complete -F _spanway"), ("zsh", "#compdef spanway"), ("fish", "complete -c spanway")]
+    {
+        let script = output(&["completions", shell]);
+        assert!(script.contains(expected) && script.contains("tcp-listener"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    assert_eq!(output(&["man", pages.to_str().unwrap()]), "");
+    for (page, expected) in
+        [("spanway.1", "Virtual Application Network"), ("spanway-check.1", "messages do not arrive")]
+    {
+        let text = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 #[test]

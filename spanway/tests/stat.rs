@@ -128,6 +128,30 @@ fn programs_get_json_and_csv() {
 }
 
 #[test]
+fn all_routers_are_asked() {
+    let router = Router::start();
+    let text = router.text(&["addresses", "--all-routers"]);
+    assert!(text.starts_with("A:\naddress "), "{text}");
+    let links: Vec<Value> = serde_json::from_str(&router.text(&["links", "--all-routers", "-o", "json"])).unwrap();
+    assert!(links.iter().all(|link| link["router"] == "A") && !links.is_empty(), "{links:?}");
+}
+
+#[test]
+fn a_report_is_watched() {
+    let router = Router::start();
+    let mut watcher = spanway()
+        .args(["stat", "router", "--url", &router.url, "--watch", "0.1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watcher.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.filter(|line| line.starts_with("id ")).take(3).count(), 3);
+    let _watcher = Running(watcher);
+    let refused = spanway().args(["stat", "--watch", "0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
+#[test]
 fn failures_say_what_to_do() {
     let router = Router::start();
     let refused = |output: Output| {

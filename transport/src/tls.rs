@@ -7,6 +7,7 @@ mod ciphers;
 mod error;
 mod handshake;
 mod keys;
+mod look;
 mod profile;
 mod record;
 mod stream;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use error::{HandshakeError, TlsConfigError};
 pub use handshake::{TlsClient, TlsServer};
+pub use look::{CertificateFacts, certificate_of};
 pub use profile::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
 pub use stream::TlsStream;
 pub use uid::UidFormat;

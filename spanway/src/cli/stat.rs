@@ -1,9 +1,10 @@
 //! Options of `spanway stat`.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
-use super::messaging::ConnectArgs;
-use crate::client::management::Whose;
+use super::agent::AgentArgs;
 
 /// Options of `spanway stat`.
 #[derive(Debug, Clone, Args)]
@@ -14,6 +15,8 @@ use crate::client::management::Whose;
     spanway stat links\n  \
     spanway stat addresses --router B\n  \
     spanway stat connections -o json\n  \
+    spanway stat links --all-routers\n  \
+    spanway stat addresses --watch\n  \
     spanway stat tcp --url amqps://router.example:5671 --ca ca.crt\n\n\
     Tables show what matters most; json and csv have every attribute, under the names in docs/reference/entities.md.\n\
     Works with skrouterd, too.\n\
@@ -24,13 +27,13 @@ pub(crate) struct StatArgs {
     #[arg(value_enum, default_value_t)]
     pub(crate) what: What,
 
-    /// Ask another router of the network instead of the one that is connected to
-    #[arg(short, long, value_name = "ID", conflicts_with = "edge")]
-    pub(crate) router: Option<String>,
+    /// Ask every router of the network that can be reached, edge routers included
+    #[arg(long, conflicts_with_all = ["router", "edge"])]
+    pub(crate) all_routers: bool,
 
-    /// Ask an edge router of the network, though an interior router may have the same id
-    #[arg(short, long, value_name = "ID")]
-    pub(crate) edge: Option<String>,
+    /// Show it again every so many seconds, until Ctrl-C
+    #[arg(short, long, value_name = "SECS", num_args = 0..=1, default_missing_value = "2", value_parser = parse_interval)]
+    pub(crate) watch: Option<Duration>,
 
     /// How to show it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -40,9 +43,9 @@ pub(crate) struct StatArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 
-    /// How to reach a router.
+    /// Whose agent is asked.
     #[command(flatten)]
-    pub(crate) connect: ConnectArgs,
+    pub(crate) agent: AgentArgs,
 }
 
 /// What to show.
@@ -83,13 +86,8 @@ pub(crate) enum Format {
     Csv,
 }
 
-impl StatArgs {
-    /// Whose agent is asked.
-    pub(crate) fn whose(&self) -> Whose {
-        match (&self.router, &self.edge) {
-            (Some(id), _) => Whose::Router(id.clone()),
-            (None, Some(id)) => Whose::Edge(id.clone()),
-            (None, None) => Whose::Local,
-        }
-    }
+/// Reads a number of seconds that can be waited for.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| (0.1..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds, from 0.1 to 86400".to_owned())
 }

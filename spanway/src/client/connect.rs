@@ -1,6 +1,7 @@
 //! From the command line to an open connection, and what to do where that fails.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_proto::Str;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use transport::Stream;
 use transport::socket::{ConnectError, ConnectOptions, TcpOptions, connect};
 use transport::stream::PlainStream;
-use transport::tls::{ClientOptions, HandshakeError, SslProfileSettings, TlsProfile};
+use transport::tls::{ClientOptions, HandshakeError, SslProfileSettings, TlsClient, TlsProfile};
 
 use super::Client;
 use super::report::note;
@@ -38,17 +39,21 @@ impl Client {
         } else {
             Stream::from(socket)
         };
+        let mut client = Self::start(args, command, stream);
+        tokio::time::timeout_at(deadline.into(), client.open(args)).await.map_err(|_| silent())??;
+        Ok(client)
+    }
+
+    /// The beginning of a connection over a stream: nothing was written or read.
+    pub(crate) fn start(args: &ConnectArgs, command: &str, stream: Stream) -> Self {
         let config = Config {
             container_id: Str::from(container(command)),
-            hostname: Some(Str::from(url.host.as_str())),
+            hostname: Some(Str::from(args.url.host.as_str())),
             max_frame_size: FRAME,
             ..Config::default()
         };
-        let sasl = sasl(args);
-        let engine = Connection::new(config, Side::Client(sasl), Instant::now());
-        let mut client = Self::new(engine, stream, url.to_string());
-        tokio::time::timeout_at(deadline.into(), client.open(args)).await.map_err(|_| silent())??;
-        Ok(client)
+        let engine = Connection::new(config, Side::Client(sasl(args)), Instant::now());
+        Self::new(engine, stream, args.url.to_string())
     }
 
     async fn open(&mut self, args: &ConnectArgs) -> Result<()> {
@@ -94,7 +99,11 @@ fn container(command: &str) -> String {
     format!("spanway-{command}-{}-{:x}", std::process::id(), now.as_micros())
 }
 
-async fn encrypt(args: &ConnectArgs, socket: PlainStream) -> Result<Stream> {
+/// What --ca, --cert and --key ask for.
+///
+/// # Errors
+/// A file cannot be used.
+pub(crate) fn tls_client(args: &ConnectArgs) -> Result<Arc<TlsClient>> {
     let settings = SslProfileSettings {
         name: "command line".to_owned(),
         ca_cert_file: args.ca.clone(),
@@ -103,9 +112,11 @@ async fn encrypt(args: &ConnectArgs, socket: PlainStream) -> Result<Stream> {
         ..SslProfileSettings::default()
     };
     let options = ClientOptions { verify_hostname: !args.no_verify_hostname, ..ClientOptions::default() };
-    let tls = TlsProfile::load(&settings)
-        .and_then(|profile| profile.client(&options))
-        .context("cannot use --ca, --cert or --key")?;
+    TlsProfile::load(&settings).and_then(|profile| profile.client(&options)).context("cannot use --ca, --cert or --key")
+}
+
+async fn encrypt(args: &ConnectArgs, socket: PlainStream) -> Result<Stream> {
+    let tls = tls_client(args)?;
     tls.connect(&args.url.host, socket).await.map_err(|error| {
         let remedy = match &error {
             HandshakeError::Certificate(_) if args.ca.is_none() => {

@@ -1,5 +1,6 @@
 //! Requests to the management agent of a router, as any AMQP client can make them.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use amqp_proto::connection::{Connection, End, Event, LinkId, Payload, SendHead};
@@ -9,8 +10,10 @@ use amqp_proto::{
 };
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
+use router_core::entity::TYPE_PREFIX;
 
 use super::Client;
+use super::entities::Entities;
 use crate::cli::messaging::ConnectArgs;
 
 /// How long the agent may take to answer, unless --timeout says something else.
@@ -18,12 +21,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Rows of one answer: the reference's agent has trouble with more.
 const PAGE: usize = 500;
 /// Credit for answers.
-const CREDIT: u32 = 10;
+const CREDIT: u32 = 100;
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
 /// Whose agent is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Whose {
     /// That of the router that is connected to.
     Local,
@@ -42,11 +45,26 @@ impl Whose {
         }
     }
 
-    fn in_words(&self) -> String {
+    /// For messages.
+    pub(crate) fn in_words(&self) -> String {
         match self {
             Self::Local => "the router".to_owned(),
             Self::Router(id) => format!("router {id}"),
             Self::Edge(id) => format!("edge router {id}"),
+        }
+    }
+
+    fn undelivered(&self, state: &DeliveryState) -> anyhow::Error {
+        let who = self.in_words();
+        match (state, self) {
+            (DeliveryState::Rejected(_), _) => anyhow!("{who} rejects requests to {}", self.address()),
+            (_, Self::Local) => {
+                anyhow!("the router has no management agent at {}: is it spanway or skrouterd?", self.address())
+            }
+            _ => anyhow!(
+                "{who} cannot be reached from here; `spanway stat nodes` lists interior routers that can, and `spanway stat edges` the \
+                edge routers of one"
+            ),
         }
     }
 }
@@ -60,22 +78,106 @@ pub(crate) struct Answer {
     pub(crate) description: String,
     /// The body; null if there is none.
     pub(crate) body: Value,
+    /// From the request to the answer.
+    pub(crate) took: Duration,
 }
 
-/// Entities as a QUERY answers them.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Entities {
-    /// Names of the attributes.
-    pub(crate) columns: Vec<String>,
-    /// A value for each attribute.
-    pub(crate) rows: Vec<Vec<Value>>,
+/// A request to an agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    operation: &'static str,
+    properties: Vec<(&'static str, Value)>,
+    body: Value,
 }
 
-/// A connection to an agent.
+impl Request {
+    /// One about the agent itself, without a body.
+    pub(crate) fn new(operation: &'static str) -> Self {
+        Self { operation, properties: Vec::new(), body: Value::Null }
+    }
+
+    /// With an application property.
+    pub(crate) fn with(mut self, property: &'static str, value: impl Into<Value>) -> Self {
+        self.properties.push((property, value.into()));
+        self
+    }
+
+    /// With attributes as its body.
+    pub(crate) fn body(mut self, attributes: Vec<(Value, Value)>) -> Self {
+        self.body = Value::Map(attributes);
+        self
+    }
+
+    fn encode(&self, id: u64, to: &str, reply_to: Option<&str>) -> Bytes {
+        let mut application: Vec<(Value, Value)> = vec![("operation".into(), self.operation.into())];
+        application.extend(self.properties.iter().map(|(name, value)| (Value::from(*name), value.clone())));
+        let message = Message {
+            properties: Some(Properties {
+                to: Some(to.into()),
+                reply_to: reply_to.map(Into::into),
+                correlation_id: Some(Raw::from(&Value::from(id.to_string()))),
+                ..Properties::default()
+            }),
+            application_properties: Some(Value::Map(application)),
+            body: Body::Value(self.body.clone()),
+            ..Message::default()
+        };
+        let mut bytes = Vec::with_capacity(message.encoded_len());
+        message.encode(&mut bytes);
+        bytes.into()
+    }
+}
+
+/// Which entities are wanted, and what of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query {
+    /// The type's long name; empty for all types.
+    pub(crate) entity_type: String,
+    /// Names of attributes; empty for all.
+    pub(crate) attributes: Vec<String>,
+    /// At most so many.
+    pub(crate) limit: Option<usize>,
+}
+
+impl Query {
+    /// All attributes of all entities of a type of the router's, by its short name.
+    pub(crate) fn all(entity_type: &str) -> Self {
+        Self { entity_type: format!("{TYPE_PREFIX}{entity_type}"), ..Self::default() }
+    }
+
+    /// Some attributes of all entities of a type of the router's, by its short name.
+    pub(crate) fn some(entity_type: &str, attributes: &[&str]) -> Self {
+        Self { attributes: attributes.iter().map(|name| (*name).to_owned()).collect(), ..Self::all(entity_type) }
+    }
+
+    fn request(&self, offset: usize) -> Request {
+        let count = self.limit.map_or(PAGE, |limit| limit.saturating_sub(offset).min(PAGE));
+        let number = |n: usize| Value::Long(i64::try_from(n).unwrap_or(i64::MAX));
+        let mut request = Request::new("QUERY").with("name", "self").with("type", "org.amqp.management");
+        if !self.entity_type.is_empty() {
+            request = request.with("entityType", self.entity_type.as_str());
+        }
+        let names = self.attributes.iter().map(|name| Value::from(name.as_str())).collect();
+        request
+            .with("offset", number(offset))
+            .with("count", number(count))
+            .body(vec![("attributeNames".into(), Value::List(names))])
+    }
+
+    fn in_words(&self) -> &str {
+        if self.entity_type.is_empty() { "entities" } else { short(&self.entity_type) }
+    }
+}
+
+/// The name of a type without the prefix that all of the router's have.
+pub(crate) fn short(entity_type: &str) -> &str {
+    entity_type.strip_prefix(TYPE_PREFIX).unwrap_or(entity_type)
+}
+
+/// A connection over which agents are asked.
 #[derive(Debug)]
 pub(crate) struct Manager {
     client: Client,
-    whose: Whose,
     sender: LinkId,
     timeout: Duration,
     next: u64,
@@ -89,9 +191,24 @@ struct State {
     receiver: LinkId,
     attached: bool,
     reply_to: Option<String>,
-    outcome: Option<DeliveryState>,
     parts: Vec<u8>,
-    answers: Vec<Message>,
+    asked: HashMap<u64, Asked>,
+}
+
+/// A request that was sent.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    fate: Option<Fate>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum Fate {
+    /// It was answered, and after how long.
+    Answered(Box<Message>, Duration),
+    /// It did not reach the agent.
+    Undelivered(DeliveryState),
 }
 
 impl Manager {
@@ -99,8 +216,16 @@ impl Manager {
     ///
     /// # Errors
     /// What failed and what can be done about it.
-    pub(crate) async fn connect(args: &ConnectArgs, command: &str, whose: Whose) -> Result<Self> {
-        let mut client = Client::connect(args, command).await?;
+    pub(crate) async fn connect(args: &ConnectArgs, command: &str) -> Result<Self> {
+        let client = Client::connect(args, command).await?;
+        Self::over(client, args, command).await
+    }
+
+    /// Makes links for requests and answers on a connection that is open.
+    ///
+    /// # Errors
+    /// The router refuses them.
+    pub(crate) async fn over(mut client: Client, args: &ConnectArgs, command: &str) -> Result<Self> {
         let session = client.engine.begin()?;
         let answers = Attach {
             name: Str::from(format!("spanway-{command}-answers")),
@@ -119,17 +244,10 @@ impl Manager {
             ..Attach::default()
         };
         let sender = client.engine.attach(session, requests, 0)?;
-        let state = State {
-            sender,
-            receiver,
-            attached: false,
-            reply_to: None,
-            outcome: None,
-            parts: Vec::new(),
-            answers: Vec::new(),
-        };
+        let state =
+            State { sender, receiver, attached: false, reply_to: None, parts: Vec::new(), asked: HashMap::new() };
         let timeout = args.timeout.unwrap_or(LIMIT);
-        let mut manager = Self { client, whose, sender, timeout, next: 0, state };
+        let mut manager = Self { client, sender, timeout, next: 0, state };
         manager
             .wait("did not attach the links for management", |state, _| state.attached && state.reply_to.is_some())
             .await?;
@@ -140,16 +258,23 @@ impl Manager {
 
     /// Drives the connection until `done`.
     async fn wait(&mut self, failing: &str, done: impl Fn(&State, &Connection) -> bool) -> Result<()> {
-        let deadline = Instant::now() + self.timeout;
+        match self.drive(Instant::now() + self.timeout, done).await? {
+            true => Ok(()),
+            false => bail!("the router {failing} within {:?}", self.timeout),
+        }
+    }
+
+    /// Drives the connection until `done`, or the deadline; tells which it was.
+    async fn drive(&mut self, deadline: Instant, done: impl Fn(&State, &Connection) -> bool) -> Result<bool> {
         loop {
             let state = &mut self.state;
             self.client.read(|engine, event, block| state.on_event(engine, event, block))?;
             self.client.write();
             if done(&self.state, &self.client.engine) {
-                return Ok(());
+                return Ok(true);
             }
             if tokio::time::timeout_at(deadline.into(), self.client.ready()).await.is_err() {
-                bail!("{} {failing} within {:?}", self.whose.in_words(), self.timeout);
+                return Ok(false);
             }
         }
     }
@@ -158,55 +283,57 @@ impl Manager {
     ///
     /// # Errors
     /// The request could not be delivered, or nothing came back.
-    pub(crate) async fn call(&mut self, operation: &str, properties: &[(&str, Value)], body: Value) -> Result<Answer> {
-        if let Some(answer) = self.attempt(operation, properties, body.clone()).await? {
-            return answer;
-        }
-        let asked = self.undelivered();
-        let Whose::Router(id) = &self.whose else { return Err(asked) };
-        // No interior router has this id: an edge router may.
-        self.whose = Whose::Edge(id.clone());
-        self.attempt(operation, properties, body).await?.unwrap_or(Err(asked))
+    pub(crate) async fn call(&mut self, whose: &Whose, request: Request) -> Result<Answer> {
+        let mut answers = self.call_each(vec![(whose.clone(), request)]).await?;
+        answers.pop().unwrap_or_else(|| Err(anyhow!("{} did not answer", whose.in_words())))
     }
 
-    /// `None`: the request was not delivered.
-    async fn attempt(
-        &mut self,
-        operation: &str,
-        properties: &[(&str, Value)],
-        body: Value,
-    ) -> Result<Option<Result<Answer>>> {
-        self.next += 1;
-        let id = Value::from(self.next.to_string());
-        let mut application: Vec<(Value, Value)> = vec![("operation".into(), operation.into())];
-        application.extend(properties.iter().map(|(name, value)| (Value::from(*name), value.clone())));
-        let message = Message {
-            properties: Some(Properties {
-                to: Some(self.whose.address().as_str().into()),
-                reply_to: self.state.reply_to.as_deref().map(Into::into),
-                correlation_id: Some(Raw::from(&id)),
-                ..Properties::default()
-            }),
-            application_properties: Some(Value::Map(application)),
-            body: Body::Value(body),
-            ..Message::default()
+    /// Makes requests to several agents at once, and waits for all answers. One that fails fails alone.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(crate) async fn call_each(&mut self, calls: Vec<(Whose, Request)>) -> Result<Vec<Result<Answer>>> {
+        let mut answers = self.attempt(&calls).await?;
+        // Where no interior router has an id, an edge router may.
+        let edges = calls.iter().enumerate().filter_map(|(at, (whose, request))| match (whose, answers.get(at)) {
+            (Whose::Router(id), Some(Attempt::Undelivered(_))) => {
+                Some((at, (Whose::Edge(id.clone()), request.clone())))
+            }
+            _ => None,
+        });
+        let (places, edges): (Vec<usize>, Vec<_>) = edges.unzip();
+        if !edges.is_empty() {
+            for (at, attempt) in places.into_iter().zip(self.attempt(&edges).await?) {
+                if let (Some(place), Attempt::Answered(_)) = (answers.get_mut(at), &attempt) {
+                    *place = attempt;
+                }
+            }
+        }
+        let result = |((whose, _), attempt): (&(Whose, Request), Attempt)| match attempt {
+            Attempt::Answered(answer) => answer,
+            Attempt::Undelivered(state) => Err(whose.undelivered(&state)),
+            Attempt::Silent => Err(anyhow!("{} did not answer within {:?}", whose.in_words(), self.timeout)),
         };
-        let mut bytes = Vec::with_capacity(message.encoded_len());
-        message.encode(&mut bytes);
-        self.state.outcome = None;
-        self.send(bytes.into()).await?;
-        let is_answer = |message: &Message| {
-            let correlation = message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
-            correlation.and_then(|raw| raw.to_value().ok()).as_ref() == Some(&id)
-        };
-        self.wait("did not answer", |state, _| {
-            state.answers.iter().any(is_answer)
-                || state.outcome.as_ref().is_some_and(|state| *state != DeliveryState::Accepted)
-        })
-        .await?;
-        let found = self.state.answers.iter().position(is_answer).map(|at| self.state.answers.swap_remove(at));
-        self.state.answers.clear();
-        Ok(found.map(answer))
+        Ok(calls.iter().zip(answers).map(result).collect())
+    }
+
+    async fn attempt(&mut self, calls: &[(Whose, Request)]) -> Result<Vec<Attempt>> {
+        let first = self.next + 1;
+        for (whose, request) in calls {
+            self.next += 1;
+            let bytes = request.encode(self.next, &whose.address(), self.state.reply_to.as_deref());
+            self.state.asked.insert(self.next, Asked { at: Instant::now(), fate: None });
+            self.send(bytes).await?;
+        }
+        let done = |state: &State, _: &Connection| state.asked.values().all(|asked| asked.fate.is_some());
+        self.drive(Instant::now() + self.timeout, done).await?;
+        let fate = |id| self.state.asked.remove(&id).and_then(|asked| asked.fate);
+        let attempts = (first..=self.next).map(fate).map(|fate| match fate {
+            Some(Fate::Answered(message, took)) => Attempt::Answered(answer(*message, took)),
+            Some(Fate::Undelivered(state)) => Attempt::Undelivered(state),
+            None => Attempt::Silent,
+        });
+        Ok(attempts.collect())
     }
 
     async fn send(&mut self, message: Bytes) -> Result<()> {
@@ -224,56 +351,41 @@ impl Manager {
         }
     }
 
-    fn undelivered(&self) -> anyhow::Error {
-        let who = self.whose.in_words();
-        match (&self.state.outcome, &self.whose) {
-            (Some(DeliveryState::Rejected(_)), _) => anyhow!("{who} rejects requests to {}", self.whose.address()),
-            (_, Whose::Local) => {
-                anyhow!("the router has no management agent at {}: is it spanway or skrouterd?", self.whose.address())
-            }
-            _ => anyhow!(
-                "{who} cannot be reached from here; `spanway stat nodes` lists interior routers that can, and `spanway stat edges` the \
-                edge routers of one"
-            ),
-        }
-    }
-
-    /// All entities of a type, at most `limit`, with all their attributes.
+    /// Entities of one agent.
     ///
     /// # Errors
     /// The agent refuses the query, or does not answer.
-    pub(crate) async fn query(&mut self, entity_type: &str, limit: Option<usize>) -> Result<Entities> {
-        let mut all = Entities::default();
-        loop {
-            let count = limit.map_or(PAGE, |limit| limit.saturating_sub(all.rows.len()).min(PAGE));
-            let properties = [
-                ("name", Value::from("self")),
-                ("type", Value::from("org.amqp.management")),
-                ("entityType", Value::from(format!("io.skupper.router.{entity_type}"))),
-                ("offset", Value::Long(i64::try_from(all.rows.len())?)),
-                ("count", Value::Long(i64::try_from(count)?)),
-            ];
-            let body = Value::Map(vec![("attributeNames".into(), Value::List(Vec::new()))]);
-            let answer = self.call("QUERY", &properties, body).await?;
-            if answer.status != 200 {
-                bail!("{} cannot list {entity_type}: {}", self.whose.in_words(), answer.description);
-            }
-            let (columns, rows) = table(answer.body)
-                .ok_or_else(|| anyhow!("{} answered a query for {entity_type} with nonsense", self.whose.in_words()))?;
-            let (got, known) = (rows.len(), all.rows.len());
-            // An agent that does not know pages answers everything again.
-            if known > 0 && all.rows.get(..got) == Some(&rows) {
-                return Ok(all);
-            }
-            all.columns = columns;
-            all.rows.extend(rows);
-            if got < PAGE || limit.is_some_and(|limit| all.rows.len() >= limit) {
-                if let Some(limit) = limit {
-                    all.rows.truncate(limit);
+    pub(crate) async fn query(&mut self, whose: &Whose, query: Query) -> Result<Entities> {
+        let mut answers = self.query_each(&[(whose.clone(), query)]).await?;
+        answers.pop().unwrap_or_else(|| Err(anyhow!("{} did not answer", whose.in_words())))
+    }
+
+    /// Entities of several agents or types at once, each page by page. One that fails fails alone.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(crate) async fn query_each(&mut self, queries: &[(Whose, Query)]) -> Result<Vec<Result<Entities>>> {
+        let mut all: Vec<Result<Entities>> = queries.iter().map(|_| Ok(Entities::default())).collect();
+        let mut open: Vec<usize> = (0..queries.len()).collect();
+        while !open.is_empty() {
+            let known = |at: usize| all.get(at).and_then(|so_far| so_far.as_ref().ok()).map_or(0, |e| e.rows.len());
+            let page = |at: &usize| queries.get(*at).map(|(whose, query)| (whose.clone(), query.request(known(*at))));
+            let answers = self.call_each(open.iter().filter_map(page).collect()).await?;
+            let mut more = Vec::new();
+            for (at, answer) in open.into_iter().zip(answers) {
+                let (Some((whose, query)), Some(so_far)) = (queries.get(at), all.get_mut(at)) else { continue };
+                match answer.and_then(|answer| answer.entities(whose, query)) {
+                    Err(error) => *so_far = Err(error),
+                    Ok(page) => {
+                        if so_far.as_mut().is_ok_and(|so_far| add(so_far, page, query.limit)) {
+                            more.push(at);
+                        }
+                    }
                 }
-                return Ok(all);
             }
+            open = more;
         }
+        Ok(all)
     }
 
     /// Closes in order.
@@ -285,24 +397,51 @@ impl Manager {
     }
 }
 
+/// What came of a request to one address.
+enum Attempt {
+    Answered(Result<Answer>),
+    Undelivered(DeliveryState),
+    Silent,
+}
+
+/// Adds a page to what is known, and tells whether there may be more.
+fn add(all: &mut Entities, page: Entities, limit: Option<usize>) -> bool {
+    let (got, known) = (page.rows.len(), all.rows.len());
+    // An agent that does not know pages answers everything again.
+    if known > 0 && all.rows.get(..got) == Some(&page.rows) {
+        return false;
+    }
+    all.columns = page.columns;
+    all.rows.extend(page.rows);
+    if let Some(limit) = limit {
+        all.rows.truncate(limit);
+    }
+    got >= PAGE && limit.is_none_or(|limit| all.rows.len() < limit)
+}
+
 impl State {
     fn on_event(&mut self, engine: &mut Connection, event: Event, block: &Bytes) -> Result<()> {
         match event {
             Event::Attached(attached) if attached.link == self.sender => {
                 self.attached = attached.attach.target.is_some();
             }
-            Event::Attached(attached) => {
+            Event::Attached(attached) if attached.link == self.receiver => {
                 let source = attached.attach.source.as_ref().and_then(SourceTerminus::as_source);
                 self.reply_to = source.and_then(|source| source.address_str()).map(str::to_owned);
             }
-            Event::Detached { error, .. } => match error {
+            Event::Detached { link, error, .. } if link == self.sender || link == self.receiver => match error {
                 Some(error) => bail!("the router refuses links for management: {error}"),
                 None => bail!("the router refuses links for management"),
             },
             Event::Disposition(mut disposition) => {
                 while let Some(disposed) = engine.next_disposed(&mut disposition) {
                     if disposition.outgoing {
-                        self.outcome = Some(disposition.state.clone().unwrap_or(DeliveryState::Accepted));
+                        let state = disposition.state.clone().unwrap_or(DeliveryState::Accepted);
+                        if state != DeliveryState::Accepted
+                            && let Some(asked) = self.asked.get_mut(&disposed.token)
+                        {
+                            asked.fate.get_or_insert(Fate::Undelivered(state));
+                        }
                         if !disposition.settled {
                             engine.settle_outgoing(disposed.link, disposed.delivery_id, None, true);
                         }
@@ -319,7 +458,7 @@ impl State {
                 }
                 if !transfer.more && !transfer.aborted {
                     let bytes = Bytes::from(std::mem::take(&mut self.parts));
-                    self.answers.push(Message::decode(&bytes)?);
+                    self.on_answer(Message::decode(&bytes)?);
                     engine.settle_incoming(self.receiver, transfer.delivery_id, Some(&DeliveryState::Accepted), true);
                 }
                 if !transfer.more {
@@ -330,9 +469,18 @@ impl State {
         }
         Ok(())
     }
+
+    fn on_answer(&mut self, message: Message) {
+        let id = message.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
+        let id = id.and_then(|raw| raw.to_value().ok()).and_then(|id| id.as_str()?.parse().ok());
+        if let Some(asked) = id.and_then(|id: u64| self.asked.get_mut(&id)) {
+            let took = asked.at.elapsed();
+            asked.fate = Some(Fate::Answered(Box::new(message), took));
+        }
+    }
 }
 
-fn answer(message: Message) -> Result<Answer> {
+fn answer(message: Message, took: Duration) -> Result<Answer> {
     let properties = message.application_properties.unwrap_or(Value::Null);
     let status = properties.get("statusCode").and_then(Value::as_i64);
     Ok(Answer {
@@ -342,19 +490,17 @@ fn answer(message: Message) -> Result<Answer> {
             Body::Value(body) => body,
             _ => Value::Null,
         },
+        took,
     })
 }
 
-/// Columns and rows of the body of a QUERY's answer.
-fn table(body: Value) -> Option<(Vec<String>, Vec<Vec<Value>>)> {
-    let columns = body.get("attributeNames")?.as_list()?;
-    let columns = columns.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
-    let Value::Map(entries) = body else { return None };
-    let results = entries.into_iter().find(|(key, _)| key.as_str() == Some("results"))?.1;
-    let Value::List(results) = results else { return None };
-    let row = |result| match result {
-        Value::List(cells) => Some(cells),
-        _ => None,
-    };
-    Some((columns, results.into_iter().map(row).collect::<Option<_>>()?))
+impl Answer {
+    /// As that to a query.
+    fn entities(self, whose: &Whose, query: &Query) -> Result<Entities> {
+        if self.status != 200 {
+            bail!("{} cannot list {}: {}", whose.in_words(), query.in_words(), self.description);
+        }
+        let nonsense = || anyhow!("{} answered a query for {} with nonsense", whose.in_words(), query.in_words());
+        Entities::decode(self.body).ok_or_else(nonsense)
+    }
 }

@@ -1,8 +1,10 @@
-//! What people read: notes, progress, summaries. All of it goes to the standard error, so that bodies can be piped.
+//! What people read: notes, progress, summaries. They go to the standard error, so that results can be piped.
 
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
 
 /// Before that, nothing is said about progress.
 const QUIET: Duration = Duration::from_secs(2);
@@ -14,6 +16,19 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// Prints a line. That nobody reads it is no reason to fail.
 pub(crate) fn note(line: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "spanway: {line}");
+}
+
+/// Writes to the standard output, and tells whether anybody reads it. That nobody does is no failure, as of any filter.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn print(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("write to the standard output"),
+    }
 }
 
 /// Counts durations, in microseconds, with an error below 2 %, in constant memory.
@@ -124,11 +139,11 @@ impl fmt::Display for Size {
 }
 
 /// `1 message`, `2 messages`.
-pub(crate) struct Messages(pub(crate) u64);
+pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
-impl fmt::Display for Messages {
+impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} message{}", self.0, if self.0 == 1 { "" } else { "s" })
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -147,7 +162,7 @@ pub(crate) fn rates(amount: Amount, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-6);
     format!(
         "{}, {} in {:.3} s: {:.0} messages/s, {}/s",
-        Messages(amount.messages),
+        Count(amount.messages, "message"),
         Size(amount.bytes as f64),
         time.as_secs_f64(),
         amount.messages as f64 / seconds,
@@ -196,7 +211,8 @@ impl Progress {
             Some(total) if total > 0 => format!(" of {} ({} %)", Size(total as f64), amount.bytes * 100 / total),
             _ => String::new(),
         };
-        let line = format!("{}, {}{share}, {}/s", Messages(amount.messages), Size(amount.bytes as f64), Size(rate));
+        let line =
+            format!("{}, {}{share}, {}/s", Count(amount.messages, "message"), Size(amount.bytes as f64), Size(rate));
         if self.terminal {
             self.drawn = true;
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");

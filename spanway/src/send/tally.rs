@@ -3,7 +3,7 @@
 use amqp_proto::DeliveryState;
 use anyhow::{Result, bail};
 
-use crate::client::report::{Histogram, Messages};
+use crate::client::report::{Count, Histogram};
 
 /// Outcomes, counted.
 #[derive(Debug, Default)]
@@ -58,24 +58,24 @@ impl Tally {
         let mut lines = Vec::new();
         if self.rejected > 0 {
             let reason = self.reason.as_deref().unwrap_or("no reason was given");
-            lines.push(format!("{} rejected by the consumer: {reason}", Messages(self.rejected)));
+            lines.push(format!("{} rejected by the consumer: {reason}", Count(self.rejected, "message")));
         }
         if self.released > 0 {
             lines.push(format!(
                 "{} released: no consumer took {}; send again when there is one",
-                Messages(self.released),
+                Count(self.released, "message"),
                 if self.released == 1 { "it" } else { "them" }
             ));
         }
         if self.modified > 0 {
             lines.push(format!(
                 "{} modified: a consumer failed or went away before settling, and may have seen {}",
-                Messages(self.modified),
+                Count(self.modified, "message"),
                 if self.modified == 1 { "it" } else { "some" }
             ));
         }
         if self.other > 0 {
-            lines.push(format!("{} settled without an outcome", Messages(self.other)));
+            lines.push(format!("{} settled without an outcome", Count(self.other, "message")));
         }
         if lines.is_empty() {
             return Ok(());

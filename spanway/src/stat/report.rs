@@ -2,11 +2,10 @@
 
 use amqp_proto::Value;
 
-use super::format::plain;
-use super::table::{Align, aligned, duration, shown};
 use crate::cli::stat::What;
-use crate::client::management::Entities;
-use crate::client::report::Size;
+use crate::client::entities::{Entities, Line};
+use crate::client::format::plain;
+use crate::client::table::{Align, aligned, shown};
 
 /// One type of entities in a report.
 pub(super) struct Part {
@@ -32,53 +31,6 @@ type Column = (&'static str, Align, fn(&Line<'_>) -> String);
 
 /// What a fact is called, and what it says.
 type Fact = (&'static str, fn(&Line<'_>) -> String);
-
-/// One entity.
-pub(super) struct Line<'a> {
-    columns: &'a [String],
-    cells: &'a [Value],
-}
-
-impl Line<'_> {
-    fn get(&self, name: &str) -> &Value {
-        let at = self.columns.iter().position(|column| column == name);
-        at.and_then(|at| self.cells.get(at)).unwrap_or(&Value::Null)
-    }
-
-    fn text(&self, name: &str) -> String {
-        shown(&plain(self.get(name)))
-    }
-
-    fn number(&self, name: &str) -> u64 {
-        self.get(name).as_u64().unwrap_or(0)
-    }
-
-    fn yes(&self, name: &str) -> bool {
-        self.get(name).as_bool().unwrap_or(false)
-    }
-
-    /// The address of a lookup key, with a word for classes that clients do not usually see.
-    fn address(&self, name: &str) -> String {
-        let key = plain(self.get(name));
-        let mut letters = key.chars();
-        let class = match letters.next() {
-            None => return "-".to_owned(),
-            Some('M') => return shown(letters.as_str()),
-            Some('L') => "local",
-            Some('T') => "every router",
-            Some('R') => "router",
-            Some('H') => "edge",
-            Some('N') => "network",
-            Some('A') => "area",
-            Some(_) => return shown(&key),
-        };
-        format!("{} ({class})", shown(letters.as_str()))
-    }
-
-    fn since(&self, name: &str) -> String {
-        self.get(name).as_u64().map_or_else(|| "-".to_owned(), duration)
-    }
-}
 
 use Align::{Left, Right};
 
@@ -168,8 +120,8 @@ const TCP_LISTENERS: &[Column] = &[
     ("status", Left, |l| l.text("operStatus")),
     ("open", Right, open),
     ("opened", Right, |l| l.text("connectionsOpened")),
-    ("in", Right, |l| bytes(l, "bytesIn")),
-    ("out", Right, |l| bytes(l, "bytesOut")),
+    ("in", Right, |l| l.size("bytesIn")),
+    ("out", Right, |l| l.size("bytesOut")),
     ("message", Left, |l| l.text("connectionMsg")),
 ];
 
@@ -181,8 +133,8 @@ const TCP_CONNECTORS: &[Column] = &[
     ("TLS", Left, |l| l.text("sslProfile")),
     ("open", Right, open),
     ("opened", Right, |l| l.text("connectionsOpened")),
-    ("in", Right, |l| bytes(l, "bytesIn")),
-    ("out", Right, |l| bytes(l, "bytesOut")),
+    ("in", Right, |l| l.size("bytesIn")),
+    ("out", Right, |l| l.size("bytesOut")),
 ];
 
 const LOGS: &[Column] = &[
@@ -203,7 +155,7 @@ const ROUTER: &[Fact] = &[
 const METRICS: &[Fact] = &[
     ("version", |l| l.text("version")),
     ("uptime", |l| l.since("uptimeSeconds")),
-    ("memory", |l| bytes(l, "residentMemoryUsage")),
+    ("memory", |l| l.size("residentMemoryUsage")),
     ("connections", |l| l.text("connectionCount")),
     ("links", |l| l.text("linkCount")),
     ("addresses", |l| l.text("addrCount")),
@@ -256,7 +208,6 @@ impl Part {
     }
 
     fn write(&self, entities: &Entities, out: &mut String) {
-        let lines = || entities.rows.iter().map(|cells| Line { columns: &entities.columns, cells });
         if !self.title.is_empty() {
             out.push_str(&format!("{}:\n", self.title));
         }
@@ -268,11 +219,11 @@ impl Part {
             Shape::Columns(columns) => {
                 let heads: Vec<_> = columns.iter().map(|(head, align, _)| (*head, *align)).collect();
                 let rows: Vec<Vec<String>> =
-                    lines().map(|line| columns.iter().map(|(_, _, cell)| cell(&line)).collect()).collect();
+                    entities.lines().map(|line| columns.iter().map(|(_, _, cell)| cell(&line)).collect()).collect();
                 out.push_str(&aligned(&heads, &rows));
             }
             Shape::Facts(facts) => {
-                for line in lines() {
+                for line in entities.lines() {
                     for (name, fact) in *facts {
                         out.push_str(&format!("{name:<22}{}\n", fact(&line)));
                     }
@@ -313,10 +264,6 @@ fn user(line: &Line<'_>) -> String {
 
 fn open(line: &Line<'_>) -> String {
     line.number("connectionsOpened").saturating_sub(line.number("connectionsClosed")).to_string()
-}
-
-fn bytes(line: &Line<'_>, name: &str) -> String {
-    line.get(name).as_u64().map_or_else(|| "-".to_owned(), |bytes| Size(bytes as f64).to_string())
 }
 
 fn list(value: &Value) -> String {

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use amqp_proto::Symbols;
 use amqp_proto::connection::{Config, Connection, Event, ServerSasl, Side};
 use amqp_proto::sasl::SaslCode;
 use amqp_proto::{DeliveryState, Str};
@@ -24,13 +23,21 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Listens; each event but those of the handshake goes to `on`.
-    pub(crate) fn start(mut on: impl FnMut(&mut Connection, Event, &States) + Send + 'static) -> Self {
+    pub(crate) fn start(on: impl FnMut(&mut Connection, Event, &States) + Send + 'static) -> Self {
+        Self::start_with(&["ANONYMOUS"], on)
+    }
+
+    /// Offers these mechanisms, and takes nobody's password.
+    pub(crate) fn start_with(
+        mechanisms: &'static [&'static str],
+        mut on: impl FnMut(&mut Connection, Event, &States) + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("amqp://{}", listener.local_addr().expect("an address"));
         let (told, states) = channel();
         let thread = std::thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
-                serve(socket, &mut |engine, event| on(engine, event, &told));
+                serve(socket, mechanisms, &mut |engine, event| on(engine, event, &told));
             }
         });
         Self { url, states, _thread: thread }
@@ -42,8 +49,8 @@ impl Peer {
     }
 }
 
-fn serve(mut socket: TcpStream, on: &mut dyn FnMut(&mut Connection, Event)) {
-    let sasl = ServerSasl { mechanisms: Symbols::from(["ANONYMOUS"]), allow_bare: false };
+fn serve(mut socket: TcpStream, mechanisms: &[&'static str], on: &mut dyn FnMut(&mut Connection, Event)) {
+    let sasl = ServerSasl { mechanisms: mechanisms.iter().copied().collect(), allow_bare: false };
     let config = Config { container_id: Str::from("peer"), ..Config::default() };
     let mut engine = Connection::new(config, Side::Server(sasl), Instant::now());
     let mut rest = Vec::new();
@@ -65,6 +72,7 @@ fn serve(mut socket: TcpStream, on: &mut dyn FnMut(&mut Connection, Event)) {
         let mut pos = 0;
         while let Some(event) = engine.handle_input(&block, &mut pos, Instant::now()) {
             match event {
+                Event::Sasl(sasl) if sasl.mechanism.as_str() == "PLAIN" => engine.sasl_outcome(SaslCode::Auth),
                 Event::Sasl(_) => engine.sasl_outcome(SaslCode::Ok),
                 Event::Opened(_) => engine.open(),
                 event => on(&mut engine, event),

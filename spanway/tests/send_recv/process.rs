@@ -132,8 +132,13 @@ impl Running {
     }
 
     pub(crate) fn interrupt(&self) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("sh").args(["-c", "kill -INT $0", &pid]).status().expect("a shell");
+        self.signal("INT");
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(status.success());
     }
 
@@ -174,18 +179,49 @@ impl Drop for Running {
     }
 }
 
-/// A router on a port that was free.
+/// A router on ports that were free.
 pub(crate) struct Router {
+    /// Where clients connect.
     pub(crate) url: String,
+    /// HOST:PORT where other routers may link, if `--accept-links 127.0.0.2:0` is among the arguments.
+    pub(crate) links: String,
+    /// The same for edge routers and `--accept-edges 127.0.0.3:0`.
+    pub(crate) edges: String,
     _process: Running,
+    /// HOST:PORT of all listeners.
+    places: Vec<String>,
 }
 
 impl Router {
     pub(crate) fn start() -> Self {
-        let arguments = ["run", "--listen", "amqp://127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"];
-        let process = Running::start(tool(&arguments));
-        let line = process.wait_for("Listening on 127.0.0.1:");
-        let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()).expect("a port");
-        Self { url: format!("amqp://127.0.0.1:{port}"), _process: process }
+        Self::start_with(&[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let mut all = vec!["run", "--listen", "amqp://127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"];
+        all.extend(arguments);
+        let process = Running::start(tool(&all));
+        let mut places = Vec::new();
+        loop {
+            let line = process.wait_for(" ");
+            let place = line.split("Listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+            places.extend(place.map(str::to_owned));
+            if line.contains("Operational") {
+                break;
+            }
+        }
+        let mut router =
+            Self { url: String::new(), links: String::new(), edges: String::new(), _process: process, places };
+        router.url = format!("amqp://{}", router.place("127.0.0.1"));
+        router.links = router.place("127.0.0.2");
+        router.edges = router.place("127.0.0.3");
+        router
+    }
+
+    /// HOST:PORT of the listener on this address; empty if there is none.
+    pub(crate) fn place(&self, host: &str) -> String {
+        let found = self.places.iter().find(|place| place.rsplit_once(':').is_some_and(|(of, _)| of == host));
+        found.cloned().unwrap_or_default()
     }
 }

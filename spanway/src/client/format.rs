@@ -3,25 +3,27 @@
 use amqp_proto::Value;
 use serde_json::json;
 
-use crate::client::management::Entities;
-use crate::client::show;
+use super::entities::{Entities, Line};
+use super::show;
 
 /// One array of objects. Attributes without a value are left out.
-pub(super) fn json(tables: &[&Entities]) -> String {
-    let mut objects = Vec::new();
-    for table in tables {
-        for row in &table.rows {
-            let cells = table.columns.iter().zip(row).filter(|(_, value)| !value.is_null());
-            objects
-                .push(serde_json::Value::Object(cells.map(|(name, value)| (name.clone(), to_json(value))).collect()));
-        }
-    }
-    let mut text = format!("{:#}", serde_json::Value::Array(objects));
-    text.push('\n');
-    text
+pub(crate) fn json(tables: &[&Entities]) -> String {
+    pretty(&tables.iter().flat_map(|table| table.lines()).map(|line| object(&line)).collect())
 }
 
-fn to_json(value: &Value) -> serde_json::Value {
+/// An entity as an object, without the attributes that have no value.
+pub(crate) fn object(line: &Line<'_>) -> serde_json::Value {
+    let cells = line.columns.iter().zip(line.cells).filter(|(_, value)| !value.is_null());
+    serde_json::Value::Object(cells.map(|(name, value)| (name.clone(), to_json(value))).collect())
+}
+
+/// JSON as it is printed.
+pub(crate) fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// A value in the words of JSON; what JSON has no word for as text.
+pub(crate) fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Boolean(truth) => json!(truth),
@@ -44,8 +46,26 @@ fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
+/// A value in the words of AMQP.
+pub(crate) fn from_json(value: serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(truth) => Value::Boolean(truth),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Long(number),
+            (None, Some(number)) => Value::Ulong(number),
+            (None, None) => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::from(text),
+        serde_json::Value::Array(items) => Value::List(items.into_iter().map(from_json).collect()),
+        serde_json::Value::Object(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| (Value::from(key), from_json(value))).collect())
+        }
+    }
+}
+
 /// Lines as RFC 4180 has them, with names in the first. Several types share one set of columns.
-pub(super) fn csv(tables: &[&Entities]) -> String {
+pub(crate) fn csv(tables: &[&Entities]) -> String {
     let mut columns: Vec<&str> = Vec::new();
     for name in tables.iter().flat_map(|table| &table.columns) {
         if !columns.contains(&name.as_str()) {
@@ -74,7 +94,7 @@ fn quoted(cell: &str) -> String {
 }
 
 /// A value as text without quotes.
-pub(super) fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(_) | Value::Symbol(_) => value.as_str().unwrap_or_default().to_owned(),

@@ -2,13 +2,13 @@
 
 /// A column's cells are numbers, and stand to the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// Rows as aligned columns under their heads, without blanks at the ends of lines.
-pub(super) fn aligned(heads: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(heads: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let widest = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| width(cell)).max().unwrap_or(0);
     let columns: Vec<(usize, Align)> =
         heads.iter().enumerate().map(|(at, (head, align))| (widest(at).max(width(head)), *align)).collect();
@@ -39,7 +39,7 @@ fn line<'a>(columns: &[(usize, Align)], cells: impl Iterator<Item = &'a str>) ->
 }
 
 /// Text from elsewhere that can do no harm in a terminal, and is seen even if there is none.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
@@ -47,7 +47,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// A time in seconds: `5s`, `3m12s`, `2h05m`, `7d03h`.
-pub(super) fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
