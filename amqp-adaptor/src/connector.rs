@@ -23,7 +23,7 @@ use transport::tls::TlsClient;
 use crate::config::Cost;
 use crate::neighbour::{ConnectionRole, NeighbourInfo};
 
-pub use proxy::ProxyConfig;
+pub use proxy::{Proxy, ProxyConfig};
 pub use status::{ConnectorState, ConnectorStatus};
 
 pub(crate) use backoff::splitmix;
@@ -67,7 +67,7 @@ pub struct ConnectorConfig {
     /// The ordinal of the TLS profile; with TLS only.
     pub ordinal: Option<u64>,
     /// The HTTP proxy to go through.
-    pub proxy: Option<ProxyConfig>,
+    pub proxy: Option<Proxy>,
     /// SASL mechanisms that may be used; empty means every one that makes sense here.
     pub sasl_mechanisms: Vec<String>,
     /// User and password for `PLAIN`, which is only used without TLS if `sasl_mechanisms` names it.

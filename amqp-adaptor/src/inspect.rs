@@ -75,6 +75,12 @@ impl AmqpAdaptor {
         self.0.conns.borrow().slab.iter().map(|(_, conn)| conn.details.id).collect()
     }
 
+    /// How many connections of clients this worker has.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.0.conns.borrow().slab.iter().filter(|(_, conn)| conn.role() == ConnectionRole::Normal).count()
+    }
+
     /// Those connections of this worker that have one of these numbers, which must be sorted.
     #[must_use]
     pub fn connection_statuses(&self, sorted: &[u64]) -> Vec<ConnectionStatus> {
@@ -116,6 +122,10 @@ impl AmqpAdaptor {
 }
 
 impl Conn {
+    fn role(&self) -> ConnectionRole {
+        self.neighbour.as_ref().map_or_else(|| self.origin.role(), |neighbour| neighbour.info.role)
+    }
+
     fn status(&self, core: &Core) -> ConnectionStatus {
         let tls = self.stream.tls().map(|tls| TlsStatus {
             protocol: tls.protocol(),
@@ -129,7 +139,7 @@ impl Conn {
             container: self.details.container.clone(),
             listener: self.origin.name().to_owned(),
             outgoing: matches!(self.origin, Origin::Connector(_)),
-            role: self.neighbour.as_ref().map_or_else(|| self.origin.role(), |neighbour| neighbour.info.role),
+            role: self.role(),
             identity: self.details.identity.clone(),
             opened: self.engine.is_open(),
             closing: self.ending || self.details.end_by.is_some(),

@@ -20,7 +20,7 @@ mod worker;
 pub use auto_link::{AutoLinkConfig, AutoLinkState, AutoLinkStatus};
 pub use config::{Cost, Identity, ListenerConfig, RouterIdentity};
 pub use connector::{
-    AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, ProxyConfig,
+    AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, Proxy, ProxyConfig,
 };
 pub use egress::{BESIDE, Conns};
 pub use inproc::{ConsumerId, Incoming, MAX_MESSAGE, Report};

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use transport::socket::{ListenError, ListenOptions, ListenerSet};
@@ -19,12 +18,6 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 
 /// First byte of a TLS record that carries a handshake (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-
-static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
-
-pub(crate) fn next_connection_id() -> u64 {
-    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
-}
 
 /// Why a listener cannot be started.
 #[derive(Debug, thiserror::Error)]

@@ -337,7 +337,7 @@ impl Inner {
             return None;
         }
         let now = Instant::now();
-        let id = crate::listener::next_connection_id();
+        let id = transport::socket::next_id();
         let engine = Connection::new(self.engine_config(&origin, id), side, now);
         let role = origin.role();
         let conn = Conn {

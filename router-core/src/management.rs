@@ -2,8 +2,11 @@
 //!
 //! The agent itself is the program's, because most of what it tells is spread over workers.
 
+mod schema;
 #[cfg(test)]
 mod tests;
+
+pub use schema::schema;
 
 use crate::entity::{
     AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor, EntityKind, OperationalKind, TYPE_PREFIX,
@@ -58,7 +61,7 @@ impl EntityType {
     /// Names of the operations that it offers.
     pub fn operations(self) -> Vec<&'static str> {
         match self {
-            Self::Operational(OperationalKind::Management) => [NODE_OPERATIONS, &["GET-LOG"]].concat(),
+            Self::Operational(OperationalKind::Management) => [schema::AGENT_OPERATIONS, NODE_OPERATIONS].concat(),
             _ => self.descriptor().operations.iter().map(|operation| operation.as_str()).collect(),
         }
     }
@@ -68,6 +71,7 @@ impl EntityType {
         match self {
             Self::Configured(_) => Base::Configuration,
             Self::Operational(OperationalKind::Management) => Base::Management,
+            Self::Operational(OperationalKind::VhostUserGroupSettings) => Base::Configuration,
             Self::Operational(_) => Base::Operational,
         }
     }
@@ -97,6 +101,11 @@ impl Base {
             Self::Operational => "io.skupper.router.operationalEntity",
             Self::Management => MANAGEMENT_NODE,
         }
+    }
+
+    /// Its name without the reference's prefix.
+    fn short_name(self) -> &'static str {
+        self.long_name().strip_prefix(TYPE_PREFIX).unwrap_or_else(|| self.long_name())
     }
 
     const fn parent(self) -> Option<Self> {
@@ -133,8 +142,8 @@ pub enum Selector {
 impl Selector {
     /// Reads the name of a type, long or short.
     pub fn from_name(name: &str) -> Option<Self> {
-        let short = |base: &Base| base.long_name().strip_prefix(TYPE_PREFIX).unwrap_or_else(|| base.long_name());
-        let base = Base::ALL.into_iter().find(|base| base.long_name() == name || short(base) == name);
+        let short = name.strip_prefix(TYPE_PREFIX).unwrap_or(name);
+        let base = Base::ALL.into_iter().find(|base| base.short_name() == short);
         base.map(Self::Extending).or_else(|| EntityType::from_name(name).map(Self::One))
     }
 

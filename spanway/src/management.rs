@@ -114,11 +114,12 @@ impl Agent {
                 return None;
             }
         };
+        tracing::debug!(target: "AGENT", "Agent request {request}");
         let response = match self.perform(&request).await {
             Ok(response) => response,
             Err(failure) => {
                 let operation = request.operation().unwrap_or("a request");
-                tracing::info!(target: "AGENT", "Error performing {operation}: {failure}");
+                tracing::error!(target: "AGENT", "Error performing {operation}: {failure}");
                 Response::from(failure)
             }
         };

@@ -1,7 +1,8 @@
 //! The adaptor of one worker: what control commands, and what the tasks of listeners and flows share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::directory::Directory;
 use crate::error::CommandError;
 use crate::far::links::{FlowEgress, Links};
 use crate::far::serve;
-use crate::flow::{self, Choice, FlowInfo, Picked};
+use crate::flow::{self, Choice, FlowInfo, Picked, SocketInfo};
 use crate::group::Group;
 use crate::listener::{Listener, Target};
 use crate::relay::Meters;
@@ -26,6 +27,7 @@ use crate::stats::{ConnectorStatus, Snapshot, add};
 use crate::sweep::{Limits, Seen, sweep};
 use crate::targets::Dice;
 
+mod flows;
 mod homes;
 mod sockets;
 
@@ -367,9 +369,9 @@ impl TcpAdaptor {
     }
 
     /// Starts the flow of an accepted client.
-    fn start_flow(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: std::net::SocketAddr) {
+    fn start_flow(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: SocketAddr) {
         add(&listener.counters.opened, 1);
-        let (slot, info) = self.new_flow(Some(Rc::clone(listener)));
+        let (slot, info) = self.new_flow(Some((Rc::clone(listener), peer)));
         let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
         self.set_task(slot, task);
     }
@@ -393,8 +395,11 @@ impl TcpAdaptor {
         Some(link)
     }
 
-    fn new_flow(&self, listener: Option<Rc<Listener>>) -> (usize, Rc<FlowInfo>) {
+    fn new_flow(&self, client: Option<(Rc<Listener>, SocketAddr)>) -> (usize, Rc<FlowInfo>) {
+        let (listener, peer) = client.unzip();
         let info = Rc::new(FlowInfo {
+            client: peer.map(|peer| SocketInfo::new(Some(peer))),
+            server: OnceCell::new(),
             listener,
             connector: RefCell::default(),
             connected: Cell::new(false),

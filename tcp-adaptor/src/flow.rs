@@ -1,6 +1,6 @@
 //! One flow: an accepted client, the server chosen for it, and the task that owns both sockets.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,6 +54,33 @@ pub(crate) struct FlowInfo {
     /// Bytes are moving, or could: the server is connected.
     pub(crate) connected: Cell<bool>,
     pub(crate) meters: Meters,
+    /// The socket of the client that a listener accepted.
+    pub(crate) client: Option<SocketInfo>,
+    /// The socket to the server of a connector, once it is connected.
+    pub(crate) server: OnceCell<SocketInfo>,
+}
+
+/// What management shows of a socket.
+#[derive(Debug)]
+pub(crate) struct SocketInfo {
+    /// Unique among connections of the router.
+    pub(crate) id: u64,
+    pub(crate) since: Instant,
+    /// The client's address; of a server, it is the connector's.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Version, cipher suite and its bits.
+    pub(crate) tls: Cell<Option<(&'static str, &'static str, u32)>>,
+}
+
+impl SocketInfo {
+    pub(crate) fn new(peer: Option<SocketAddr>) -> Self {
+        Self { id: transport::socket::next_id(), since: Instant::now(), peer, tls: Cell::new(None) }
+    }
+
+    fn note_tls(&self, stream: Option<&Stream>) {
+        let tls = stream.and_then(Stream::tls);
+        self.tls.set(tls.map(|tls| (tls.protocol(), tls.cipher(), tls.cipher_bits())));
+    }
 }
 
 impl FlowInfo {
@@ -195,8 +222,7 @@ impl Flow {
         add(&self.info.meters.up.read, early.len() as u64);
         match self.find_server(&listener, peer, addrs, early).await {
             Ok(reached) => {
-                self.info.connected.set(true);
-                self.adaptor.flow_connected(&self.info);
+                self.connected();
                 Some(reached)
             }
             Err(stop) => {
@@ -269,6 +295,18 @@ impl Flow {
                 }
             }
         }
+    }
+
+    /// The server is connected, and so are all sockets of this router.
+    pub(crate) fn connected(&self) {
+        if let Some(client) = &self.info.client {
+            client.note_tls(self.client.as_ref());
+        }
+        if self.server.is_some() {
+            self.info.server.get_or_init(|| SocketInfo::new(None)).note_tls(self.server.as_ref());
+        }
+        self.info.connected.set(true);
+        self.adaptor.flow_connected(&self.info);
     }
 
     /// Connects to a server that was picked. False if that is impossible.

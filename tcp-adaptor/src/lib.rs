@@ -29,4 +29,4 @@ pub use config::{ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerCo
 pub use directory::Directory;
 pub use error::CommandError;
 pub use group::Group;
-pub use stats::{ConnectorStatus, ListenerStatus, OperStatus, Snapshot, Totals};
+pub use stats::{ConnectorStatus, ListenerStatus, OperStatus, Snapshot, SocketStatus, Totals};

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::ops::AddAssign;
+use std::time::Instant;
 
 /// What a listener or a connector has counted on one worker. Plain cells: only the worker touches them.
 #[derive(Debug, Default)]
@@ -94,6 +95,29 @@ pub struct ConnectorStatus {
     pub name: String,
     /// What it counted.
     pub totals: Totals,
+}
+
+/// A socket of a flow at one moment.
+#[derive(Debug, Clone)]
+pub struct SocketStatus {
+    /// Its number, unique among connections of the router.
+    pub id: u64,
+    /// A connector made it.
+    pub outgoing: bool,
+    /// The client's address, or what the connector connects to.
+    pub peer: String,
+    /// The name of the listener or connector.
+    pub name: String,
+    /// The address that the flow is for; empty for a listener that has several.
+    pub address: String,
+    /// Since when it exists.
+    pub since: Instant,
+    /// Version of TLS, cipher suite and its bits.
+    pub tls: Option<(&'static str, &'static str, u32)>,
+    /// Application bytes that were read from it.
+    pub bytes_in: u64,
+    /// Application bytes that were written to it.
+    pub bytes_out: u64,
 }
 
 /// Everything that control wants to know of one worker's adaptor, taken at one moment.

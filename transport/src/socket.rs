@@ -3,6 +3,7 @@
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 mod connect;
@@ -14,6 +15,13 @@ mod tests;
 pub use connect::{ConnectError, ConnectOptions, connect};
 pub use listen::{Acceptor, ListenError, ListenOptions, ListenerGroup, ListenerSet, listen};
 pub use resolve::parse_port;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a connection, which no other of this process has, whatever it speaks.
+pub fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Which addresses of a host may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

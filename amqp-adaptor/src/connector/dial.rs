@@ -217,10 +217,11 @@ async fn make(config: &ConnectorConfig, place: &Place) -> Result<Stream, String>
     let options = ConnectOptions { family: config.family, timeout: limit, tcp: TcpOptions::default() };
     let socket = match &config.proxy {
         None => connect(&place.host, place.port, &options).await.map_err(|e| e.to_string())?,
-        Some(via) => {
+        Some(proxy) => {
+            let via = proxy.get();
             let socket = connect(&via.host, via.port, &options).await.map_err(|e| format!("proxy: {e}"))?;
             let mut socket = socket.into_inner();
-            let tunnel = proxy::tunnel(&mut socket, via, &place.host, place.port);
+            let tunnel = proxy::tunnel(&mut socket, &via, &place.host, place.port);
             within(limit, "the proxy's answer", tunnel).await?.map_err(|e| e.to_string())?;
             PlainStream::new(socket)
         }

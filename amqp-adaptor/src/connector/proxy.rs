@@ -1,5 +1,7 @@
 //! Going through an HTTP proxy (RFC 9110 §9.3.6, CONNECT).
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,6 +27,26 @@ pub struct ProxyConfig {
 impl std::fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ProxyConfig").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// A proxy that may be replaced while connectors use it; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Proxy(Arc<Mutex<ProxyConfig>>);
+
+impl Proxy {
+    /// A proxy to be shared.
+    pub fn new(config: ProxyConfig) -> Self {
+        Self(Arc::new(Mutex::new(config)))
+    }
+
+    /// Connections that are made from now on go through this one.
+    pub fn set(&self, config: ProxyConfig) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub(super) fn get(&self) -> ProxyConfig {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -481,17 +481,22 @@ pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> 
         let message = "an autoLink without `connection` and `containerId` is never attached: it is for no peer";
         warnings.push(Problem::whole(Stage::Create, message));
     }
-    for attribute in descriptor.attributes.iter().filter(|attribute| attribute.pending && is_set(attribute.name)) {
+    warnings.extend(ineffective(entity, is_set));
+    warnings
+}
+
+/// Attributes that ask for something which this version does not do; `is_set` says which attributes the user wrote.
+pub fn ineffective(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let pending = entity.kind().descriptor().attributes.iter().filter(|attribute| attribute.pending);
+    let asked = pending.filter(|attribute| {
         let default = attribute.default.and_then(|default| attribute.ty.convert(default.into()).ok());
         let value = entity.get(attribute.name);
-        // A number that is 0 asks for what is done anyway; Skupper's controller always writes `ordinal: 0`.
-        if value != default.as_ref() && value != Some(&Value::Integer(0)) {
-            warnings.push(Problem::of(
-                attribute.name,
-                Stage::Create,
-                format!("{}: has no effect in this version", attribute.name),
-            ));
-        }
-    }
-    warnings
+        // A number that is 0 asks for what is done anyway.
+        is_set(attribute.name) && value != default.as_ref() && value != Some(&Value::Integer(0))
+    });
+    asked
+        .map(|attribute| {
+            Problem::of(attribute.name, Stage::Create, format!("{}: has no effect in this version", attribute.name))
+        })
+        .collect()
 }

@@ -13,7 +13,8 @@ pub fn markdown() -> String {
          `SPANWAY_WRITE_DOCS=1 cargo test -p router-core docs`.\n\n\
          An entity is written as a section of a configuration file. *Set* says when an attribute may be set: in files and when the\n\
          entity is created (C), while the router runs (U), or never (read only). *Ours*: the reference router does not have it.\n\
-         *No effect yet*: taken so that configurations load, with a warning.\n\n\
+         *No effect yet*: taken from files so that configurations load, with a warning, and refused by management.\n\
+         *No effect here*: taken and shown; there is nothing in this router for it to act on.\n\n\
          Truth values are `yes`, `no`, `true`, `false`, `on` or `off`. Every entity also has:\n\n",
     );
     rows(&mut out, COMMON_ATTRIBUTES);
@@ -75,6 +76,7 @@ fn rows(out: &mut String, attributes: &[AttributeDescriptor]) {
             (attribute.required, "**Required.**"),
             (attribute.ours, "*Ours.*"),
             (attribute.pending, "*No effect yet.*"),
+            (attribute.inert, "*No effect here.*"),
         ] {
             if flag {
                 text.push(' ');

@@ -1,8 +1,9 @@
 //! The table: every type of entity that a configuration or management may hold, with all its attributes.
 //!
 //! A row reads `field "nameInFiles": Type = "default" [flags];`. Flags: `create` (may be set when the entity is created),
-//! `update` (may be changed at run time), `required`, `ours` (not in the reference), `pending` (taken, but without effect in this
-//! version: setting it makes a warning). Everything else about entities is derived from here.
+//! `update` (may be changed at run time), `required`, `ours` (not in the reference), `pending` (without effect in this version: a
+//! warning in files, refused by management), `inert` (there is nothing here for it to act on). Everything else about entities is derived
+//! from here.
 
 use std::path::PathBuf;
 
@@ -44,12 +45,12 @@ entities! {
         active_uplinks "activeUplinks": ActiveUplinks = "one" [create ours];
         /// How many worker threads carry traffic. `spanway run` uses one per core when this is not set.
         worker_threads "workerThreads": u32 = "4" [create];
-        /// Where the reference writes what it leaked when it ends. Accepted; the file is never written.
-        debug_dump_file "debugDumpFile": Option<PathBuf> [create];
+        /// Where the reference writes what it leaked when it ends. The file is never written.
+        debug_dump_file "debugDumpFile": Option<PathBuf> [create inert];
         /// The directory of Cyrus SASL configurations.
         sasl_config_dir "saslConfigDir": Option<PathBuf> [create pending];
         /// The name of the Cyrus SASL configuration.
-        sasl_config_name "saslConfigName": String = "skrouterd" [create];
+        sasl_config_name "saslConfigName": String = "skrouterd" [create pending];
         /// Log times are UTC instead of local time.
         timestamps_in_utc "timestampsInUTC": Option<bool> [create];
         /// The format of log times, in the conversions of `strftime`.
@@ -172,14 +173,14 @@ entities! {
         max_frame_size "maxFrameSize": i64 = "16384" [create];
         /// How many sessions a connection may have: 1 to 32768; 0 means 32768.
         max_sessions "maxSessions": i64 = "32768" [create];
-        /// The session window in frames: 2 to 2147483647. Without it, sized by role.
-        max_session_frames "maxSessionFrames": Option<i64> [create];
+        /// The session window in frames: 2 to 2147483647. Windows are measured in bytes here, and grow with need.
+        max_session_frames "maxSessionFrames": Option<i64> [create inert];
         /// Seconds without a frame after which a connection is given up; 0 means never.
         idle_timeout_seconds "idleTimeoutSeconds": u32 = "16" [create];
         /// Seconds that a peer may take from connecting to its open frame; 0 means any time.
         initial_handshake_timeout_seconds "initialHandshakeTimeoutSeconds": u32 = "0" [create];
-        /// Where the router's annotations are taken off messages.
-        strip_annotations "stripAnnotations": StripAnnotations = "both" [create];
+        /// Where the router's annotations are taken off messages. They never leave the network, whatever is set.
+        strip_annotations "stripAnnotations": StripAnnotations = "both" [create inert];
         /// Credit for a sending client; without it, adapted to the rate.
         link_capacity "linkCapacity": Option<u32> [create];
         /// Other places that clients may go to when this connection is lost.
@@ -223,18 +224,18 @@ entities! {
         proxy_profile "proxyProfile": Option<String> [create];
         /// SASL mechanisms that may be used, separated by blanks.
         sasl_mechanisms "saslMechanisms": Option<String> [create];
-        /// Accepted; the reference does nothing with it either.
-        allow_redirect "allowRedirect": bool = "yes" [create];
+        /// Follow redirections. The reference does not do so either.
+        allow_redirect "allowRedirect": bool = "yes" [create inert];
         /// The largest frame that the peer may send, in bytes: 512 to 2147483647; 0 means 16384.
         max_frame_size "maxFrameSize": i64 = "16384" [create];
         /// How many sessions the connection may have: 1 to 32768; 0 means 32768.
         max_sessions "maxSessions": i64 = "32768" [create];
-        /// The session window in frames: 2 to 2147483647. Without it, sized by role.
-        max_session_frames "maxSessionFrames": Option<i64> [create];
+        /// The session window in frames: 2 to 2147483647. Windows are measured in bytes here, and grow with need.
+        max_session_frames "maxSessionFrames": Option<i64> [create inert];
         /// Seconds without a frame after which the connection is given up; 0 means never.
         idle_timeout_seconds "idleTimeoutSeconds": u32 = "16" [create];
-        /// Where the router's annotations are taken off messages.
-        strip_annotations "stripAnnotations": StripAnnotations = "both" [create];
+        /// Where the router's annotations are taken off messages. They never leave the network, whatever is set.
+        strip_annotations "stripAnnotations": StripAnnotations = "both" [create inert];
         /// Credit for a sending peer; without it, adapted to the rate.
         link_capacity "linkCapacity": Option<u32> [create];
         /// The peer's certificate has to be for the host that is connected to.
@@ -274,13 +275,13 @@ entities! {
         /// How one of the `listenerAddress` entities is picked for a connection.
         multi_address_strategy "multiAddressStrategy": MultiAddressStrategy = "none" [create];
         /// The site that records of flows name.
-        site_id "siteId": Option<String> [create];
+        site_id "siteId": Option<String> [create inert];
         /// The `sslProfile` that makes this a TLS listener.
         ssl_profile "sslProfile": Option<String> [create];
         /// Clients have to present a certificate.
         authenticate_peer "authenticatePeer": bool = "no" [create];
         /// Which application protocol is looked for, for records of flows.
-        observer "observer": Observer = "auto" [create update];
+        observer "observer": Observer = "auto" [create update inert];
         /// Listen on addresses of this family only.
         socket_address_family "socketAddressFamily": Option<SocketAddressFamily> [create ours];
         /// Seconds without a byte in either direction after which a connection is reset; 0 means never.
@@ -320,9 +321,9 @@ entities! {
         /// The server's port.
         port "port": Port [create required];
         /// The site that records of flows name.
-        site_id "siteId": Option<String> [create];
+        site_id "siteId": Option<String> [create inert];
         /// The process that records of flows name.
-        process_id "processId": Option<String> [create];
+        process_id "processId": Option<String> [create inert];
         /// The `sslProfile` that makes connections TLS.
         ssl_profile "sslProfile": Option<String> [create];
         /// The server's certificate has to be for the host that is connected to.
@@ -436,7 +437,7 @@ entities! {
         /// A directory of JSON files with vhosts.
         policy_dir "policyDir": PathBuf = "" [create];
         /// The vhost for connections to hosts that have none.
-        default_vhost "defaultVhost": String = "$default" [create];
+        default_vhost "defaultVhost": String = "$default" [create pending];
     }
     status {
         /// How many connections were decided upon.

@@ -37,6 +37,7 @@ macro_rules! operational {
                                 update: false,
                                 ours: false,
                                 pending: false,
+                                inert: false,
                                 doc: &[$($adoc),*],
                             };
                             $($(attribute.$flag = true;)*)?
@@ -250,9 +251,9 @@ operational! {
         "index": i64;
     }
 
-    /// A connection of a client or of another router, or a TCP flow.
+    /// A connection of a client or of another router, or a socket of a TCP flow.
     Connection = "connection" [Read Update] {
-        /// Set to `deleted`, it closes the connection.
+        /// Set to `deleted`, it closes the connection, if that is not one between routers.
         "adminStatus": AdminStatus [update];
         /// Whether it is being closed.
         "operStatus": OperStatus;
@@ -277,7 +278,7 @@ operational! {
         /// It is encrypted.
         "isEncrypted": bool;
         /// Its frames are written to the log.
-        "enableProtocolTrace": bool;
+        "enableProtocolTrace": bool [update pending];
         /// The SASL mechanism.
         "sasl": String;
         /// The peer's user name.
@@ -302,8 +303,47 @@ operational! {
         "groupCorrelationId": String;
         /// The version of that group.
         "groupOrdinal": i64;
+        /// Deliveries may go over it: it is open, and if it leads to a router, not one that only stands by.
+        "active": bool;
         /// Name of the listener or connector.
         "listener": String [ours];
+    }
+
+    /// A socket of a TCP flow: a client of a `tcpListener`, or the connection that a `tcpConnector` made to its server. Its identity is that of
+    /// the `connection` entity for the same socket.
+    TcpConnection = "tcpConnection" [Read] {
+        /// The address that the flow is for.
+        "address": String;
+        /// The peer's address.
+        "host": String;
+        /// `in` if the peer connected.
+        "direction": LinkDirection;
+        /// Bytes received.
+        "bytesIn": i64;
+        /// Bytes sent.
+        "bytesOut": i64;
+        /// Seconds since it was accepted or made.
+        "uptimeSeconds": i64;
+        /// Seconds since the last byte was received. Not measured: none.
+        "lastInSeconds": i64;
+        /// Seconds since the last byte was sent. Not measured: none.
+        "lastOutSeconds": i64;
+    }
+
+    /// What a part of the router has logged, by severity. What is not enabled is not counted.
+    LogStats = "logStats" [Read] {
+        /// At `debug`.
+        "debugCount": i64;
+        /// At `info`.
+        "infoCount": i64;
+        /// At `notice`. There is no such level any more: 0.
+        "noticeCount": i64;
+        /// At `warning`.
+        "warningCount": i64;
+        /// At `error`.
+        "errorCount": i64;
+        /// At `critical`.
+        "criticalCount": i64;
     }
 
     /// Memory pools. There are none here.
@@ -352,6 +392,46 @@ operational! {
         "receiverDenied": i64;
         /// Messages that were refused for their size.
         "maxMessageSizeDenied": i64;
+    }
+
+    /// What a group of a vhost's users may do. There are none as long as vhosts have no effect.
+    VhostUserGroupSettings = "vhostUserGroupSettings" [Read] {
+        /// Names of the users.
+        "users": String;
+        /// Hosts that they may connect from.
+        "remoteHosts": String;
+        /// How many connections a user may have.
+        "maxConnectionsPerUser": i64;
+        /// How many connections may come from a host.
+        "maxConnectionsPerHost": i64;
+        /// The largest message, in bytes.
+        "maxMessageSize": i64;
+        /// The largest frame, in bytes.
+        "maxFrameSize": i64;
+        /// The session window, in bytes.
+        "maxSessionWindow": i64;
+        /// How many sessions a connection may have.
+        "maxSessions": i64;
+        /// How many senders a connection may have.
+        "maxSenders": i64;
+        /// How many receivers a connection may have.
+        "maxReceivers": i64;
+        /// Receivers may have an address made up for them.
+        "allowDynamicSource": bool;
+        /// Senders need not have an address.
+        "allowAnonymousSender": bool;
+        /// Messages may name another user than the one who sends them.
+        "allowUserIdProxy": bool;
+        /// They may close connections by management.
+        "allowAdminStatusUpdate": bool;
+        /// Addresses to receive from.
+        "sources": String;
+        /// Addresses to send to.
+        "targets": String;
+        /// Patterns of addresses to receive from.
+        "sourcePattern": String;
+        /// Patterns of addresses to send to.
+        "targetPattern": String;
     }
 
     /// The management agent. There is one, named `self`.

@@ -59,8 +59,10 @@ pub struct AttributeDescriptor {
     pub update: bool,
     /// The reference does not have it.
     pub ours: bool,
-    /// It is taken but has no effect in this version; setting it makes a warning.
+    /// It is taken but has no effect in this version: setting it in a file makes a warning, and management refuses it.
     pub pending: bool,
+    /// It is taken and never has an effect here: it tunes or configures what this router does not have.
+    pub inert: bool,
     /// What it is for, as lines of Markdown.
     pub doc: &'static [&'static str],
 }
@@ -114,6 +116,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
         update: false,
         ours: false,
         pending: false,
+        inert: false,
         doc: &[" A name of your own, unique among entities of the type. Without one, the identity."],
     },
     AttributeDescriptor {
@@ -125,6 +128,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
         update: false,
         ours: false,
         pending: false,
+        inert: false,
         doc: &[" Made by the router when the entity is created; unique among entities of the type."],
     },
     AttributeDescriptor {
@@ -136,6 +140,7 @@ pub const COMMON_ATTRIBUTES: &[AttributeDescriptor] = &[
         update: false,
         ours: false,
         pending: false,
+        inert: false,
         doc: &[" The type of the entity."],
     },
 ];
@@ -211,6 +216,7 @@ macro_rules! entities {
                                 update: false,
                                 ours: false,
                                 pending: false,
+                                inert: false,
                                 doc: &[$($adoc),*],
                             };
                             $(attribute.$flag = true;)*
@@ -225,6 +231,7 @@ macro_rules! entities {
                             update: false,
                             ours: false,
                             pending: false,
+                            inert: false,
                             doc: &[$($sdoc),*],
                         },)*
                     ];

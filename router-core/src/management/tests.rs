@@ -1,6 +1,7 @@
 //! Names and relations of types.
 
 use super::*;
+use crate::entity::Value;
 
 #[test]
 fn types_are_found_by_every_name() {
@@ -29,8 +30,9 @@ fn a_base_means_all_that_extend_it() {
     let all = EntityType::all().count();
     assert_eq!(selected("entity"), all);
     assert_eq!(selected("io.skupper.router.entity"), all);
-    assert_eq!(selected("configurationEntity"), EntityKind::ALL.len());
-    assert_eq!(selected("operationalEntity"), OperationalKind::ALL.len());
+    // Settings of vhost groups are configured with their vhost.
+    assert_eq!(selected("configurationEntity"), EntityKind::ALL.len() + 1);
+    assert_eq!(selected("operationalEntity"), OperationalKind::ALL.len() - 1);
     assert_eq!(selected("org.amqp.management"), 1);
     assert_eq!(selected("management"), 1);
 }
@@ -61,4 +63,31 @@ fn attributes_of_all_types_are_named_once() {
     assert_eq!(names[..3], ["name", "identity", "type"]);
     let distinct: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(distinct.len(), names.len());
+}
+
+#[test]
+fn the_schema_has_every_type_and_attribute() {
+    let get = |value: &Value, key: &str| match value {
+        Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()),
+        _ => None,
+    };
+    let schema = schema();
+    assert_eq!(get(&schema, "prefix"), Some("io.skupper.router".into()));
+    let types = get(&schema, "entityTypes").expect("there are types");
+    for ty in EntityType::all() {
+        let entry = get(&types, ty.descriptor().name).expect("every type");
+        let attributes = get(&entry, "attributes").expect("attributes");
+        assert!(
+            ty.attributes().all(|attribute| attribute.name == "type" || get(&attributes, attribute.name).is_some())
+        );
+    }
+    let listener = get(&types, "listener").expect("listeners");
+    let attributes = get(&listener, "attributes").expect("attributes");
+    let cost = get(&attributes, "cost").expect("cost");
+    assert_eq!(get(&cost, "type"), Some("integer".into()));
+    assert_eq!(get(&cost, "default"), Some(1.into()));
+    let role = get(&attributes, "role").expect("role");
+    assert!(matches!(get(&role, "type"), Some(Value::List(tags)) if tags.len() == 6));
+    let module = get(&types, "log").and_then(|log| get(&get(&log, "attributes")?, "module"));
+    assert_eq!(module.and_then(|module| get(&module, "required")), Some(true.into()));
 }

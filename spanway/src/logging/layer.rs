@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +32,8 @@ struct Shared {
     settings: RwLock<Settings>,
     /// What each module logs, readable without a lock: one byte per module, a bit per severity.
     levels: Vec<AtomicU8>,
+    /// How many entries each module has written, by severity.
+    counts: Vec<[AtomicU64; Severity::ALL.len()]>,
     recent: Mutex<VecDeque<Entry>>,
 }
 
@@ -44,8 +46,9 @@ pub(crate) struct LogLayer {
 impl LogHandle {
     pub(crate) fn new(settings: Settings) -> Self {
         let levels = LogModule::ALL.iter().map(|_| AtomicU8::new(0)).collect();
-        let handle =
-            Self { shared: Arc::new(Shared { settings: RwLock::new(settings), levels, recent: Mutex::default() }) };
+        let counts = LogModule::ALL.iter().map(|_| Default::default()).collect();
+        let shared = Shared { settings: RwLock::new(settings), levels, counts, recent: Mutex::default() };
+        let handle = Self { shared: Arc::new(shared) };
         handle.publish_levels();
         handle
     }
@@ -68,6 +71,12 @@ impl LogHandle {
         }
     }
 
+    /// How many entries each module has written, by severity, the least severe first.
+    pub(crate) fn counts(&self) -> Vec<(LogModule, [u64; Severity::ALL.len()])> {
+        let read = |counts: &[AtomicU64; Severity::ALL.len()]| counts.each_ref().map(|n| n.load(Ordering::Relaxed));
+        LogModule::ALL.iter().copied().zip(self.shared.counts.iter().map(read)).collect()
+    }
+
     /// The latest entries, oldest first.
     pub(crate) fn recent(&self, limit: usize) -> Vec<Entry> {
         let recent = self.shared.recent.lock();
@@ -79,10 +88,13 @@ const fn bit(level: Severity) -> u8 {
     1 << level as u8
 }
 
+fn index_of(module: LogModule) -> usize {
+    LogModule::ALL.iter().position(|other| *other == module).unwrap_or_default()
+}
+
 impl Shared {
     fn logs(&self, module: LogModule, level: Severity) -> bool {
-        let index = LogModule::ALL.iter().position(|other| *other == module).unwrap_or_default();
-        self.levels.get(index).is_some_and(|levels| levels.load(Ordering::Relaxed) & bit(level) != 0)
+        self.levels.get(index_of(module)).is_some_and(|levels| levels.load(Ordering::Relaxed) & bit(level) != 0)
     }
 }
 
@@ -141,6 +153,9 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         let module = module_of(metadata.target());
         if !self.shared.logs(module, level) {
             return;
+        }
+        if let Some(count) = self.shared.counts.get(index_of(module)).and_then(|counts| counts.get(level as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
         let entry = Entry {
             module,

@@ -1,15 +1,15 @@
 //! What a request asks for, and of whom: the agent itself, or an entity.
 
 use amqp_proto::Value;
-use router_core::entity::{EntityKind, LogEntity, NetworkEntity, Operation, OperationalKind, StoreError};
-use router_core::management::{Base, EntityType, Selector, TypeInfo, types};
+use router_core::entity::{EntityKind, LogEntity, NetworkEntity, Operation, OperationalKind, StoreError, Type};
+use router_core::management::{Base, EntityType, Selector, TypeInfo, schema, types};
 
 use super::Agent;
 use super::query::query;
 use super::request::Request;
 use super::response::{Failure, Response};
 use super::rows;
-use super::values::{from_amqp, names};
+use super::values::{from_amqp, json, names, to_amqp};
 use crate::logging;
 use crate::router::entities::{ChangeError, network_id};
 use crate::router::worker;
@@ -86,6 +86,8 @@ async fn of_node(agent: &Agent, request: &Request, operation: &str) -> Result<Re
         "GET-ATTRIBUTES" => info(|info| names(info.attributes.iter().copied())),
         "GET-OPERATIONS" => info(|info| names(info.operations.iter().copied())),
         "GET-ANNOTATIONS" => Response::ok(Value::Map(Vec::new())),
+        "GET-SCHEMA" => Response::ok(to_amqp(&schema())),
+        "GET-JSON-SCHEMA" => Response::ok(json(&schema(), request.number("indent")?.is_some()).into()),
         "GET-LOG" => Response::ok(recent_log(agent, request.number("limit")?)),
         "GET-MGMT-NODES" => {
             let nodes = rows::nodes(agent);
@@ -168,16 +170,7 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
         EntityType::Operational(_) => return Err(not_offered(operation, &long_name)),
         EntityType::Configured(kind) => kind,
     };
-    let changeable = matches!(
-        kind,
-        EntityKind::Log
-            | EntityKind::TcpListener
-            | EntityKind::Network
-            | EntityKind::Listener
-            | EntityKind::Connector
-            | EntityKind::SslProfile
-    );
-    if operation == "UPDATE" && changeable {
+    if operation == "UPDATE" && kind.descriptor().offers(Operation::Update) {
         return update(agent, request, kind, &row).await;
     }
     if operation != "DELETE" || !kind.descriptor().offers(Operation::Delete) {
@@ -224,15 +217,27 @@ async fn update(agent: &Agent, request: &Request, kind: EntityKind, row: &rows::
 /// Closes a connection, if that is what its new `adminStatus` says.
 async fn update_connection(agent: &Agent, request: &Request, row: &rows::Row) -> Result<Response, Failure> {
     let mut close = false;
+    let between_routers = ["inter-router", "inter-router-data", "edge", "inter-edge"];
+    let role = row.get("role").and_then(Value::as_str).unwrap_or_default();
     for (name, value) in attributes(request)? {
         let same = row.get(&name).and_then(from_amqp).as_ref() == Some(&value);
         match (name.as_str(), value.as_str()) {
+            ("adminStatus", Some("deleted")) if between_routers.contains(&role) => {
+                return Err(Failure::forbidden("Connections between routers cannot be closed; delete their connector"));
+            }
             ("adminStatus", Some("deleted")) => close = true,
             ("adminStatus", Some("enabled")) => {}
             ("adminStatus", _) => {
                 return Err(Failure::bad_request(format!("adminStatus: expected enabled or deleted, found `{value}`")));
             }
             _ if same => {}
+            ("enableProtocolTrace", _) => match Type::Boolean.convert(value) {
+                Ok(router_core::entity::Value::Bool(true)) => {
+                    return Err(Failure::not_implemented(format!("{name}: has no effect in this version")));
+                }
+                Ok(_) => {}
+                Err(message) => return Err(Failure::bad_request(format!("{name}: {message}"))),
+            },
             _ => return Err(Failure::bad_request(format!("Cannot update attribute '{name}' in UPDATE"))),
         }
     }

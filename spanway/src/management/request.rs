@@ -1,5 +1,7 @@
 //! A management request, as it came.
 
+use std::fmt;
+
 use amqp_proto::message::{Body, Message};
 use amqp_proto::{DecodeError, Raw, Value};
 use bytes::Bytes;
@@ -85,5 +87,18 @@ impl Request {
             Value::Null => Ok(&[]),
             body => body.as_map().ok_or_else(|| Failure::bad_request("The body of the request has to be a map")),
         }
+    }
+}
+
+/// What is asked for, without the body: that may have passwords in it.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation().unwrap_or("without operation"))?;
+        for key in ["type", "entityType", "name", "identity"] {
+            if let Some(value) = self.properties.get(key).and_then(Value::as_str) {
+                write!(f, " {key}={value}")?;
+            }
+        }
+        write!(f, " for {}", self.reply_to)
     }
 }

@@ -6,13 +6,15 @@ mod traffic;
 use std::sync::Arc;
 
 use amqp_proto::Value;
-use router_core::entity::OperationalKind;
+use router_core::config::levels::Severity;
+use router_core::entity::{EntityDescriptor, LogModule, OperationalKind};
 use router_core::management::{EntityType, Selector};
 use router_core::routing::{RouterInfo, Routes};
 use transport::WorkerHandle;
 
 use super::Agent;
 use super::response::Failure;
+use super::values::count;
 use crate::router::worker::{self, Worker};
 
 /// An entity: its attributes that have a value. Those of running traffic are all there, some of them null.
@@ -38,6 +40,15 @@ impl Row {
         match self.0.iter_mut().find(|(other, _)| *other == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
+        }
+    }
+
+    /// Gives the attributes of its type that are not set the value null, which is how the reference's core answers.
+    fn fill(&mut self, descriptor: &EntityDescriptor) {
+        for attribute in descriptor.attributes {
+            if self.get(attribute.name).is_none() {
+                self.0.push((attribute.name, Value::Null));
+            }
         }
     }
 
@@ -77,10 +88,14 @@ pub(crate) async fn page(agent: &Agent, ty: EntityType, offset: usize, limit: us
         OperationalKind::Link => return traffic::links(agent, offset, limit).await,
         OperationalKind::Address => return traffic::addresses(agent, offset, limit).await,
         OperationalKind::Connection => return traffic::connections(agent, offset, limit).await,
+        OperationalKind::TcpConnection => return traffic::flows(agent, offset, limit).await,
         OperationalKind::RouterMetrics => vec![traffic::metrics(agent).await],
         OperationalKind::Node => nodes(agent),
         OperationalKind::Management => vec![management()],
-        OperationalKind::Allocator | OperationalKind::VhostStats => Vec::new(),
+        OperationalKind::LogStats => log_stats(agent),
+        OperationalKind::Allocator | OperationalKind::VhostStats | OperationalKind::VhostUserGroupSettings => {
+            Vec::new()
+        }
     };
     let total = all.len();
     (all.into_iter().skip(offset).take(limit).collect(), total)
@@ -89,12 +104,28 @@ pub(crate) async fn page(agent: &Agent, ty: EntityType, offset: usize, limit: us
 /// Closes the connection with this identity.
 pub(crate) async fn close_connection(agent: &Agent, identity: &str) {
     let Ok(id) = identity.parse::<u64>() else { return };
-    each(&agent.workers, move |worker| worker.amqp.close_connection(id, "closed by management")).await;
+    let close =
+        move |worker: &Worker| worker.amqp.close_connection(id, "closed by management") || worker.tcp.reset_flow(id);
+    each(&agent.workers, close).await;
 }
 
 /// The agent itself.
 pub(crate) fn management() -> Row {
     Row::new(EntityType::Operational(OperationalKind::Management), "self", "self")
+}
+
+/// What each part of the router has logged.
+fn log_stats(agent: &Agent) -> Vec<Row> {
+    let row = |(module, counts): (LogModule, [u64; Severity::ALL.len()])| {
+        let identity = format!("logStats/{module}");
+        let row = Row::new(EntityType::Operational(OperationalKind::LogStats), module.as_str(), &identity);
+        let names = ["debugCount", "infoCount", "warningCount", "errorCount", "criticalCount"];
+        names
+            .into_iter()
+            .zip(counts)
+            .fold(row.with("noticeCount", 0_i64), |row, (name, logged)| row.with(name, count(logged)))
+    };
+    agent.log.handle.counts().into_iter().map(row).collect()
 }
 
 /// The routers of the network; none, if this one stands alone.
@@ -176,7 +207,7 @@ pub(crate) async fn find(
     if let Some(found) = configured::find(agent, requested, name, identity).await {
         return Ok(found);
     }
-    for kind in [OperationalKind::Management, OperationalKind::Node] {
+    for kind in [OperationalKind::Management, OperationalKind::Node, OperationalKind::LogStats] {
         let ty = EntityType::Operational(kind);
         let (rows, _) = page(agent, ty, 0, usize::MAX).await;
         let matches = |row: &&Row| {

@@ -35,6 +35,25 @@ pub(crate) fn from_amqp(value: &Value) -> Option<entity::Value> {
     })
 }
 
+/// As JSON, on one line or, with `pretty`, on many.
+pub(crate) fn json(value: &entity::Value, pretty: bool) -> String {
+    fn convert(value: &entity::Value) -> serde_json::Value {
+        match value {
+            entity::Value::Null => serde_json::Value::Null,
+            entity::Value::Bool(truth) => (*truth).into(),
+            entity::Value::Integer(number) => (*number).into(),
+            entity::Value::Float(number) => (*number).into(),
+            entity::Value::String(text) => text.as_str().into(),
+            entity::Value::List(items) => items.iter().map(convert).collect(),
+            entity::Value::Map(entries) => {
+                serde_json::Value::Object(entries.iter().map(|(key, item)| (key.clone(), convert(item))).collect())
+            }
+        }
+    }
+    let value = convert(value);
+    if pretty { format!("{value:#}") } else { value.to_string() }
+}
+
 /// A count. Beyond what a long holds there is nothing to count.
 pub(crate) fn count(number: u64) -> Value {
     Value::Long(i64::try_from(number).unwrap_or(i64::MAX))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp_adaptor::{AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, ProxyConfig};
+use amqp_adaptor::{AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, Proxy, ProxyConfig};
 use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
@@ -22,7 +22,7 @@ use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettin
 pub(crate) type Profiles = HashMap<String, Profile>;
 
 /// HTTP proxies by name.
-pub(crate) type Proxies = HashMap<String, ProxyProfileEntity>;
+pub(crate) type Proxies = HashMap<String, Proxy>;
 
 /// A TLS profile, and what connectors between routers tell about it.
 #[derive(Clone, Debug)]
@@ -196,8 +196,12 @@ pub(crate) fn data_connections(value: &str) -> anyhow::Result<DataConnections> {
     Ok(DataConnections::Exactly(count))
 }
 
-fn proxy(name: &str, proxies: &Proxies) -> anyhow::Result<ProxyConfig> {
-    let entity = proxies.get(name).with_context(|| format!("there is no proxyProfile named {name}"))?;
+fn find_proxy(name: &str, proxies: &Proxies) -> anyhow::Result<Proxy> {
+    proxies.get(name).cloned().with_context(|| format!("there is no proxyProfile named {name}"))
+}
+
+pub(crate) fn proxy(entity: &ProxyProfileEntity) -> anyhow::Result<ProxyConfig> {
+    let name = &entity.name;
     let port = entity.port.as_deref().with_context(|| format!("proxyProfile {name}: port must be set"))?;
     Ok(ProxyConfig {
         host: entity.host.clone().with_context(|| format!("proxyProfile {name}: host must be set"))?,
@@ -241,7 +245,7 @@ pub(crate) fn connector(
         cost: cost(entity.cost).into(),
         tls,
         ordinal: profile.as_ref().map(|profile| profile.ordinal),
-        proxy: entity.proxy_profile.as_deref().map(|name| proxy(name, proxies)).transpose()?,
+        proxy: entity.proxy_profile.as_deref().map(|name| find_proxy(name, proxies)).transpose()?,
         sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
         credentials: match &entity.sasl_username {
             Some(username) => Some(Credentials {

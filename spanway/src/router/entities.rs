@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqp_adaptor::{AmqpConnector, Cost, DataConnections, Neighbours, Placement, RouterIdentity};
+use amqp_adaptor::{AmqpConnector, Cost, DataConnections, Neighbours, Placement, Proxy, RouterIdentity};
 use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
     AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, SslProfileEntity, StoreError, Value,
-    inactive_reason,
+    inactive_reason, ineffective,
 };
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
@@ -168,8 +168,11 @@ impl Running {
         attributes: Vec<(String, Value)>,
         workers: &[WorkerHandle],
     ) -> Result<Entity, ChangeError> {
+        let names: Vec<String> = attributes.iter().map(|(name, _)| name.clone()).collect();
         let entity = self.lock().store.create(kind, attributes)?.clone();
-        let outcome = match inactive_reason(&entity) {
+        let idle = ineffective(&entity, |name| names.iter().any(|other| other == name));
+        let reason = inactive_reason(&entity).or_else(|| idle.first().map(ToString::to_string));
+        let outcome = match reason {
             Some(reason) => Err(ChangeError::Inactive(reason)),
             None => self.put_to_work(&entity, workers).await.map_err(ChangeError::Work),
         };
@@ -202,6 +205,11 @@ impl Running {
         };
         let applied = apply(&state.store).and_then(|()| match AnyEntity::from(&entity) {
             AnyEntity::SslProfile(profile) => state.renew(&profile),
+            AnyEntity::ProxyProfile(profile) => convert::proxy(&profile).map(|config| {
+                if let Some(proxy) = state.proxies.get(&profile.name) {
+                    proxy.set(config);
+                }
+            }),
             _ => Ok(()),
         });
         if let Err(error) = applied {
@@ -272,7 +280,8 @@ impl Running {
                 self.lock().costs.insert(entity.identity().to_owned(), cost);
             }
             AnyEntity::ProxyProfile(profile) => {
-                self.lock().proxies.insert(profile.name.clone(), *profile);
+                let proxy = Proxy::new(convert::proxy(&profile)?);
+                self.lock().proxies.insert(profile.name, proxy);
             }
             AnyEntity::Connector(connector) => {
                 let mut state = self.lock();

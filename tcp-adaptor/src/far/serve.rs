@@ -124,8 +124,7 @@ async fn establish(flow: &mut Flow, incoming: &mut Incoming, address: &str) -> O
             break;
         }
     }
-    flow.info.connected.set(true);
-    flow.adaptor.flow_connected(&flow.info);
+    flow.connected();
     let outlet = incoming.outlet.take()?;
     let mut exchange = Exchange::answer(flow.adaptor.directory(), Rc::clone(&incoming.stream), outlet, &head);
     for pause in PAUSES {

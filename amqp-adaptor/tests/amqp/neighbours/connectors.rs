@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use amqp_adaptor::{ConnectionRole, ConnectorConfig, ConnectorState, Credentials, DataConnections, ProxyConfig};
+use amqp_adaptor::{ConnectionRole, ConnectorConfig, ConnectorState, Credentials, DataConnections, Proxy, ProxyConfig};
 use amqp_proto::{Symbol, Value};
 
 use super::{Fake, connector, inter_router, roles, says, start, wait};
@@ -241,7 +241,7 @@ fn through_a_proxy() {
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
         let credentials = Some(("me".to_owned(), "secret".to_owned()));
-        let proxy_config = ProxyConfig { host: "127.0.0.1".to_owned(), port, credentials };
+        let proxy_config = Proxy::new(ProxyConfig { host: "127.0.0.1".to_owned(), port, credentials });
         (proxy(socket, answer), ConnectorConfig { proxy: Some(proxy_config), ..connector(b.port) })
     };
     let (proxy, config) = via("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");

@@ -139,13 +139,14 @@ fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
     let warnings: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();
     for expected in [
         "test.conf:2:26: maxConnections: has no effect in this version",
+        "test.conf:2:43: defaultVhost: has no effect in this version",
         "an autoLink without `connection` and `containerId` is never attached",
         "connector `connector/127.0.0.1:1` stays closed",
         "listener `listener/:1` stays closed: policyVhost",
     ] {
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected} is not in {warnings:#?}");
     }
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
     assert!(c.connectors.is_empty() && c.listeners.is_empty());
     assert_eq!(c.store().expect("a store").len(), c.entities.len());
 }

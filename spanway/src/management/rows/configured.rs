@@ -9,7 +9,7 @@ use router_core::entity::{Entity, EntityKind, Type};
 use router_core::management::{EntityType, Selector};
 use tcp_adaptor::{OperStatus, Totals};
 
-use super::{Row, each};
+use super::{Row, each, of_core};
 use crate::cli::VERSION;
 use crate::management::Agent;
 use crate::management::values::{count, to_amqp};
@@ -55,6 +55,9 @@ fn row(agent: &Agent, entity: &Entity, status: &Status) -> Row {
         }
     }
     status.add_to(agent, entity, &mut row);
+    if of_core(EntityType::Configured(kind)) {
+        row.fill(kind.descriptor());
+    }
     row
 }
 

@@ -10,6 +10,7 @@ use router_core::entity::{LinkType, OperationalKind};
 use router_core::management::EntityType;
 use router_core::routing::{AddressBook, Hint};
 use router_core::{AddressStatus, Counters, Crossed, Delayed, Direction, LinkHandle, LinkKind, Treatment};
+use tcp_adaptor::SocketStatus;
 
 use super::{Row, ask, each};
 use crate::cli::VERSION;
@@ -208,6 +209,7 @@ fn address_row(status: &AddressStatus, book: &AddressBook) -> Row {
 /// Connections, the oldest first.
 pub(super) async fn connections(agent: &Agent, offset: usize, limit: usize) -> (Vec<Row>, usize) {
     let mut ids: Vec<u64> = each(&agent.workers, |worker| worker.amqp.connection_ids()).await.concat();
+    ids.extend(each(&agent.workers, |worker| worker.tcp.socket_ids()).await.concat());
     ids.sort_unstable();
     let total = ids.len();
     let ids = window(ids, offset, limit);
@@ -215,26 +217,92 @@ pub(super) async fn connections(agent: &Agent, offset: usize, limit: usize) -> (
     for page in ids.chunks(PAGE) {
         found.extend(connections_of(agent, page.to_vec()).await);
     }
+    found.sort_unstable_by_key(|(id, _)| *id);
+    (found.into_iter().map(|(_, row)| row).collect(), total)
+}
+
+/// Sockets of TCP flows, the oldest first.
+pub(super) async fn flows(agent: &Agent, offset: usize, limit: usize) -> (Vec<Row>, usize) {
+    let mut ids: Vec<u64> = each(&agent.workers, |worker| worker.tcp.socket_ids()).await.concat();
+    ids.sort_unstable();
+    let total = ids.len();
+    let ids = window(ids, offset, limit);
+    let mut found = Vec::with_capacity(ids.len());
+    for page in ids.chunks(PAGE) {
+        found.extend(flows_of(agent, page.into()).await);
+    }
     found.sort_unstable_by_key(|status| status.id);
-    let seen = agent.running.network().get();
-    (found.iter().map(|status| connection_row(status, &seen)).collect(), total)
+    (found.iter().map(flow_row).collect(), total)
 }
 
 /// The connection with this identity.
 pub(super) async fn connection(agent: &Agent, identity: &str) -> Option<Row> {
     let id = identity.parse().ok()?;
-    let seen = agent.running.network().get();
-    connections_of(agent, vec![id]).await.first().map(|status| connection_row(status, &seen))
+    connections_of(agent, vec![id]).await.pop().map(|(_, row)| row)
 }
 
-async fn connections_of(agent: &Agent, sorted: Vec<u64>) -> Vec<ConnectionStatus> {
+async fn connections_of(agent: &Agent, sorted: Vec<u64>) -> Vec<(u64, Row)> {
     let sorted: Arc<[u64]> = sorted.into();
-    each(&agent.workers, move |worker| worker.amqp.connection_statuses(&sorted)).await.concat()
+    let wanted = Arc::clone(&sorted);
+    let amqp = each(&agent.workers, move |worker| worker.amqp.connection_statuses(&wanted)).await.concat();
+    let seen = agent.running.network().get();
+    let mut rows: Vec<_> = amqp.iter().map(|status| (status.id, connection_row(status, &seen))).collect();
+    rows.extend(flows_of(agent, sorted).await.iter().map(|status| (status.id, socket_row(status))));
+    rows
+}
+
+async fn flows_of(agent: &Agent, sorted: Arc<[u64]>) -> Vec<SocketStatus> {
+    each(&agent.workers, move |worker| worker.tcp.socket_statuses(&sorted)).await.concat()
+}
+
+/// A socket of a TCP flow as a connection. The container is what the reference writes there.
+fn socket_row(status: &SocketStatus) -> Row {
+    let (protocol, cipher, bits) = match status.tls {
+        Some((protocol, cipher, bits)) => (protocol.into(), cipher.into(), bits),
+        None => (Value::Null, Value::Null, 0),
+    };
+    let ty = EntityType::Operational(OperationalKind::Connection);
+    let mut row = Row::new(ty, &format!("connection/{}", status.peer), &status.id.to_string())
+        .with("adminStatus", "enabled")
+        .with("operStatus", "up")
+        .with("protocol", "tcp")
+        .with("container", "TcpAdaptor")
+        .with("opened", true)
+        .with("host", status.peer.as_str())
+        .with("dir", if status.outgoing { "out" } else { "in" })
+        .with("role", "normal")
+        .with("isAuthenticated", false)
+        .with("isEncrypted", status.tls.is_some())
+        .with("enableProtocolTrace", false)
+        .with("ssl", status.tls.is_some())
+        .with("sslProto", protocol)
+        .with("sslCipher", cipher)
+        .with("sslSsf", count(bits.into()))
+        .with("uptimeSeconds", count(status.since.elapsed().as_secs()))
+        .with("properties", Value::Map(Vec::new()))
+        .with("active", true)
+        .with("listener", status.name.as_str());
+    row.fill(ty.descriptor());
+    row
+}
+
+fn flow_row(status: &SocketStatus) -> Row {
+    let ty = EntityType::Operational(OperationalKind::TcpConnection);
+    Row::new(ty, &format!("tcpConnection/{}", status.id), &status.id.to_string())
+        .with("address", text(&status.address))
+        .with("host", status.peer.as_str())
+        .with("direction", if status.outgoing { "out" } else { "in" })
+        .with("bytesIn", count(status.bytes_in))
+        .with("bytesOut", count(status.bytes_out))
+        .with("uptimeSeconds", count(status.since.elapsed().as_secs()))
 }
 
 fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     let identity = &status.identity;
     let authenticated = identity.mechanism.is_some();
+    // Edge routers name their mesh over connections that they use.
+    let standby = status.role.is_edge() && !seen.uplinks.contains(&status.id) && !seen.meshes.contains_key(&status.id);
+    let active = status.opened && !status.closing && !standby;
     Row::new(
         EntityType::Operational(OperationalKind::Connection),
         &format!("connection/{}", status.peer),
@@ -265,6 +333,7 @@ fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     .with("tlsOrdinal", status.tls_ordinal.map_or(Value::Null, count))
     .with("groupCorrelationId", status.group.as_ref().map_or(Value::Null, |(id, _)| id.as_str().into()))
     .with("groupOrdinal", status.group.as_ref().map_or(Value::Null, |(_, ordinal)| count(*ordinal)))
+    .with("active", active)
     .with("listener", status.listener.as_str())
 }
 
@@ -288,11 +357,17 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
     for counts in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.delayed())).await {
         delayed.add(&counts);
     }
-    let (mut amqp, mut tcp) = (0, 0);
+    let mut amqp = 0;
     for counts in each(&agent.workers, |_| worker::counts()).await {
         core.add(&counts.core);
         amqp += counts.amqp.opened - counts.amqp.closed;
-        tcp += counts.tcp.map_or(0, |tcp| tcp.flows as u64);
+    }
+    let (mut clients, mut tcp, mut sockets) = (0, 0, 0);
+    let look = |worker: &worker::Worker| (worker.amqp.clients(), worker.tcp.clients(), worker.tcp.socket_ids().len());
+    for (amqp, accepted, all) in each(&agent.workers, look).await {
+        clients += amqp as u64;
+        tcp += accepted as u64;
+        sockets += all as u64;
     }
     let mut keys: BTreeSet<Arc<str>> = BTreeSet::new();
     for found in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.address_keys())).await {
@@ -301,15 +376,17 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
     let auto_links =
         agent.running.with_store(|store| store.query(Some(router_core::entity::EntityKind::AutoLink)).count());
     let (size, resident) = memory();
-    let protocols = vec![("amqp".into(), count(amqp)), ("tcp".into(), count(tcp))];
+    // HTTP is told apart by observers of flows, which there are none of.
+    let protocols = [("tcp", tcp), ("amqp", clients), ("http1", 0), ("http2", 0)];
+    let protocols = protocols.map(|(name, number)| (name.into(), count(number))).to_vec();
     Row::new(EntityType::Operational(OperationalKind::RouterMetrics), "routerMetrics", "1")
         .with("id", agent.router.id.as_str())
         .with("version", VERSION)
         .with("addrCount", count(keys.len() as u64))
         .with("linkCount", count(core.inlets + core.outlets))
-        .with("nodeCount", count(super::nodes(agent).len() as u64))
+        .with("nodeCount", count(super::nodes(agent).len().saturating_sub(1) as u64))
         .with("autoLinkCount", count(auto_links as u64))
-        .with("connectionCount", count(amqp + tcp))
+        .with("connectionCount", count(amqp + sockets))
         .with("presettledDeliveries", count(core.presettled))
         .with("droppedPresettledDeliveries", count(core.dropped_presettled))
         .with("acceptedDeliveries", count(core.accepted))

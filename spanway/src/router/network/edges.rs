@@ -68,6 +68,7 @@ impl Network {
         }
         let id = info.conn.id;
         self.view.set_mesh(id, None);
+        self.view.set_uplink(id, false);
         match &mut self.edges {
             Edges::Here { uplinks, mesh } => {
                 if uplinks.used().contains(&id) {
@@ -211,6 +212,7 @@ impl Network {
                     self.view.set_mesh(conn, Some(mesh.id()));
                     (conn, EdgeCommand::Join { bid: mesh.own().clone() })
                 } else {
+                    self.view.set_uplink(conn, true);
                     tracing::info!(target: "ROUTER_CORE", "[C{conn}] The uplink is the connection to router {container}");
                     if self.conns.get(&conn).is_some_and(|info| info.ours) {
                         let router: Arc<str> = container.into();
@@ -222,6 +224,7 @@ impl Network {
                 }
             }
             UplinkOutput::Retire { conn } => {
+                self.view.set_uplink(conn, false);
                 self.on_workers(move |worker| worker.amqp.with_core(|core, _| core.set_uplink(conn, None)));
                 (conn, EdgeCommand::Retire)
             }

@@ -1,6 +1,6 @@
 //! What management may see of the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) changed: u64,
     /// Meshes of the edge routers at the other ends of connections.
     pub(crate) meshes: Arc<BTreeMap<u64, Arc<str>>>,
+    /// Uplinks of this edge router that are in use.
+    pub(crate) uplinks: Arc<BTreeSet<u64>>,
 }
 
 impl View {
@@ -42,6 +44,17 @@ impl View {
         match mesh {
             Some(mesh) => meshes.insert(conn, mesh),
             None => meshes.remove(&conn),
+        };
+    }
+
+    /// Whether a connection is an uplink in use.
+    pub(super) fn set_uplink(&self, conn: u64, used: bool) {
+        let mut seen = self.lock();
+        let uplinks = Arc::make_mut(&mut seen.uplinks);
+        if used {
+            uplinks.insert(conn)
+        } else {
+            uplinks.remove(&conn)
         };
     }
 
