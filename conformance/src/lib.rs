@@ -4,6 +4,7 @@
 //! `conformance/install` (called by `./test`) brings what they need.
 
 pub mod agent;
+pub mod catalogue;
 pub mod certs;
 pub mod client;
 pub mod matrix;

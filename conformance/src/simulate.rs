@@ -18,7 +18,7 @@ pub use options::{Format, Options, Topology};
 pub use report::{Phase, Report};
 
 use network::Network;
-use rng::Rng;
+pub(crate) use rng::Rng;
 
 /// How long the network is given to agree, in virtual time: a minute for what is dropped by age alone, and a retry.
 const PATIENCE: Duration = Duration::from_secs(90);

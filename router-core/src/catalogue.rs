@@ -318,9 +318,27 @@ impl Catalogue {
         self.table.services()
     }
 
+    /// A service, if any site exposes or wants it.
+    pub fn service(&self, address: &str, protocol: &str) -> Option<Service> {
+        self.table.service(address, protocol)
+    }
+
     /// How many there are.
     pub fn service_count(&self) -> usize {
         self.table.service_count()
+    }
+
+    /// What this site exposes and wants, in three numbers.
+    pub const fn digest(&self) -> Digest {
+        self.local.digest()
+    }
+
+    /// What is known of a site, in three numbers; `None` if nothing, or if it is told anew at the moment.
+    pub fn known_of(&self, site: &str) -> Option<Digest> {
+        if *site == *self.me.site {
+            return Some(self.digest());
+        }
+        self.table.digest(self.table.find(site)?)
     }
 
     /// How many sites are known, this one included.

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod manage;
 pub(crate) mod messaging;
+pub(crate) mod service;
 pub(crate) mod skrouterd;
 pub(crate) mod stat;
 pub(crate) mod status;
@@ -131,6 +132,8 @@ pub(crate) enum Command {
     Completions(generate::CompletionsArgs),
     /// Write manual pages
     Man(generate::ManArgs),
+    /// Show the services of the network, and where they are exposed and wanted
+    Service(service::ServiceArgs),
     /// Run a small network on this machine to play with, and say what to try
     ///
     /// Three sites with a router each, a web server that only one of them knows, and receivers in two. It uses free ports, leaves routers

@@ -15,6 +15,7 @@ mod metrics;
 mod recv;
 mod router;
 mod send;
+mod service;
 mod start;
 mod stat;
 mod status;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Skrouterd { arguments } => start::skrouterd("skrouterd", arguments),
         Command::Send(args) => start::tool(&cli.log, || send::run(&args)),
         Command::Recv(args) => start::tool(&cli.log, || recv::run(&args)),
+        Command::Service(args) => start::tool(&cli.log, || service::run(&args)),
         Command::Stat(args) => start::tool(&cli.log, || stat::run(&args)),
         Command::Check(args) => start::tool(&cli.log, || check::run(&args)),
         Command::Status(args) => start::tool(&cli.log, || status::run(&args)),

@@ -5,6 +5,7 @@ pub(crate) mod entities;
 mod hints;
 mod network;
 mod scrape;
+mod services;
 pub(crate) mod worker;
 
 use std::sync::Arc;
@@ -49,7 +50,14 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
         .await
         .context("start management")?;
     tokio::spawn(agent.serve(requests));
-    let network = Network::new(configuration, running.neighbours(), workers.handles(), running.network());
+    let network = Network::new(
+        configuration,
+        running.neighbours(),
+        workers.handles(),
+        running.network(),
+        running.services().clone(),
+    );
+    running.services().start(workers.handles()).await.context("start the service catalogue")?;
     let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();
@@ -143,6 +151,7 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
 async fn drain(running: &Running, workers: &[WorkerHandle], start: &Start, signals: &mut Signals) {
     let limit = Duration::from_secs(u64::from(start.configuration.router.drain_timeout_seconds));
     tracing::info!(target: "SERVER", "Draining: at most {} s for what is in flight", limit.as_secs());
+    running.services().end();
     running.stop_accepting(workers).await;
     let begun = Instant::now();
     let drained = async {

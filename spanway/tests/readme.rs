@@ -32,6 +32,10 @@ const COMMANDS: &[&str] = &[
     "spanway run --edge-link 127.0.0.1:45671",
     // `a_tcp_service_is_reached`
     "spanway run --tcp-connector web=127.0.0.1:8000 --tcp-listener web=127.0.0.1:8080",
+    // `services_are_shown`
+    "spanway service list",
+    "spanway service show web",
+    // `addresses_are_shown`
     // `a_router_is_looked_at`
     "spanway status",
     "spanway check greetings",
@@ -256,6 +260,19 @@ fn shells_and_man_are_told() {
     {
         let text = std::fs::read_to_string(pages.join(page)).unwrap();
         assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn services_are_shown() {
+    let router = Router::start(&["--id", "A", "--tcp-connector", "web=127.0.0.1:8000"]);
+    for (args, line) in
+        [(&["list"][..], "web      tcp       8000   A"), (&["show", "web"], "A     A       exposes      1  8000")]
+    {
+        let output = spanway().arg("service").args(args).args(["--url", &router.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().any(|found| found.starts_with(line)), "{text}");
     }
 }
 

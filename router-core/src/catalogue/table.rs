@@ -134,6 +134,13 @@ impl Table {
         Some(at)
     }
 
+    /// `None` while something is shown that was known before.
+    pub(super) fn digest(&self, at: usize) -> Option<Digest> {
+        let site = self.sites.get(at).filter(|site| site.old.is_empty())?;
+        let count = u32::try_from(site.known.entries.len()).unwrap_or(u32::MAX);
+        Some(Digest { seq: site.seq, count, hash: site.known.hash })
+    }
+
     /// A site is gone, with all its entries.
     pub(super) fn remove(&mut self, at: usize) -> Option<Site> {
         self.forget_old(at);
@@ -205,7 +212,25 @@ impl Table {
 
     /// All services, in the order of their addresses and protocols.
     pub(super) fn services(&self) -> impl Iterator<Item = Service> + '_ {
-        let mut places = self.services.iter().peekable();
+        self.group(self.services.iter())
+    }
+
+    /// A service, if there is such a one.
+    pub(super) fn service(&self, address: &str, protocol: &str) -> Option<Service> {
+        let first = Entry {
+            role: Role::Exposes,
+            address: address.into(),
+            protocol: protocol.into(),
+            count: 0,
+            ports: [].into(),
+            labels: [].into(),
+        };
+        let found = self.group(self.services.range((ByKey(first.into()), 0)..)).next();
+        found.filter(|service| *service.address == *address && *service.protocol == *protocol)
+    }
+
+    fn group<'a>(&'a self, places: impl Iterator<Item = &'a (ByKey, usize)>) -> impl Iterator<Item = Service> {
+        let mut places = places.peekable();
         std::iter::from_fn(move || {
             let (ByKey(first), _) = places.peek()?;
             let mut service = Service {

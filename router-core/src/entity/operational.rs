@@ -251,6 +251,24 @@ operational! {
         "index": i64;
     }
 
+    /// A service of the network: what sites expose and want. Every router knows those of all. Of our own.
+    Service = "service" [Read] {
+        /// Its address.
+        "address": String;
+        /// `tcp` or `amqp`.
+        "protocol": String;
+        /// The ports of its servers; of the listeners for it, if there are none.
+        "ports": List;
+        /// What whoever configured it says about it.
+        "labels": Map;
+        /// Routers whose sites have servers or consumers, by id.
+        "exposedBy": List;
+        /// Routers whose sites have listeners, by id.
+        "wantedBy": List;
+        /// A map for each site and role: `site`, `siteName`, `role` (`exposes` or `wants`), `count`, `ports`, `labels`.
+        "places": List;
+    }
+
     /// A connection of a client or of another router, or a socket of a TCP flow.
     Connection = "connection" [Read Update] {
         /// Set to `deleted`, it closes the connection, if that is not one between routers.

@@ -1,6 +1,7 @@
 //! Entities as rows: names of attributes and their values, whatever they were collected from.
 
 mod configured;
+mod services;
 mod traffic;
 
 use std::sync::Arc;
@@ -89,6 +90,7 @@ pub(crate) async fn page(agent: &Agent, ty: EntityType, offset: usize, limit: us
         OperationalKind::Address => return traffic::addresses(agent, offset, limit).await,
         OperationalKind::Connection => return traffic::connections(agent, offset, limit).await,
         OperationalKind::TcpConnection => return traffic::flows(agent, offset, limit).await,
+        OperationalKind::Service => return services::page(agent, offset, limit),
         OperationalKind::RouterMetrics => vec![traffic::metrics(agent).await],
         OperationalKind::Node => nodes(agent),
         OperationalKind::Management => vec![management()],
@@ -222,6 +224,12 @@ pub(crate) async fn find(
                 _ => Ok((ty, row.clone())),
             };
         }
+    }
+    let service = EntityType::Operational(OperationalKind::Service);
+    if requested.is_none_or(|requested| requested.selects(service))
+        && let Some(row) = services::find(agent, name, identity)
+    {
+        return Ok((service, row));
     }
     // There is one with this name of another type, or there is none.
     match (requested, configured::find(agent, None, name, identity).await) {

@@ -316,7 +316,7 @@ impl Tenant {
         self.0.clone()
     }
 
-    fn address(&self, address: &str) -> String {
+    pub(super) fn address(&self, address: &str) -> String {
         match &self.0 {
             Some(tenant) if !address.is_empty() => format!("{tenant}/{address}"),
             _ => address.to_owned(),

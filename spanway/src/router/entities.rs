@@ -21,6 +21,7 @@ use transport::{WorkerHandle, mailbox};
 use crate::cli::VERSION;
 use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
+use crate::router::services::Services;
 use crate::router::worker::{self, Parts, Worker};
 
 /// How long a sender may stall in the middle of a delivery.
@@ -35,6 +36,7 @@ pub(crate) struct Running {
     tenant: Tenant,
     neighbours: Neighbours,
     network: View,
+    services: Services,
     inputs: Mutex<Option<Inputs>>,
 }
 
@@ -101,6 +103,7 @@ impl Running {
             tenant: Tenant::of(configuration),
             neighbours,
             network: View::default(),
+            services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
         };
         for entity in &configuration.entities {
@@ -126,6 +129,11 @@ impl Running {
     /// What is known of the network.
     pub(crate) fn network(&self) -> View {
         self.network.clone()
+    }
+
+    /// The services of the network.
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
     }
 
     /// The connections to other routers.
@@ -314,6 +322,7 @@ impl Running {
             // These are looked at by whoever needs them, or only shown.
             _ => {}
         }
+        self.services.created(entity);
         Ok(())
     }
 
@@ -368,6 +377,7 @@ impl Running {
             }
             _ => {}
         }
+        self.services.deleted(entity);
         Ok(())
     }
 

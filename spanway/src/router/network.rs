@@ -23,6 +23,7 @@ use router_core::routing::{
 use router_core::{Demand, Presence, Shares};
 use transport::{MailReceiver, WorkerHandle, mailbox};
 
+use super::services::Services;
 use super::worker;
 use edges::Edges;
 use loads::Loads;
@@ -65,6 +66,7 @@ pub(crate) struct Network {
     new_routes: bool,
     new_trees: bool,
     view: View,
+    services: Services,
     /// What management sees is not what is.
     stale: bool,
 }
@@ -75,6 +77,7 @@ impl Network {
         neighbours: Neighbours,
         workers: &[WorkerHandle],
         view: View,
+        services: Services,
     ) -> Self {
         let router = &configuration.router;
         let id = router.id.clone().unwrap_or_default();
@@ -115,6 +118,7 @@ impl Network {
             new_routes: false,
             new_trees: false,
             view,
+            services,
             stale: true,
         };
         network.show();
@@ -265,6 +269,7 @@ impl Network {
             Event::Routes(routes) => {
                 tracing::debug!(target: "ROUTER_LS", "{} other routers can be reached", routes.reachable_count());
                 self.new_routes = true;
+                self.services.network_changed();
             }
             Event::Addresses { added, removed, .. } => {
                 let keys = added.iter().map(|entry| &entry.key).chain(removed.iter());

@@ -114,7 +114,10 @@ impl Network {
             (Edges::Here { uplinks, .. }, EdgeEvent::Tracking { key, reachable }) => {
                 uplinks.tracked(conn.id, &key, reachable);
             }
-            (Edges::Here { uplinks, .. }, EdgeEvent::Ready) => uplinks.ready(conn.id),
+            (Edges::Here { uplinks, .. }, EdgeEvent::Ready) => {
+                uplinks.ready(conn.id);
+                self.services.network_changed();
+            }
             (Edges::Here { mesh, .. }, EdgeEvent::Bid(bid)) => {
                 let tie = mesh.heard(conn.id, bid);
                 if tie {
@@ -132,6 +135,7 @@ impl Network {
 
     /// Consumers of this router itself. True if that was all there is to do.
     pub(super) fn presence(&mut self, presence: Presence) {
+        self.services.presence(&presence);
         match &mut self.edges {
             Edges::Here { uplinks, .. } => {
                 if presence.key.starts_with('M') {
