@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod check;
+pub(crate) mod debug;
 pub(crate) mod generate;
 pub(crate) mod manage;
 pub(crate) mod messaging;
@@ -9,6 +10,7 @@ pub(crate) mod service;
 pub(crate) mod skrouterd;
 pub(crate) mod stat;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod trace;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -124,10 +126,14 @@ pub(crate) enum Command {
     Stat(stat::StatArgs),
     /// Show and change what a router has: listeners, connectors, addresses, logs, ...
     Manage(manage::ManageArgs),
+    /// Watch a network live: routers, links and addresses with their rates, slowest first
+    Top(top::TopArgs),
     /// Find out why messages do not arrive: goes their way step by step, and says what to do
     Check(check::CheckArgs),
     /// Show the hops that deliveries to an address take, how long each takes, and where its consumers are
     Trace(trace::TraceArgs),
+    /// Collect what is needed to find a fault
+    Debug(debug::DebugArgs),
     /// Print a script that completes command lines of spanway in a shell
     Completions(generate::CompletionsArgs),
     /// Write manual pages

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod config_load;
 mod demo;
+mod dump;
 mod generate;
 mod logging;
 mod manage;
@@ -19,6 +20,7 @@ mod service;
 mod start;
 mod stat;
 mod status;
+mod top;
 mod trace;
 
 use std::ffi::OsString;
@@ -46,7 +48,9 @@ fn main() -> ExitCode {
         Command::Stat(args) => start::tool(&cli.log, || stat::run(&args)),
         Command::Check(args) => start::tool(&cli.log, || check::run(&args)),
         Command::Status(args) => start::tool(&cli.log, || status::run(&args)),
+        Command::Top(args) => start::tool(&cli.log, || top::run(&args)),
         Command::Trace(args) => start::tool(&cli.log, || trace::run(&args)),
+        Command::Debug(args) => start::tool(&cli.log, || dump::run(&args)),
         Command::Completions(args) => start::tool(&cli.log, || generate::completions(&args)),
         Command::Man(args) => start::tool(&cli.log, || generate::man(&args)),
         Command::Manage(args) => start::tool(&cli.log, || manage::run(&args)),

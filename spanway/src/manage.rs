@@ -260,6 +260,12 @@ async fn one(
         if let Some(ty) = &which.entity_type {
             request = request.with("type", ty.as_str());
         }
+        if operation == "CREATE"
+            && let Some(name) = attributes::get(&attributes, "name")
+        {
+            // The reference takes no other name than this.
+            request = request.with("name", name.clone());
+        }
         request = ids.into_iter().fold(request, |request, (key, id)| request.with(key, id));
         let body = attributes.iter().map(|(name, value)| (Value::from(name.as_str()), value.clone())).collect();
         let next = manager.call(whose, request.body(body)).await?;

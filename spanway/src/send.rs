@@ -463,7 +463,7 @@ impl Sender<'_> {
     }
 
     fn complains_at(&self) -> Option<Instant> {
-        self.stuck.filter(|_| !self.told).map(|since| since + PATIENCE)
+        self.stuck.filter(|_| !self.told && !self.args.quiet).map(|since| since + PATIENCE)
     }
 
     fn report(&self, unsettled: u64) {

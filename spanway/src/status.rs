@@ -195,7 +195,7 @@ fn nodes(seen: &Seen) -> Vec<Node> {
 fn services(seen: &Seen) -> Vec<Service> {
     let mut services: Vec<Service> = Vec::new();
     for line in seen.of("router.address") {
-        let Some(address) = line.client_address("key").filter(|address| !address.starts_with('$')) else { continue };
+        let Some(address) = line.client_address("key") else { continue };
         services.push(Service {
             address: address.to_owned(),
             kind: line.text("distribution"),

@@ -102,7 +102,7 @@ async fn trace(args: &TraceArgs) -> Result<Trace> {
         trace.problems.push(format!("router {} does not answer", place.member.id));
     }
     let destinations: Vec<String> =
-        places.iter().filter(|place| map.own_consumers(place) > 0).map(|place| place.member.id.clone()).collect();
+        places.iter().filter(|place| place.consumers > 0).map(|place| place.member.id.clone()).collect();
     for to in &destinations {
         let ids = match map.way(&mut manager, &from, to).await {
             Ok(ids) => ids,
@@ -116,7 +116,7 @@ async fn trace(args: &TraceArgs) -> Result<Trace> {
         for (at, hop) in route.hops.iter().enumerate() {
             let place = places.iter().find(|place| place.member.id == hop.id);
             let knows = place
-                .is_none_or(|place| place.entity.is_err() || place.consumers() > 0 || place.number("remoteCount") > 0);
+                .is_none_or(|place| place.entity.is_err() || place.consumers > 0 || place.number("remoteCount") > 0);
             if !knows && at + 1 < route.hops.len() && !map.uplinks.contains_key(&hop.id) {
                 trace.problems.push(format!(
                     "router {} is on the way to {to} and knows of no consumer of {}",
@@ -155,13 +155,6 @@ impl<'a> Map<'a> {
         let member =
             self.network.member(id).ok_or_else(|| anyhow!("router {id} is a next hop and not in the network"))?;
         Ok(member.whose.clone())
-    }
-
-    /// Consumers of the router itself, not of edge routers that hang on it.
-    fn own_consumers(&self, place: &Place) -> u64 {
-        let behind =
-            |other: &&Place| self.uplinks.get(&other.member.id) == Some(&place.member.id) && other.consumers() > 0;
-        place.consumers().saturating_sub(self.places.iter().filter(behind).count() as u64)
     }
 
     /// Ids of the routers on the way.
@@ -220,7 +213,7 @@ impl<'a> Map<'a> {
             let place = self.places.iter().find(|place| place.member.id == *id);
             hops.push(Hop {
                 id: id.clone(),
-                consumers: place.map_or(0, |place| self.own_consumers(place)),
+                consumers: place.map_or(0, |place| place.consumers),
                 waiting: place.map_or(0, |place| place.number("waitingCount")),
                 cost: hops.last().and_then(|before| self.cost(&before.id, id)),
                 round_trip: self.round_trip(manager, id).await?,

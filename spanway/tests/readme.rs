@@ -40,6 +40,11 @@ const COMMANDS: &[&str] = &[
     "spanway status",
     "spanway check greetings",
     "spanway trace greetings",
+    // `tests/top.rs`
+    "spanway top",
+    // `a_network_is_dumped`
+    "spanway debug dump network.tar.gz",
+    // `a_router_is_looked_at`
     "spanway stat addresses",
     // `a_router_is_changed`
     "spanway manage query listener",
@@ -231,6 +236,15 @@ fn a_router_is_looked_at() {
     assert!(text.starts_with("address ") && text.contains("$management (local)"), "{text}");
     receiver.kill().unwrap();
     receiver.wait().unwrap();
+}
+
+#[test]
+fn a_network_is_dumped() {
+    let router = Router::start(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("network.tar.gz");
+    assert_eq!(output(&["debug", "dump", file.to_str().unwrap(), "--url", &router.url]), "");
+    assert!(file.metadata().unwrap().len() > 0);
 }
 
 #[test]

@@ -5,10 +5,9 @@ use std::time::Duration;
 use router_core::entity::nearest;
 
 use super::report::Fault;
-use crate::client::entities::{Entities, Line};
 use crate::client::management::{Manager, Query, Whose};
 use crate::client::network::Network;
-use crate::client::places::{self, Place, key};
+use crate::client::places::{self, Place, Receiver};
 use crate::client::report::Count;
 
 /// How often consumers are looked at before they count as stuck, and the time between.
@@ -106,9 +105,9 @@ pub(super) async fn find(manager: &mut Manager, network: &Network, address: &str
 /// Whether all routers can be asked, and those with consumers can be reached from here.
 pub(super) fn path(places: &[Place], here: &Here, links: &Links) -> Result<String, Fault> {
     let consumers: Vec<&str> =
-        places.iter().filter(|place| place.consumers() > 0).map(|place| place.member.id.as_str()).collect();
+        places.iter().filter(|place| place.consumers > 0).map(|place| place.member.id.as_str()).collect();
     let silent: Vec<&Place> = places.iter().filter(|place| place.entity.is_err()).collect();
-    let reached = places.first().is_some_and(|place| place.consumers() > 0 || place.number("remoteCount") > 0);
+    let reached = places.first().is_some_and(|place| place.consumers > 0 || place.number("remoteCount") > 0);
     let lost: Vec<&str> = silent.iter().map(|place| place.member.id.as_str()).collect();
     let lost = if lost.is_empty() { String::new() } else { format!("; {} cannot be reached", lost.join(", ")) };
     // A router that cannot be reached is still counted for a moment.
@@ -155,8 +154,8 @@ pub(super) async fn consumers(
 ) -> Result<String, Fault> {
     let with: Vec<String> = places
         .iter()
-        .filter(|place| place.consumers() > 0)
-        .map(|place| format!("{} at {}", place.consumers(), place.member.id))
+        .filter(|place| place.consumers > 0)
+        .map(|place| format!("{} at {}", place.consumers, place.member.id))
         .collect();
     if !with.is_empty() || places.first().is_some_and(|place| place.number("remoteCount") > 0) {
         let how = places.iter().find_map(Place::distribution);
@@ -186,28 +185,11 @@ pub(super) async fn consumers(
     ))
 }
 
-/// A link to a consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Receiver {
-    router: Whose,
-    id: String,
-    connection: String,
-    credit: u64,
-    unsettled: u64,
-    deliveries: u64,
-}
-
 /// Whether consumers take messages.
 pub(super) async fn credit(manager: &mut Manager, places: &[Place], address: &str) -> Result<String, Fault> {
-    let with: Vec<&Place> = places.iter().filter(|place| place.consumers() > 0).collect();
-    let queries: Vec<_> = with.iter().map(|place| (place.member.whose.clone(), Place::receivers_query())).collect();
     let mut first: Option<Vec<Receiver>> = None;
     for look in 1..=LOOKS {
-        let answers = manager.query_each(&queries).await.map_err(no_agent)?;
-        let mut receivers = Vec::new();
-        for (place, answer) in with.iter().zip(answers) {
-            receivers.extend(answer.unwrap_or_default().lines().filter_map(|line| receiver(place, &line, address)));
-        }
+        let receivers = places::receivers(manager, places, address).await.map_err(no_agent)?;
         let credit: u64 = receivers.iter().map(|receiver| receiver.credit).sum();
         if receivers.is_empty() {
             return Ok("its consumers are servers of TCP, or inside of routers".to_owned());
@@ -221,7 +203,7 @@ pub(super) async fn credit(manager: &mut Manager, places: &[Place], address: &st
         let before = first.get_or_insert_with(|| receivers.clone());
         let moved = receivers.iter().any(|now| {
             before.iter().any(|then| {
-                then.id == now.id
+                then.link == now.link
                     && then.router == now.router
                     && (then.deliveries, then.unsettled) != (now.deliveries, now.unsettled)
             })
@@ -233,44 +215,24 @@ pub(super) async fn credit(manager: &mut Manager, places: &[Place], address: &st
             ));
         }
         if look == LOOKS {
-            return Err(stuck(manager, &receivers, address).await);
+            return Err(stuck(&receivers, address));
         }
         tokio::time::sleep(BETWEEN).await;
     }
     Ok(String::new())
 }
 
-fn receiver(place: &Place, line: &Line<'_>, address: &str) -> Option<Receiver> {
-    // What leads to an edge router is asked for there.
-    let consumer =
-        line.str("owningAddr") == key(address) && line.str("linkDir") == "out" && line.str("linkType") == "endpoint";
-    consumer.then(|| Receiver {
-        router: place.member.whose.clone(),
-        id: line.text("linkName"),
-        connection: line.text("connectionId"),
-        credit: line.number("creditAvailable"),
-        unsettled: line.number("unsettledCount"),
-        deliveries: line.number("deliveryCount"),
-    })
-}
-
 /// No consumer takes anything.
-async fn stuck(manager: &mut Manager, receivers: &[Receiver], address: &str) -> Fault {
-    let mut found = Vec::new();
-    for receiver in receivers.iter().take(3) {
-        let connections =
-            manager.query(&receiver.router, Query::all("connection")).await.unwrap_or_else(|_| Entities::default());
-        let who = connections.lines().find(|line| line.text("identity") == receiver.connection);
-        let who = who.map_or_else(
-            || format!("connection {}", receiver.connection),
-            |line| format!("{} ({}) at {}", line.text("container"), line.text("host"), receiver.router.in_words()),
-        );
-        found.push(match receiver.unsettled {
+fn stuck(receivers: &[Receiver], address: &str) -> Fault {
+    let found = receivers.iter().take(3).map(|receiver| {
+        let who = format!("{} at {}", receiver.who, receiver.router.in_words());
+        match receiver.unsettled {
             0 => format!("{who} gives no credit"),
             1 => format!("{who} has a delivery and does not settle it"),
             n => format!("{who} has {n} deliveries and settles none"),
-        });
-    }
+        }
+    });
+    let found: Vec<String> = found.collect();
     Fault::new(
         format!(
             "{} of {address}, and none takes anything: {}",

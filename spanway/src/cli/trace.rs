@@ -14,8 +14,8 @@ use super::messaging::ConnectArgs;
     spanway trace orders --router B\n  \
     spanway trace orders -o json\n\n\
     Nothing is sent to the address. Each router on the way is asked for its next hop and for its consumers. The round trip is the shortest of five\n\
-    requests to the router's management agent, from this program and back, the agent's own time included; what a hop adds is the difference to\n\
-    the router before it. Works with skrouterd, too.\n\
+    requests to the router's management agent, from this program and back, the agent's own time included; what a hop takes, there and back, is the\n\
+    difference between its two ends. Works with skrouterd, too.\n\
     Exit status: 0 when every way leads to a consumer, 1 when not, 2 for mistakes in the command line."
 )]
 pub(crate) struct TraceArgs {

@@ -1,7 +1,7 @@
 //! From the command line to an open connection, and what to do where that fails.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_proto::Str;
@@ -84,7 +84,14 @@ fn sasl(args: &ConnectArgs) -> ClientSasl {
     match &args.url.user {
         Some((username, password)) => {
             if !args.url.tls {
-                note(format_args!("warning: the password goes to {} unencrypted; amqps:// would protect it", args.url));
+                // Once: who connects again may be drawing on the terminal.
+                static WARNED: Once = Once::new();
+                WARNED.call_once(|| {
+                    note(format_args!(
+                        "warning: the password goes to {} unencrypted; amqps:// would protect it",
+                        args.url
+                    ))
+                });
             }
             ClientSasl::Plain { username: username.clone(), password: password.clone() }
         }

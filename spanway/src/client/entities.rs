@@ -136,7 +136,10 @@ impl<'a> Line<'a> {
 
     /// The address of a lookup key, if it is one that clients use.
     pub(crate) fn client_address(&self, name: &str) -> Option<&'a str> {
-        self.str(name).strip_prefix('M')
+        let address = self.str(name).strip_prefix('M')?;
+        // Of agents, and what routers tell each other and collectors of flow records.
+        let internal = ["$", "_$", "mc/$", "mc/_$", "mc/sfe.", "sfe.", "vfcr."];
+        (!internal.iter().any(|prefix| address.starts_with(prefix))).then_some(address)
     }
 }
 

@@ -20,6 +20,9 @@ use crate::cli::messaging::ConnectArgs;
 const LIMIT: Duration = Duration::from_secs(10);
 /// Rows of one answer: the reference's agent has trouble with more.
 const PAGE: usize = 500;
+/// An agent that is silent for so long is asked again, and how often at most.
+const AGAIN: Duration = Duration::from_secs(2);
+const REPEATS: usize = 3;
 /// Credit for answers.
 const CREDIT: u32 = 100;
 /// The largest answer, in bytes.
@@ -106,6 +109,11 @@ impl Request {
     pub(crate) fn body(mut self, attributes: Vec<(Value, Value)>) -> Self {
         self.body = Value::Map(attributes);
         self
+    }
+
+    /// It may be made again without harm.
+    fn changes_nothing(&self) -> bool {
+        self.operation == "QUERY" || self.operation == "READ" || self.operation.starts_with("GET-")
     }
 
     fn encode(&self, id: u64, to: &str, reply_to: Option<&str>) -> Bytes {
@@ -321,12 +329,25 @@ impl Manager {
         let first = self.next + 1;
         for (whose, request) in calls {
             self.next += 1;
-            let bytes = request.encode(self.next, &whose.address(), self.state.reply_to.as_deref());
             self.state.asked.insert(self.next, Asked { at: Instant::now(), fate: None });
-            self.send(bytes).await?;
+            self.send(self.next, whose, request).await?;
         }
         let done = |state: &State, _: &Connection| state.asked.values().all(|asked| asked.fate.is_some());
-        self.drive(Instant::now() + self.timeout, done).await?;
+        let deadline = Instant::now() + self.timeout;
+        for _ in 0..REPEATS {
+            let again = Instant::now() + AGAIN;
+            if again >= deadline || self.drive(again, done).await? {
+                break;
+            }
+            // While ways between routers change, requests and answers may be lost.
+            for (id, (whose, request)) in (first..).zip(calls) {
+                let open = self.state.asked.get(&id).is_some_and(|asked| asked.fate.is_none());
+                if open && request.changes_nothing() {
+                    self.send(id, whose, request).await?;
+                }
+            }
+        }
+        self.drive(deadline, done).await?;
         let fate = |id| self.state.asked.remove(&id).and_then(|asked| asked.fate);
         let attempts = (first..=self.next).map(fate).map(|fate| match fate {
             Some(Fate::Answered(message, took)) => Attempt::Answered(answer(*message, took)),
@@ -336,8 +357,9 @@ impl Manager {
         Ok(attempts.collect())
     }
 
-    async fn send(&mut self, message: Bytes) -> Result<()> {
-        let head = SendHead { token: self.next, ..SendHead::default() };
+    async fn send(&mut self, id: u64, whose: &Whose, request: &Request) -> Result<()> {
+        let message = request.encode(id, &whose.address(), self.state.reply_to.as_deref());
+        let head = SendHead { token: id, ..SendHead::default() };
         let mut taken = 0;
         loop {
             let rest = message.slice(taken..);

@@ -50,12 +50,14 @@ fn head(status: &Status) -> String {
     let (Some(router), Some(metrics)) = (status.router.lines().next(), status.metrics.lines().next()) else {
         return String::new();
     };
+    // The reference tells its version elsewhere.
+    let version = [metrics.get("version"), router.get("version")].into_iter().find_map(|version| version.as_str());
     format!(
         "{}: {} router at {}, version {}, up {}\n{}, {}, {} in memory\ndeliveries: {} in, {} out, {} through; {} rejected, {} released, {} modified\n",
         router.text("id"),
         router.text("mode"),
         router.text("hostName"),
-        metrics.text("version"),
+        shown(version.unwrap_or_default()),
         metrics.since("uptimeSeconds"),
         Count(metrics.number("connectionCount"), "connection"),
         Count(metrics.number("linkCount"), "link"),

@@ -41,16 +41,15 @@ fn hops(route: &Route) -> String {
         ("router", Left),
         ("cost", Right),
         ("round trip", Right),
-        ("added", Right),
+        ("hop", Right),
         ("consumers", Right),
         ("waiting", Right),
     ];
     let mut before = None;
     let row = |(at, hop): (usize, &Hop)| {
-        let added = match (hop.round_trip, before) {
-            (Some(now), Some(then)) => millis(now.saturating_sub(then)),
-            (Some(_), None) => String::new(),
-            (None, _) => String::new(),
+        let hop_time = match (hop.round_trip, before) {
+            (Some(now), Some(then)) => millis(now.abs_diff(then)),
+            _ => String::new(),
         };
         before = hop.round_trip.or(before);
         let arrow = if at == 0 { String::new() } else { format!("{}-> ", "   ".repeat(at - 1)) };
@@ -58,7 +57,7 @@ fn hops(route: &Route) -> String {
             format!("{arrow}{}", shown(&hop.id)),
             hop.cost.map_or_else(String::new, |cost| cost.to_string()),
             hop.round_trip.map_or_else(|| "no answer".to_owned(), millis),
-            added,
+            hop_time,
             hop.consumers.to_string(),
             hop.waiting.to_string(),
         ]
