@@ -79,6 +79,9 @@ pub(crate) struct Conn {
     pub(crate) key: Option<ConnKey>,
     /// Set once the peer was admitted as a router. Nothing of it is known to the core under `key`.
     pub(crate) neighbour: Option<Box<Neighbour>>,
+    /// Bytes of AMQP that were read and written, TLS not counted.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
     /// An incomplete frame at the end of the last read.
     pub(crate) leftover: Vec<u8>,
     pub(crate) waker: Option<Waker>,

@@ -122,7 +122,10 @@ impl Inner {
         let outcome = with_read_block(|block| {
             let buffer = block.writable(&conn.leftover);
             match conn.stream.try_read(buffer) {
-                Read::Data(n) => Ok((block.take(), n)),
+                Read::Data(n) => {
+                    conn.bytes_in += n as u64;
+                    Ok((block.take(), n))
+                }
                 other => Err(other),
             }
         });

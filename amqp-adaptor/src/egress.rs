@@ -204,7 +204,11 @@ impl Conns {
             let written =
                 if slices.is_empty() { conn.stream.try_flush() } else { conn.stream.try_write_vectored(slices) };
             match written {
-                Write::Done(n) => conn.engine.output_mut().advance(n),
+                Write::Done(n) => {
+                    // What TLS had of its own is no output of the engine.
+                    conn.bytes_out += if filled > 0 { n as u64 } else { 0 };
+                    conn.engine.output_mut().advance(n);
+                }
                 Write::Blocked => {
                     conn.wants_write = true;
                     wake(conn);

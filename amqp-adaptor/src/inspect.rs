@@ -8,7 +8,7 @@ use router_core::{Core, LinkHandle, LinkStatus};
 
 use crate::config::Identity;
 use crate::conn::{Conn, Origin};
-use crate::neighbour::ConnectionRole;
+use crate::neighbour::{ConnectionRole, NeighbourInfo};
 use crate::worker::AmqpAdaptor;
 
 /// A connection at one moment.
@@ -44,6 +44,25 @@ pub struct ConnectionStatus {
     pub group: Option<(String, u64)>,
     /// Seconds since a delivery last began on one of its links; `None` if none has.
     pub since_delivery: Option<u64>,
+}
+
+/// A connection to another router of the network at one moment.
+#[derive(Clone, Debug)]
+pub struct NeighbourStatus {
+    /// Whose it is, and what it is for.
+    pub info: NeighbourInfo,
+    /// Since when it exists.
+    pub since: Instant,
+    /// It has TLS.
+    pub tls: bool,
+    /// Bytes of AMQP that were read, frames and all.
+    pub bytes_in: u64,
+    /// Bytes of AMQP that were written.
+    pub bytes_out: u64,
+    /// Deliveries whose first frame came, those of the routing protocol among them.
+    pub deliveries_in: u64,
+    /// Deliveries whose first frame was queued.
+    pub deliveries_out: u64,
 }
 
 /// TLS of a connection.
@@ -88,6 +107,26 @@ impl AmqpAdaptor {
         let conns = self.0.conns.borrow();
         let wanted = |conn: &Conn| sorted.binary_search(&conn.details.id).is_ok();
         conns.slab.iter().filter(|(_, conn)| wanted(conn)).map(|(_, conn)| conn.status(&core)).collect()
+    }
+
+    /// The connections of this worker to other routers of the network that were opened, in no order.
+    #[must_use]
+    pub fn neighbour_statuses(&self) -> Vec<NeighbourStatus> {
+        let conns = self.0.conns.borrow();
+        let status = |conn: &Conn| {
+            let info = conn.neighbour.as_ref()?.info.clone();
+            let stats = conn.engine.stats();
+            Some(NeighbourStatus {
+                info,
+                since: conn.details.opened,
+                tls: conn.stream.tls().is_some(),
+                bytes_in: conn.bytes_in,
+                bytes_out: conn.bytes_out,
+                deliveries_in: stats.deliveries_in,
+                deliveries_out: stats.deliveries_out,
+            })
+        };
+        conns.slab.iter().filter_map(|(_, conn)| status(conn)).collect()
     }
 
     /// Closes the connection with this number, if it is one of this worker's, with `amqp:connection:forced` and this reason. True if it is.

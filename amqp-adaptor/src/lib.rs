@@ -24,7 +24,7 @@ pub use connector::{
 };
 pub use egress::{BESIDE, Conns};
 pub use inproc::{ConsumerId, Incoming, MAX_MESSAGE, Report};
-pub use inspect::{ConnectionStatus, LinkInfo, TlsStatus};
+pub use inspect::{ConnectionStatus, LinkInfo, NeighbourStatus, TlsStatus};
 pub use listener::{AmqpListener, StartError, listen};
 pub use neighbour::{
     ConnectionRole, ControlMessage, EdgeCommand, EdgeEvent, GroupView, LinkPurpose, MAX_CONTROL_MESSAGE, NeighbourConn,

@@ -347,6 +347,8 @@ impl Inner {
             annotates: role == ConnectionRole::InterNetwork,
             key: None,
             neighbour: None,
+            bytes_in: 0,
+            bytes_out: 0,
             leftover: Vec::new(),
             waker: None,
             dirty: false,

@@ -3,8 +3,9 @@
 //! | path | answer |
 //! |---|---|
 //! | `/livez` | 200 while the process runs |
-//! | `/readyz` | 200 when the router is ready, 503 with the reason while it starts or drains |
-//! | `/metrics` | metrics for Prometheus |
+//! | `/readyz` | 200 when the router is configured, listens, and has its links; else 503 and what is missing. `?exclude=links` leaves links out, `?verbose` tells all that was looked at |
+//! | `/metrics` | metrics for Prometheus: docs/reference/metrics.md |
+//! | `/topology` | the network as JSON: docs/reference/topology.md |
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +23,11 @@ use router_core::entity::AdminEntity;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::Semaphore;
 
+use crate::observe::Check;
+
+/// What can be asked for.
+const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/topology"];
+
 /// How many connections are served at a time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request.
@@ -29,11 +35,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the admin port asks the router.
 pub(crate) trait AdminSource: Send + Sync + 'static {
-    /// `Err` says why the router is not ready.
-    fn ready(&self) -> Result<(), String>;
+    /// Everything that has to be so for the router to be ready.
+    fn ready(&self) -> impl Future<Output = Vec<Check>> + Send;
 
-    /// The text of [`crate::metrics::MetricSet::encode`].
+    /// Metrics in the format of Prometheus.
     fn metrics(&self) -> impl Future<Output = String> + Send;
+
+    /// The network as JSON.
+    fn topology(&self) -> impl Future<Output = String> + Send;
 }
 
 /// Opens the sockets of an admin port: all addresses that its host stands for.
@@ -97,8 +106,8 @@ async fn answer<S: AdminSource>(
     source: Arc<S>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
-    if !matches!(path, "/livez" | "/readyz" | "/metrics") {
-        return Ok(text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned()));
+    if !PATHS.contains(&path) {
+        return Ok(text(StatusCode::NOT_FOUND, format!("there are {}\n", PATHS.join(", "))));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
@@ -107,16 +116,37 @@ async fn answer<S: AdminSource>(
     }
     Ok(match path {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match source.ready() {
-            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
-            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
-        },
-        _ => {
-            let mut response = text(StatusCode::OK, source.metrics().await);
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::metrics::CONTENT_TYPE));
-            response
-        }
+        "/readyz" => readiness(source.ready().await, request.uri().query().unwrap_or_default()),
+        "/metrics" => of_type(text(StatusCode::OK, source.metrics().await), crate::observe::CONTENT_TYPE),
+        _ => of_type(text(StatusCode::OK, source.topology().await), "application/json"),
     })
+}
+
+/// What probes are told, in the form that Kubernetes' own programs have.
+fn readiness(mut checks: Vec<Check>, query: &str) -> Response<Full<Bytes>> {
+    let has = |wanted: &str| query.split('&').any(|parameter| parameter == wanted);
+    if has("exclude=links") {
+        checks.retain(|check| !check.is_link);
+    }
+    let failed = checks.iter().any(|check| check.result.is_err());
+    let mut body = String::new();
+    for check in &checks {
+        match &check.result {
+            Ok(()) if has("verbose") => body.push_str(&format!("[+] {}: ok\n", check.name)),
+            Ok(()) => {}
+            Err(why) if has("verbose") => body.push_str(&format!("[-] {}: {why}\n", check.name)),
+            Err(why) => body.push_str(&format!("not ready: {}: {why}\n", check.name)),
+        }
+    }
+    if !failed {
+        body.push_str("ok\n");
+    }
+    text(if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
+}
+
+fn of_type(mut response: Response<Full<Bytes>>, media_type: &'static str) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

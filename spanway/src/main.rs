@@ -12,7 +12,7 @@ mod generate;
 mod logging;
 mod manage;
 mod management;
-mod metrics;
+mod observe;
 mod recv;
 mod router;
 mod send;

@@ -4,7 +4,6 @@ mod convert;
 pub(crate) mod entities;
 mod hints;
 mod network;
-mod scrape;
 mod services;
 pub(crate) mod worker;
 
@@ -18,12 +17,12 @@ use transport::{WorkerHandle, Workers};
 
 use crate::admin;
 use crate::management::{Agent, LogControl};
+use crate::observe::Observer;
 use crate::start::{Ended, Start, StartedAs};
 
 use entities::Running;
 use network::Network;
-pub(crate) use network::Seen;
-use scrape::Scrape;
+pub(crate) use network::{Seen, View};
 
 /// How long connections may take to be closed in order, once nothing is in flight any more.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -58,7 +57,9 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
         running.services().clone(),
     );
     running.services().start(workers.handles()).await.context("start the service catalogue")?;
-    let scrape = Arc::new(Scrape::new(workers.handles().to_vec()));
+    let observed = Observer::start(configuration, Arc::clone(&running), workers.handles()).await;
+    let (observer, questions) = observed.context("start the observer")?;
+    tokio::spawn(Arc::clone(&observer).serve(questions));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();
     for entity in &configuration.admins {
@@ -70,10 +71,10 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
                 // Ends when the sender is dropped.
                 let _ = stopped.changed().await;
             };
-            tokio::spawn(admin::serve(listener, Arc::clone(&scrape), stop));
+            tokio::spawn(admin::serve(listener, Arc::clone(&observer), stop));
         }
     }
-    scrape.set_ready(Ok(()));
+    observer.set_stage(Ok(()));
     announce(&start, &running, &admin_addresses, workers.len());
     let interrupted = tokio::select! {
         interrupted = signals.wait() => interrupted,
@@ -81,7 +82,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
         never = trim_memory() => match never {},
         never = network.run(running.inputs()) => match never {},
     };
-    scrape.set_ready(Err("the router is shutting down".to_owned()));
+    observer.set_stage(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;
     drop(stop_admin);
     running.stop(workers.handles()).await;
@@ -134,7 +135,7 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
         }
     }
     for address in admin {
-        tracing::info!(target: "HTTP", "Admin port on http://{address}: /livez, /readyz, /metrics");
+        tracing::info!(target: "HTTP", "Admin port on http://{address}: /livez, /readyz, /metrics, /topology");
     }
     tracing::info!(
         target: "SERVER",

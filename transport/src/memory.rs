@@ -55,6 +55,15 @@ pub fn limit() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
+/// Memory of this process, in bytes, where the system tells.
+#[must_use]
+pub fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// The first line of `/proc/meminfo`, which counts in KiB.
 fn total(meminfo: &str) -> Option<u64> {
     let rest = meminfo.strip_prefix("MemTotal:")?.trim_start();

@@ -14,12 +14,20 @@ struct Router {
 }
 
 impl AdminSource for Router {
-    fn ready(&self) -> Result<(), String> {
-        if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("it starts".to_owned()) }
+    async fn ready(&self) -> Vec<Check> {
+        let result = if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("refused".to_owned()) };
+        vec![
+            Check { name: "configured".to_owned(), is_link: false, result: Ok(()) },
+            Check { name: "link east".to_owned(), is_link: true, result },
+        ]
     }
 
     async fn metrics(&self) -> String {
-        crate::metrics::MetricSet::new().gauge("spanway_up", "It is", &[], 1).encode()
+        "spanway_up 1\n".to_owned()
+    }
+
+    async fn topology(&self) -> String {
+        "{}".to_owned()
     }
 }
 
@@ -63,12 +71,21 @@ fn probes_and_metrics_answer() {
     runtime(with_server(async |address, router: Arc<Router>| {
         assert!(request(address, "GET /livez").await.starts_with("HTTP/1.1 200 OK"));
         let starting = request(address, "GET /readyz").await;
-        assert!(starting.starts_with("HTTP/1.1 503") && starting.ends_with("not ready: it starts\n"), "{starting}");
+        assert!(
+            starting.starts_with("HTTP/1.1 503") && starting.ends_with("\r\nnot ready: link east: refused\n"),
+            "{starting}"
+        );
+        let verbose = request(address, "GET /readyz?verbose").await;
+        assert!(verbose.ends_with("\r\n[+] configured: ok\n[-] link east: refused\n"), "{verbose}");
+        let local = request(address, "GET /readyz?exclude=links&verbose").await;
+        assert!(local.starts_with("HTTP/1.1 200 OK") && local.ends_with("\r\n[+] configured: ok\nok\n"), "{local}");
         router.ready.store(true, Ordering::Relaxed);
         assert!(request(address, "GET /readyz").await.starts_with("HTTP/1.1 200 OK"));
         let metrics = request(address, "GET /metrics").await;
         assert!(metrics.contains("content-type: text/plain; version=0.0.4\r\n"), "{metrics}");
-        assert!(metrics.ends_with("# TYPE spanway_up gauge\nspanway_up 1\n"), "{metrics}");
+        assert!(metrics.ends_with("\r\nspanway_up 1\n"), "{metrics}");
+        let topology = request(address, "GET /topology").await;
+        assert!(topology.contains("content-type: application/json\r\n"), "{topology}");
     }));
 }
 
