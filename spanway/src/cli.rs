@@ -217,7 +217,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESS=HOST:PORT", value_parser = Flag::tcp_connector)]
     pub(crate) tcp_connector: Vec<Flag>,
 
-    /// Answer /livez, /readyz and /metrics: HOST:PORT; repeatable
+    /// Answer /livez, /readyz, /metrics and /topology: HOST:PORT; repeatable
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::admin)]
     pub(crate) admin: Vec<Flag>,
 
