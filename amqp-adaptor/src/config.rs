@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use amqp_proto::Value;
+use transport::http::HttpSite;
 use transport::socket::Family;
 use transport::tls::TlsProfile;
 
@@ -77,6 +78,8 @@ pub struct ListenerConfig {
     pub link_capacity: Option<u32>,
     /// Properties of the user's own for open, where the peer is no router.
     pub open_properties: Vec<(String, Value)>,
+    /// It speaks HTTP, and AMQP inside WebSocket (`http`).
+    pub http: Option<HttpSite>,
 }
 
 /// Who a peer proved to be.

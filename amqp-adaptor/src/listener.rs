@@ -1,4 +1,4 @@
-//! Listening sockets for AMQP: accept, find out whether TLS is spoken, place the connection on a worker.
+//! Listening sockets for AMQP: accept, find out whether TLS is spoken, answer HTTP where that is configured, place the connection on a worker.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,26 +119,40 @@ fn serve(
     config: Arc<ListenerConfig>,
     tls: Option<Arc<TlsServer>>,
 ) {
-    match tls {
-        None => inner.adopt_accepted(Stream::Plain(socket), &peer.to_string(), place, config),
-        Some(tls) => {
-            let inner = std::rc::Rc::clone(inner);
-            spawn("tls handshake", async move {
-                let limit = config.handshake_timeout.unwrap_or(HANDSHAKE_LIMIT);
-                match tokio::time::timeout(limit, secure(socket, &config, &tls)).await {
-                    Ok(Ok(Some(stream))) => inner.adopt_accepted(stream, &peer.to_string(), place, config),
-                    // A probe that connects and leaves is no news.
-                    Ok(Ok(None)) => {}
-                    Ok(Err(reason)) => {
-                        tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: {reason}", config.host, config.port);
-                    }
-                    Err(_) => {
-                        tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: no TLS handshake within {limit:?}", config.host, config.port);
-                    }
-                }
-            });
-        }
+    if tls.is_none() && config.http.is_none() {
+        inner.adopt_accepted(Stream::Plain(socket), &peer.to_string(), place, config);
+        return;
     }
+    let inner = std::rc::Rc::clone(inner);
+    spawn("handshake", async move {
+        let limit = config.handshake_timeout.unwrap_or(HANDSHAKE_LIMIT);
+        let secured = async {
+            match &tls {
+                Some(tls) => secure(socket, &config, tls).await,
+                None => Ok(Some(Stream::Plain(socket))),
+            }
+        };
+        let stream = match tokio::time::timeout(limit, secured).await {
+            Ok(Ok(Some(stream))) => stream,
+            // A probe that connects and leaves is no news.
+            Ok(Ok(None)) => return,
+            Ok(Err(reason)) => {
+                tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: {reason}", config.host, config.port);
+                return;
+            }
+            Err(_) => {
+                tracing::info!(target: "SERVER", "Connection from {peer} to {}:{} failed: no TLS handshake within {limit:?}", config.host, config.port);
+                return;
+            }
+        };
+        let stream = match &config.http {
+            None => Some(stream),
+            Some(site) => transport::http::serve(stream, site, config.handshake_timeout).await,
+        };
+        if let Some(stream) = stream {
+            inner.adopt_accepted(stream, &peer.to_string(), place, config);
+        }
+    });
 }
 
 /// TLS if the client begins it; plain if it does not and may; nothing if it left without a word.

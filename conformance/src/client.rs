@@ -109,6 +109,20 @@ impl Client {
     }
 }
 
+/// Runs a command of the browser to its end; returns what it printed.
+///
+/// # Panics
+/// When it fails, or takes longer than four times `PATIENCE`.
+pub fn browser(dir: &Path, what: &str, args: &[(&str, &str)]) -> Value {
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", installed("rhea").join("node_modules"));
+    command.arg(workspace().join("conformance/clients/browser/browser.js")).arg(what);
+    command.args(args.iter().map(|(key, value)| format!("{key}={value}")));
+    let name = format!("browser-{what}-{}", unique());
+    let running = Running { process: Process::start(&name, dir, &mut command), name };
+    running.finish(PATIENCE * 4).pop().expect("the browser prints what it saw")
+}
+
 /// What `conformance/install` built, by name.
 pub fn installed(name: &str) -> PathBuf {
     let target = profile_dir().parent().unwrap().join("conformance").join(name);

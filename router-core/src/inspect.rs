@@ -159,8 +159,12 @@ pub struct AddressStatus {
     pub treatment: Treatment,
     /// Priority of its deliveries, if configured.
     pub priority: Option<u8>,
-    /// Receivers of clients.
+    /// Receivers of clients, and links by which edge routers (or an edge router's interior router) are sent what they have consumers for.
     pub outlets: u64,
+    /// Of these, the links to other routers, and what went out on them.
+    pub edges: u64,
+    /// See `edges`.
+    pub edge_deliveries: u64,
     /// Senders of clients, anonymous ones not counted.
     pub inlets: u64,
     /// Consumers in the router itself.
@@ -189,6 +193,8 @@ impl AddressStatus {
     /// Adds what another worker has of the same address.
     pub fn add(&mut self, other: &Self) {
         self.outlets += other.outlets;
+        self.edges += other.edges;
+        self.edge_deliveries += other.edge_deliveries;
         self.inlets += other.inlets;
         self.in_process += other.in_process;
         self.servers = self.servers.max(other.servers);

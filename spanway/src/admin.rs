@@ -2,6 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `/` | the web console ([`crate::console`]) |
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 when the router is configured, listens, and has its links; else 503 and what is missing. `?exclude=links` leaves links out, `?verbose` tells all that was looked at |
 //! | `/metrics` | metrics for Prometheus: docs/reference/metrics.md |
@@ -106,13 +107,17 @@ async fn answer<S: AdminSource>(
     source: Arc<S>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
-    if !PATHS.contains(&path) {
-        return Ok(text(StatusCode::NOT_FOUND, format!("there are {}\n", PATHS.join(", "))));
+    let file = crate::console::file(path);
+    if file.is_none() && !PATHS.contains(&path) {
+        return Ok(text(StatusCode::NOT_FOUND, format!("there are / (console), {}\n", PATHS.join(", "))));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
+    }
+    if let Some(file) = file {
+        return Ok(file);
     }
     Ok(match path {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),

@@ -184,6 +184,38 @@ impl Observer {
         seen.routers.iter().map(known).collect()
     }
 
+    /// Whether all workers answer.
+    pub(crate) async fn works(&self) -> bool {
+        sample::each(&self.workers, |_| ()).await.len() == self.workers.len()
+    }
+
+    /// Metrics in the format of Prometheus.
+    pub(crate) async fn text_of_metrics(&self) -> String {
+        let ready = self.ready().await.iter().all(|check| check.result.is_ok());
+        let connectors =
+            self.connectors().into_iter().map(|link| (link.name, link.role, link.state.is_ok())).collect::<Vec<_>>();
+        let places = self.running.with_store(Places::of);
+        let seen = self.view.get();
+        let reachable = self.known(&seen).iter().filter(|router| router.reachable).count() as u64;
+        let mut looked = self.look().await;
+        let Looked { shown, now, .. } = &mut *looked;
+        let Some(now) = now else { return String::new() };
+        let facts = Facts {
+            version: VERSION,
+            id: &self.id,
+            mode: self.mode.as_str(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            memory: transport::memory::resident(),
+            ready,
+            routers: reachable,
+            topology_change: seen.changed,
+            connectors,
+            places: &places,
+            book: &seen.book,
+        };
+        metrics::text(now, &facts, shown)
+    }
+
     /// The whole network as JSON.
     async fn picture(&self) -> String {
         let mut picture = self.picture.lock().await;
@@ -285,29 +317,7 @@ impl AdminSource for Observer {
     }
 
     async fn metrics(&self) -> String {
-        let ready = self.ready().await.iter().all(|check| check.result.is_ok());
-        let connectors =
-            self.connectors().into_iter().map(|link| (link.name, link.role, link.state.is_ok())).collect::<Vec<_>>();
-        let places = self.running.with_store(Places::of);
-        let seen = self.view.get();
-        let reachable = self.known(&seen).iter().filter(|router| router.reachable).count() as u64;
-        let mut looked = self.look().await;
-        let Looked { shown, now, .. } = &mut *looked;
-        let Some(now) = now else { return String::new() };
-        let facts = Facts {
-            version: VERSION,
-            id: &self.id,
-            mode: self.mode.as_str(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            memory: transport::memory::resident(),
-            ready,
-            routers: reachable,
-            topology_change: seen.changed,
-            connectors,
-            places: &places,
-            book: &seen.book,
-        };
-        metrics::text(now, &facts, shown)
+        self.text_of_metrics().await
     }
 
     async fn topology(&self) -> String {

@@ -59,6 +59,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     running.services().start(workers.handles()).await.context("start the service catalogue")?;
     let observed = Observer::start(configuration, Arc::clone(&running), workers.handles()).await;
     let (observer, questions) = observed.context("start the observer")?;
+    running.answered_by(&observer);
     tokio::spawn(Arc::clone(&observer).serve(questions));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();
@@ -135,7 +136,7 @@ fn announce(start: &Start, running: &Running, admin: &[std::net::SocketAddr], wo
         }
     }
     for address in admin {
-        tracing::info!(target: "HTTP", "Admin port on http://{address}: /livez, /readyz, /metrics, /topology");
+        tracing::info!(target: "HTTP", "Admin port on http://{address}: /livez, /readyz, /metrics, /topology, and the console");
     }
     tracing::info!(
         target: "SERVER",

@@ -325,9 +325,13 @@ fn a_tcp_service_is_reached() {
 fn the_configuration_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("router.yaml");
-    let blocks = blocks("yaml");
-    assert_eq!(blocks.len(), 1);
-    std::fs::write(&file, &blocks[0]).unwrap();
-    let output = spanway().args(["run", "--check", "-c"]).arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [browsers, configuration] = &blocks("yaml")[..] else { panic!("README has two configurations") };
+    // That for browsers is a part of one, which the other goes on.
+    let (listeners, rest) = (configuration.find("listeners:").unwrap(), configuration.find("addresses:").unwrap());
+    let with_browsers = format!("{}{browsers}{}", &configuration[..listeners], &configuration[rest..]);
+    for text in [configuration, &with_browsers] {
+        std::fs::write(&file, text).unwrap();
+        let output = spanway().args(["run", "--check", "-c"]).arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -136,6 +136,6 @@ async fn send_header(
     match stream {
         Stream::Plain(socket) => Ok(socket),
         // It was made three lines above.
-        Stream::Tls(_) => Err(StreamError::Reset),
+        Stream::Tls(_) | Stream::WebSocket(_) => Err(StreamError::Reset),
     }
 }

@@ -78,7 +78,7 @@ async fn read_header(
         Ok(addrs) => match stream {
             Stream::Plain(socket) => Ok((socket, addrs)),
             // It was made above.
-            Stream::Tls(_) => Err(GreetingError::Ended),
+            Stream::Tls(_) | Stream::WebSocket(_) => Err(GreetingError::Ended),
         },
         Err(error) => {
             // An end would look like an answer without a byte. "must abort the connection" (PROXY §2).

@@ -1,4 +1,5 @@
-//! What every adaptor shares: workers, mailboxes, sockets, read and write buffers, TLS and the PROXY protocol.
+//! What every adaptor shares: workers, mailboxes, sockets, read and write buffers, TLS, WebSocket
+//! and the PROXY protocol.
 //!
 //! A connection lives on one [`worker`]. Its task waits for readiness of its [`stream::Stream`], reads into the worker's
 //! [`block`] and writes with one vectored call. Nothing here knows AMQP, addresses or routing.
@@ -7,6 +8,7 @@
 
 pub mod block;
 pub mod daemon;
+pub mod http;
 pub mod mailbox;
 pub mod memory;
 pub mod metrics;

@@ -14,8 +14,10 @@ use std::task::{Context, Poll, ready};
 mod plain;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use plain::{Pipe, PlainStream};
+pub use websocket::WebSocketStream;
 
 /// Why a stream ended other than by an orderly end. What hangs on it must be reset, never closed as if it had ended.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum StreamError {
     /// TLS: the peer broke the protocol, or refused what we sent.
     #[error("TLS failure: {0}")]
     Tls(Box<rustls::Error>),
+    /// The peer broke the rules of WebSocket, or sent more than is taken.
+    #[error("WebSocket failure: {0}")]
+    WebSocket(String),
 }
 
 impl From<io::Error> for StreamError {
@@ -85,6 +90,8 @@ pub enum Stream {
     Plain(PlainStream),
     /// TCP with TLS, after the handshake.
     Tls(Box<TlsStream>),
+    /// Either of them, inside WebSocket messages.
+    WebSocket(Box<WebSocketStream>),
 }
 
 impl Stream {
@@ -93,6 +100,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.poll_read_ready(cx),
             Self::Tls(s) => s.poll_read_ready(cx),
+            Self::WebSocket(s) => s.poll_read_ready(cx),
         }
     }
 
@@ -101,6 +109,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.poll_write_ready(cx),
             Self::Tls(s) => s.plain().poll_write_ready(cx),
+            Self::WebSocket(s) => s.poll_write_ready(cx),
         }
     }
 
@@ -120,6 +129,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.try_read(buf),
             Self::Tls(s) => s.try_read(buf),
+            Self::WebSocket(s) => s.try_read(buf),
         }
     }
 
@@ -128,6 +138,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.try_write_vectored(slices),
             Self::Tls(s) => s.try_write_vectored(slices),
+            Self::WebSocket(s) => s.try_write_vectored(slices),
         }
     }
 
@@ -137,6 +148,7 @@ impl Stream {
         match self {
             Self::Plain(_) => false,
             Self::Tls(s) => s.has_pending_output(),
+            Self::WebSocket(s) => s.has_pending_output(),
         }
     }
 
@@ -145,6 +157,7 @@ impl Stream {
         match self {
             Self::Plain(_) => Write::Done(0),
             Self::Tls(s) => s.try_flush(),
+            Self::WebSocket(s) => s.try_flush(),
         }
     }
 
@@ -153,6 +166,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.shutdown_write(),
             Self::Tls(s) => s.try_shutdown_write(),
+            Self::WebSocket(s) => s.try_shutdown_write(),
         }
     }
 
@@ -161,6 +175,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s.reset(),
             Self::Tls(s) => s.reset(),
+            Self::WebSocket(s) => s.into_inner().reset(),
         }
     }
 
@@ -224,6 +239,7 @@ impl Stream {
         match self {
             Self::Plain(s) => s,
             Self::Tls(s) => s.plain(),
+            Self::WebSocket(s) => s.inner().plain(),
         }
     }
 
@@ -233,6 +249,7 @@ impl Stream {
         match self {
             Self::Plain(_) => None,
             Self::Tls(s) => Some(s),
+            Self::WebSocket(s) => s.inner().tls(),
         }
     }
 

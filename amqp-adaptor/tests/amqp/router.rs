@@ -49,6 +49,7 @@ pub(crate) fn listener() -> ListenerConfig {
         role: ConnectionRole::Normal,
         cost: 1.into(),
         open_properties: Vec::new(),
+        http: None,
     }
 }
 

@@ -143,6 +143,7 @@ impl Router {
             role,
             cost: 1.into(),
             open_properties: Vec::new(),
+            http: None,
         };
         let listener = amqp_adaptor::listen(config)?;
         let port = listener.addrs().first().context("the listener has no address")?.port();

@@ -205,7 +205,32 @@ function options() {
       out.enable_sasl_external = true;
     }
   }
+  if (ARGS.ws) {
+    // Over WebSocket, with these subprotocols; in pieces of so many bytes if asked for.
+    const socket = require('ws');
+    const url = `${ARGS.tls ? 'wss' : 'ws'}://${out.host}:${out.port}/`;
+    const connect = container.websocket_connect(ARGS.pieces ? inPieces(socket, Number(ARGS.pieces)) : socket);
+    const details = connect(url, ARGS.ws.split(','), { ca: out.ca, cert: out.cert, key: out.key });
+    // rhea offers EXTERNAL on sockets that it knows to be encrypted.
+    out.connection_details = () => {
+      const wrapped = details();
+      return { ...wrapped, connect: (...args) => Object.assign(wrapped.connect(...args), { encrypted: Boolean(ARGS.tls) }) };
+    };
+    delete out.transport;
+  }
   return out;
+}
+
+/** Sends each message in fragments, with a ping between them. */
+function inPieces(socket, size) {
+  return class extends socket {
+    send(data) {
+      for (let at = 0; at < data.length; at += size) {
+        super.send(data.subarray(at, at + size), { binary: true, fin: at + size >= data.length });
+        if (at === 0) this.ping('still there');
+      }
+    }
+  };
 }
 
 function fail(text) {

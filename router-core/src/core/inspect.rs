@@ -164,6 +164,8 @@ impl Core {
             deliveries += outlet.counters.deliveries;
         }
         status.outlets += outlets;
+        status.edges += outlets;
+        status.edge_deliveries += deliveries;
         status.deliveries_out += deliveries;
     }
 

@@ -429,9 +429,6 @@ fn check_socket<'a>(entity: &'a Entity, sockets: &mut HashMap<(String, u16), &'a
 /// Why an entity is kept but not put to work in this version; nothing may be opened or connected for it.
 pub fn inactive_reason(entity: &Entity) -> Option<String> {
     match entity.kind() {
-        EntityKind::Listener if entity.flag("http") || entity.text("httpRootDir").is_some() => {
-            Some("HTTP listeners are not available in this version; `admin` answers probes and /metrics".to_owned())
-        }
         // The rules of a vhost can only be loaded together with these, so they would never be applied.
         EntityKind::Listener | EntityKind::Connector if entity.text("policyVhost").is_some() => {
             Some("policyVhost is not available in this version".to_owned())

@@ -92,7 +92,13 @@ fn probes_and_metrics_answer() {
 #[test]
 fn other_requests_are_refused() {
     runtime(with_server(async |address, _| {
-        assert!(request(address, "GET /").await.starts_with("HTTP/1.1 404"));
+        assert!(request(address, "GET /other").await.starts_with("HTTP/1.1 404"));
+        assert!(request(address, "POST /").await.starts_with("HTTP/1.1 405"));
+        let console = request(address, "GET /").await;
+        assert!(
+            console.starts_with("HTTP/1.1 200 OK") && console.contains("content-security-policy: default-src 'none'"),
+            "{console}"
+        );
         let post = request(address, "POST /livez").await;
         assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD\r\n"), "{post}");
         assert!(request(address, "HEAD /livez").await.ends_with("\r\n\r\n"));

@@ -8,7 +8,7 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use router_core::routing::AddressBook;
 
-use super::report::Places;
+use super::report::{Places, out};
 use super::sample::{PeerKey, Sample};
 use super::table::{
     ABORTED, ACCEPTED, ACCEPTED_SOCKETS, ADDRESS_CONSUMERS, ADDRESS_DELIVERIES, ADDRESS_SENDERS, ADDRESS_WAITING,
@@ -224,9 +224,13 @@ fn core(set: &mut MetricSet, sample: &Sample) {
 fn addresses(set: &mut MetricSet, sample: &Sample, facts: &Facts<'_>, shown: &Shown) {
     for (name, status) in shown.addresses.iter().filter_map(|name| Some((&**name, sample.addresses.get(name)?))) {
         set.add(&ADDRESS_DELIVERIES, &[name, "in"], status.deliveries_in);
-        set.add(&ADDRESS_DELIVERIES, &[name, "out"], status.deliveries_out);
+        set.add(&ADDRESS_DELIVERIES, &[name, "out"], out(status));
         set.add(&ADDRESS_DELIVERIES, &[name, "transit"], status.transit);
-        set.add(&ADDRESS_CONSUMERS, &[name, "here"], status.outlets + status.servers + status.in_process);
+        set.add(
+            &ADDRESS_CONSUMERS,
+            &[name, "here"],
+            status.outlets.saturating_sub(status.edges) + status.servers + status.in_process,
+        );
         set.add(&ADDRESS_CONSUMERS, &[name, "elsewhere"], facts.book.destinations(&status.key).len() as u64);
         set.add(&ADDRESS_SENDERS, &[name], status.inlets);
         set.add(&ADDRESS_WAITING, &[name], status.waiting);

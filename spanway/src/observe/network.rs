@@ -68,7 +68,7 @@ pub(super) struct Link {
 pub(super) struct Address {
     pub(super) address: String,
     pub(super) distribution: String,
-    /// Where it has consumers. `count`: how many, if that router told. Each edge router with consumers counts as one at its interior router.
+    /// Where it has consumers. `count`: how many, if that router told. An edge router that tells nothing counts as one at its interior router.
     pub(super) consumers: Vec<Place>,
     pub(super) senders: Vec<Place>,
     pub(super) waiting: u64,
@@ -247,14 +247,16 @@ fn addresses(sites: &BTreeMap<String, Site>, told: &[(String, String)]) -> (Vec<
                 distribution: told.distribution.clone(),
                 ..Address::default()
             });
-            if told.consumers > 0 {
-                address.consumers.push(Place { router: site.id.clone(), count: Some(told.consumers) });
+            // Edge routers that tell nothing of themselves are known by their links only.
+            let silent = site.links.iter().any(|link| link.role == "edge" && !sites.contains_key(&link.peer));
+            let consumers = told.consumers + if silent { told.edges } else { 0 };
+            if consumers > 0 {
+                address.consumers.push(Place { router: site.id.clone(), count: Some(consumers) });
             }
             if told.senders > 0 {
                 address.senders.push(Place { router: site.id.clone(), count: Some(told.senders) });
             }
             address.waiting += told.waiting;
-            // What edge routers send and receive is counted at their interior routers again, as a client's.
             address.deliveries_in += told.deliveries_in;
             address.deliveries_out += told.deliveries_out;
             address.rates = sum(address.rates, told.rates);

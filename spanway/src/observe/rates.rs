@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use router_core::AddressStatus;
 use tcp_adaptor::Totals;
 
+use super::report::out;
 use super::sample::{Passed, PeerKey, Sample};
 use super::site::Rates;
 
@@ -48,9 +50,9 @@ impl<'a> Compared<'a> {
         self.rates(of(passed), self.before?.peers.get(key).map(|peer| of(peer.passed)))
     }
 
-    pub(super) fn address(&self, name: &str, deliveries_in: u64, deliveries_out: u64) -> Option<Rates> {
-        let before = self.before?.addresses.get(name).map(|a| [a.deliveries_in, a.deliveries_out, 0, 0]);
-        self.rates([deliveries_in, deliveries_out, 0, 0], before)
+    pub(super) fn address(&self, name: &str, status: &AddressStatus) -> Option<Rates> {
+        let of = |status: &AddressStatus| [status.deliveries_in, out(status), 0, 0];
+        self.rates(of(status), self.before?.addresses.get(name).map(of))
     }
 
     pub(super) fn listener(&self, name: &str, totals: Totals) -> Option<Rates> {

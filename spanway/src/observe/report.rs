@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use router_core::Treatment;
 use router_core::entity::{EntityKind, EntityStore};
+use router_core::{AddressStatus, Treatment};
 
 use super::rates::Compared;
 use super::sample::{Sample, State};
@@ -104,6 +104,11 @@ fn links(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteLink> {
     m.now.peers.iter().take(MOST).map(link).collect()
 }
 
+/// Deliveries of an address that left the network here.
+pub(super) fn out(status: &AddressStatus) -> u64 {
+    status.deliveries_out.saturating_sub(status.edge_deliveries)
+}
+
 /// Addresses, the busiest first.
 fn addresses(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteAddress> {
     let mut all: Vec<SiteAddress> = m
@@ -119,12 +124,13 @@ fn addresses(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteAddress> {
                 Treatment::Unavailable => "unavailable",
             }
             .to_owned(),
-            consumers: status.outlets + status.servers + status.in_process,
+            consumers: status.outlets.saturating_sub(status.edges) + status.servers + status.in_process,
+            edges: if m.kind == "edge" { 0 } else { status.edges },
             senders: status.inlets,
             waiting: status.waiting,
             deliveries_in: status.deliveries_in,
-            deliveries_out: status.deliveries_out,
-            rates: compared.address(name, status.deliveries_in, status.deliveries_out),
+            deliveries_out: out(status),
+            rates: compared.address(name, status),
         })
         .collect();
     let busy = |address: &SiteAddress| {
@@ -172,6 +178,12 @@ fn services(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteService> {
     listeners.chain(connectors).take(MOST).collect()
 }
 
+/// A name with its kind in front, which names that were made up have.
+fn titled(kind: &str, name: &str) -> String {
+    let given = name.strip_prefix(kind).is_none_or(|rest| !rest.starts_with('/'));
+    if given { format!("{kind} {name}") } else { name.to_owned() }
+}
+
 fn problems(m: &Material<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |severity: &str, about: String, text: String| {
@@ -179,17 +191,15 @@ fn problems(m: &Material<'_>) -> Vec<Problem> {
     };
     for link in m.connectors {
         if let Err(why) = &link.state {
-            add("error", format!("connector {}", link.name), format!("no link to {}: {why}", link.place));
+            add("error", titled("connector", &link.name), format!("no link to {}: {why}", link.place));
         }
     }
     for (name, listener) in &m.now.listeners {
         let (address, place) = m.places.get("listener", name);
         match &listener.state {
-            State::Failed(why) => {
-                add("error", format!("tcpListener {name}"), format!("cannot listen on {place}: {why}"))
-            }
+            State::Failed(why) => add("error", titled("tcpListener", name), format!("cannot listen on {place}: {why}")),
             State::Unreachable => {
-                add("warning", format!("tcpListener {name}"), format!("closed: nobody serves the address {address}"));
+                add("warning", titled("tcpListener", name), format!("closed: nobody serves the address {address}"));
             }
             State::Up | State::Draining => {}
         }

@@ -94,8 +94,10 @@ pub(crate) struct SiteAddress {
     pub(crate) address: String,
     /// `balanced`, `closest`, `multicast` or `unavailable`.
     pub(crate) distribution: String,
-    /// Receivers and servers here. Each edge router with consumers counts as one at its interior router.
+    /// Receivers and servers here.
     pub(crate) consumers: u64,
+    /// Edge routers that are linked here and have consumers.
+    pub(crate) edges: u64,
     /// Senders here, anonymous ones not counted.
     pub(crate) senders: u64,
     /// Deliveries that wait here.

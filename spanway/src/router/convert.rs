@@ -18,6 +18,8 @@ use transport::secret::{SecretError, reveal};
 use transport::socket::{Family, Keepalive};
 use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
 
+use crate::http::Answers;
+
 /// Loaded TLS profiles by name.
 pub(crate) type Profiles = HashMap<String, Profile>;
 
@@ -265,13 +267,11 @@ pub(crate) fn connector(
     })
 }
 
-pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
-    if entity.http || entity.http_root_dir.is_some() {
-        bail!(
-            "listener {}: http listeners are not in this version yet; probes and metrics are on the admin port",
-            entity.name
-        );
-    }
+pub(crate) fn listener(
+    entity: &ListenerEntity,
+    profiles: &Profiles,
+    answers: &Answers,
+) -> anyhow::Result<amqp_adaptor::ListenerConfig> {
     let tls = find_profile(profiles, entity.ssl_profile.as_deref())?;
     Ok(amqp_adaptor::ListenerConfig {
         name: entity.name.clone(),
@@ -290,6 +290,7 @@ pub(crate) fn listener(entity: &ListenerEntity, profiles: &Profiles) -> anyhow::
         role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
         cost: cost(entity.cost).into(),
         open_properties: open_properties(entity.open_properties.as_ref()),
+        http: crate::http::site(entity, answers),
     })
 }
 

