@@ -96,13 +96,11 @@ pub async fn serve(stream: Stream, site: &HttpSite, limit: Option<Duration>) -> 
 
 async fn answer(mut request: Request<Incoming>, site: HttpSite, upgrade: Rc<RefCell<Option<OnUpgrade>>>) -> Page {
     if request.headers().contains_key(UPGRADE) && site.websockets {
-        return match handshake(&request) {
-            Ok(response) => {
-                *upgrade.borrow_mut() = Some(hyper::upgrade::on(&mut request));
-                response
-            }
-            Err(refusal) => refusal,
-        };
+        let response = handshake(&request);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            *upgrade.borrow_mut() = Some(hyper::upgrade::on(&mut request));
+        }
+        return response;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -121,28 +119,28 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &hyper::header::HeaderName) -> impl 
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
 }
 
-/// RFC 6455 §4.2.
-fn handshake(request: &Request<Incoming>) -> Result<Page, Page> {
+/// The answer to a request for a WebSocket (RFC 6455 §4.2): 101, or why not.
+fn handshake(request: &Request<Incoming>) -> Page {
     let headers = request.headers();
     let bad = |reason: &'static str| text(StatusCode::BAD_REQUEST, reason);
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
-        return Err(bad("WebSocket begins with GET and HTTP/1.1\n"));
+        return bad("WebSocket begins with GET and HTTP/1.1\n");
     }
     if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
-        return Err(bad("the only upgrade is to websocket\n"));
+        return bad("the only upgrade is to websocket\n");
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut refusal = text(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket is 13\n");
         refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(refusal);
+        return refusal;
     }
     // 16 bytes in base64.
     let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
-    let key = key.ok_or_else(|| bad("Sec-WebSocket-Key is missing or wrong\n"))?;
-    let offered = tokens(headers, &SEC_WEBSOCKET_PROTOCOL);
-    let chosen = offered.into_iter().find_map(|offer| SUBPROTOCOLS.into_iter().find(|known| *known == offer));
-    let chosen = chosen.ok_or_else(|| bad("the subprotocol has to be amqp\n"))?;
-    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| bad("\n"))?;
+    let accept = key.and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok());
+    let Some(accept) = accept else { return bad("Sec-WebSocket-Key is missing or wrong\n") };
+    let mut offered = tokens(headers, &SEC_WEBSOCKET_PROTOCOL);
+    let chosen = offered.find_map(|offer| SUBPROTOCOLS.into_iter().find(|known| *known == offer));
+    let Some(chosen) = chosen else { return bad("the subprotocol has to be amqp\n") };
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -150,7 +148,7 @@ fn handshake(request: &Request<Incoming>) -> Result<Page, Page> {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(chosen));
-    Ok(response)
+    response
 }
 
 /// A stream, as hyper wants it.

@@ -19,32 +19,47 @@ function fixed(text) {
   return ((hash >>> 0) % 10007) / 10007;
 }
 
-/** Finds places: routers push each other away, links pull, and everything is drawn to the middle, more so downwards. */
-function arrange(routers, links, wide) {
-  for (const id of places.keys()) if (!routers.some((router) => router.id === id)) places.delete(id);
-  const fresh = routers.filter((router) => !places.has(router.id));
-  const all = routers.map((router) => router.id).sort();
-  for (const router of fresh) {
-    const at = links.find((link) => link.b === router.id && places.has(link.a));
-    const turn = at ? fixed(router.id) : all.indexOf(router.id) / all.length;
-    const from = at ? places.get(at.a) : { x: 0, y: 0 };
-    const far = at ? 90 : 60 + 14 * all.length;
-    places.set(router.id, { x: from.x + far * Math.cos(2 * Math.PI * turn), y: from.y + far * Math.sin(2 * Math.PI * turn) });
-  }
-  const points = all.map((id) => places.get(id));
-  const index = new Map(all.map((id, at) => [id, at]));
-  // A few routers use the room that there is.
-  const spread = Math.min(1.7, Math.max(1, Math.sqrt(14 / all.length)));
-  const springs = links.map((link) => [index.get(link.a), index.get(link.b), spread * (link.role === 'inter-router' ? 150 : 95)]);
-  const rounds = fresh.length ? 400 : 0;
+/** How far a point is from a line between two others. */
+function distance(point, a, b) {
+  const [dx, dy] = [b.x - a.x, b.y - a.y];
+  const along = Math.max(0, Math.min(1, ((point.x - a.x) * dx + (point.y - a.y) * dy) / (dx * dx + dy * dy || 1)));
+  return Math.hypot(point.x - a.x - along * dx, point.y - a.y - along * dy);
+}
+
+/** What makes a picture hard to read: lines that cross or run over routers, and labels on top of each other. */
+function disorder(points, lines) {
+  const side = (a, b, c) => (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x) > 0;
+  const middles = lines.map(([i, j]) => ({ x: (points[i].x + points[j].x) / 2, y: (points[i].y + points[j].y) / 2 }));
+  let sum = 0;
+  lines.forEach(([i, j], at) => {
+    const [a, b] = [points[i], points[j]];
+    for (let other = at + 1; other < lines.length; other += 1) {
+      const [k, l] = lines[other];
+      if (Math.abs(middles[at].x - middles[other].x) < 70 && Math.abs(middles[at].y - middles[other].y) < 24) sum += 2;
+      if (i === k || i === l || j === k || j === l) continue;
+      const [c, d] = [points[k], points[l]];
+      if (side(a, b, c) !== side(a, b, d) && side(c, d, a) !== side(c, d, b)) sum += 3;
+    }
+    points.forEach((point, n) => {
+      if (n === i || n === j) return;
+      if (distance(point, a, b) < 40) sum += 4;
+      if (Math.hypot(point.x - middles[at].x, point.y - middles[at].y) < 60) sum += 2;
+    });
+  });
+  return sum;
+}
+
+/** Lets forces work: points push each other away, springs pull, and everything is drawn to the middle. */
+function settle(points, springs, spread, wide) {
+  const rounds = 400;
   for (let round = 0; round < rounds; round += 1) {
     const heat = 14 * (1 - round / rounds) + 0.2;
-    const moves = points.map((p) => [-p.x * 0.008 / wide, -p.y * 0.016 * wide]);
+    const moves = points.map((p) => [-p.x * 0.008 / wide, -p.y * 0.012 * wide]);
     for (let i = 0; i < points.length; i += 1) {
       for (let j = i + 1; j < points.length; j += 1) {
         let dx = points[i].x - points[j].x;
-        let dy = points[i].y - points[j].y;
-        if (!dx && !dy) [dx, dy] = [0.5 - fixed(all[i]), 0.5 - fixed(all[j])];
+        const dy = points[i].y - points[j].y;
+        if (!dx && !dy) dx = 0.1;
         const push = 9000 * spread * spread / (dx * dx + dy * dy + 40);
         const far = Math.hypot(dx, dy);
         moves[i][0] += push * dx / far; moves[i][1] += push * dy / far;
@@ -66,6 +81,35 @@ function arrange(routers, links, wide) {
       point.x += dx / far * step; point.y += dy / far * step;
     });
   }
+}
+
+/** Finds places for routers that have none. Where all are new several beginnings are tried, and the tidiest picture is taken. */
+function arrange(routers, links, wide) {
+  for (const id of places.keys()) if (!routers.some((router) => router.id === id)) places.delete(id);
+  if (routers.every((router) => places.has(router.id))) return;
+  const all = routers.map((router) => router.id).sort();
+  const index = new Map(all.map((id, at) => [id, at]));
+  // A few routers use the room that there is.
+  const spread = Math.min(1.7, Math.max(1, Math.sqrt(14 / all.length)));
+  const springs = links.map((link) => [index.get(link.a), index.get(link.b), spread * (link.role === 'inter-router' ? 150 : 100)]);
+  const tries = places.size ? 1 : all.length <= 20 ? 24 : all.length <= 80 ? 8 : 1;
+  let best = null;
+  for (let seed = 0; seed < tries; seed += 1) {
+    const found = new Map(places);
+    const order = seed ? [...all].sort((a, b) => fixed(`${seed} ${a}`) - fixed(`${seed} ${b}`)) : all;
+    for (const id of all.filter((other) => !found.has(other))) {
+      const at = links.find((link) => (link.b === id && found.has(link.a)) || (link.a === id && found.has(link.b)));
+      const near = at && places.size ? found.get(at.a === id ? at.b : at.a) : null;
+      const turn = 2 * Math.PI * (near ? fixed(id) : order.indexOf(id) / all.length);
+      const far = near ? 90 : 60 + 14 * all.length;
+      found.set(id, { x: (near?.x ?? 0) + far * Math.cos(turn), y: (near?.y ?? 0) + far * Math.sin(turn) });
+    }
+    const points = all.map((id) => ({ ...found.get(id) }));
+    settle(points, springs, spread, wide);
+    const score = tries > 1 ? disorder(points, springs) : 0;
+    if (!best || score < best.score) best = { points, score };
+  }
+  all.forEach((id, at) => places.set(id, best.points[at]));
 }
 
 function fit(svg) {
@@ -112,7 +156,8 @@ export function draw(svg, network, troubled, chosen, pick) {
   const { routers, links } = network;
   arrange(routers, links, Math.max(1, svg.clientWidth / (svg.clientHeight || 1)) ** 0.5);
   fit(svg);
-  svg.classList.toggle('many', routers.length > MANY || links.length > MANY + 6);
+  const many = routers.length > MANY || links.length > MANY + 6;
+  svg.classList.toggle('many', many);
   const groups = ['wires', 'nodes'].map((id) => svg.querySelector(`.${id}`) ?? make('g', { class: id }, svg));
   const order = new Map(links.map((link) => [name(link), link]));
   sync(wires, order, (link) => {
@@ -163,8 +208,6 @@ export function draw(svg, network, troubled, chosen, pick) {
       return sum + (other.y - y) / (Math.hypot(other.x - x, other.y - y) || 1);
     }, 0);
     const above = down > 0.3;
-    title.setAttribute('y', above ? -far + (router.rates ? -6 : 8) : far);
-    sub.setAttribute('y', above ? -far + 9 : far + 15);
     group.setAttribute('transform', `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
     const trouble = router.reachable ? troubled.get(id) : 'error';
     const bad = trouble === 'error';
@@ -172,6 +215,9 @@ export function draw(svg, network, troubled, chosen, pick) {
     title.textContent = id.length > 18 ? `${id.slice(0, 17)}…` : id;
     const sum = router.rates ? router.rates.deliveries_in + router.rates.deliveries_out : 0;
     sub.textContent = !router.reachable ? 'unreachable' : sum >= 0.1 ? `${rate(sum)} msg/s` : '';
+    const two = sub.textContent && !many;
+    title.setAttribute('y', above ? -far + (two ? -6 : 10) : far);
+    sub.setAttribute('y', above ? -far + 9 : far + 15);
     const clients = router.client_connections === null ? '' : `, ${amount(router.client_connections)} clients`;
     group.setAttribute('aria-label', `Router ${id}, ${router.kind}${clients}${sub.textContent && `, ${sub.textContent}`}${trouble ? ', has a problem' : ''}`);
   }
