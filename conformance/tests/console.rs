@@ -73,7 +73,7 @@ fn the_console_shows_the_network() {
     assert!(addresses == known && addresses.contains("orders/<b>new</b>"), "{addresses:?} {known:?}");
     assert_eq!(services, BTreeSet::from(["nobody", "web"]));
     let problems = strings(&seen["problems"]);
-    assert!(problems.iter().any(|problem| problem.starts_with("E: tcpListener ")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.starts_with("E: tcpListener/127.0.0.1:")), "{problems:?}");
     assert_eq!((&seen["overlaps"], &seen["overlaps_of_fifty"]), (&Value::from(0), &Value::from(0)));
     let orders = seen["addresses"].as_array().unwrap().iter().find(|row| row[0] == "orders/<b>new</b>").unwrap();
     assert_eq!((&orders[5], &orders[6]), (&Value::from("E"), &Value::from("D")), "{orders}");

@@ -40,8 +40,8 @@ fn a_file_of_the_controller_loads() {
     assert_eq!(c.tcp_connectors, [expected]);
     assert_eq!(c.tcp_listeners.first().map(|listener| listener.port.number()), Some(1024));
     assert_eq!(value(&c, EntityKind::Site, "platform"), "kubernetes");
-    let closed: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();
-    assert!(closed.iter().any(|warning| warning.contains(":11:6: listener `@9090` stays closed: HTTP")), "{closed:#?}");
+    let warnings: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().all(|warning| !warning.contains("@9090")), "{warnings:#?}");
 }
 
 #[test]
