@@ -115,8 +115,7 @@ async fn trace(args: &TraceArgs) -> Result<Trace> {
         // A router on the way that knows of no consumer ahead would give deliveries back.
         for (at, hop) in route.hops.iter().enumerate() {
             let place = places.iter().find(|place| place.member.id == hop.id);
-            let knows = place
-                .is_none_or(|place| place.entity.is_err() || place.consumers > 0 || place.number("remoteCount") > 0);
+            let knows = place.is_none_or(|place| place.entity.is_err() || place.leads());
             if !knows && at + 1 < route.hops.len() && !map.uplinks.contains_key(&hop.id) {
                 trace.problems.push(format!(
                     "router {} is on the way to {to} and knows of no consumer of {}",

@@ -72,3 +72,28 @@ fn nobody_receives() {
     assert_eq!(Running::start(send(&router.url, &["orders", "x"])).end().status, 0);
     assert_eq!(trace(&router, &["orders"]).status, 0);
 }
+
+#[test]
+fn the_only_consumer_is_at_an_edge() {
+    let a = Router::start_with(&["--id", "A", "--mode", "interior", "--accept-edges", "127.0.0.3:0"]);
+    let e = Router::start_with(&["--id", "E", "--edge-link", &a.edges]);
+    let _receiver = Running::start(recv(&e.url, &["orders"]));
+    assert_eq!(Running::start(send(&a.url, &["orders", "x", "--timeout", "60s"])).end().status, 0);
+    let found = json(&a, &["orders"]);
+    assert_eq!((ids(&found["routes"][0]), &found["problems"]), (vec!["A", "E"], &serde_json::json!([])), "{found}");
+    // And the other way round: to an edge router its uplink is no consumer.
+    let _receiver = Running::start(recv(&a.url, &["news"]));
+    assert_eq!(Running::start(send(&e.url, &["news", "x", "--timeout", "60s"])).end().status, 0);
+    let found = json(&e, &["news"]);
+    assert_eq!((ids(&found["routes"][0]), &found["problems"]), (vec!["E", "A"], &serde_json::json!([])), "{found}");
+    assert_eq!(found["routes"].as_array().map(Vec::len), Some(1), "{found}");
+    for (router, address) in [(&a, "orders"), (&e, "orders"), (&a, "news"), (&e, "news")] {
+        let checked = Running::start(tool(&["check", address, "--url", &router.url])).end();
+        assert_eq!(checked.status, 0, "{}", checked.stdout);
+    }
+    // Nobody receives from it anywhere, which the edge router alone cannot know.
+    let sender = Running::start(send(&e.url, &["nothing", "x"]));
+    sender.wait_for("no consumer for nothing yet");
+    let checked = Running::start(tool(&["check", "nothing", "--url", &e.url])).end();
+    assert!(checked.status == 1 && checked.stdout.contains("FAIL  consumers"), "{}", checked.stdout);
+}

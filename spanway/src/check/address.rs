@@ -107,7 +107,7 @@ pub(super) fn path(places: &[Place], here: &Here, links: &Links) -> Result<Strin
     let consumers: Vec<&str> =
         places.iter().filter(|place| place.consumers > 0).map(|place| place.member.id.as_str()).collect();
     let silent: Vec<&Place> = places.iter().filter(|place| place.entity.is_err()).collect();
-    let reached = places.first().is_some_and(|place| place.consumers > 0 || place.number("remoteCount") > 0);
+    let reached = places.first().is_some_and(Place::leads);
     let lost: Vec<&str> = silent.iter().map(|place| place.member.id.as_str()).collect();
     let lost = if lost.is_empty() { String::new() } else { format!("; {} cannot be reached", lost.join(", ")) };
     // A router that cannot be reached is still counted for a moment.

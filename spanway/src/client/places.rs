@@ -46,7 +46,7 @@ pub(crate) async fn find(manager: &mut Manager, network: &Network, address: &str
     };
     let mut places: Vec<Place> = network.members.iter().zip(answers).map(place).collect();
     for place in &mut places {
-        place.consumers = place.number("subscriberCount") + place.number("containerCount") + place.number("inProcess");
+        place.consumers = place.attached();
     }
     // To an edge router its uplink is a consumer, too, and so is an edge router to its uplink, if there are consumers behind it.
     let served: Vec<usize> =
@@ -133,6 +133,16 @@ impl Place {
     /// An attribute that counts; 0 where the address is not in use.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.entity.as_ref().ok().and_then(|entity| entity.lines().next()).map_or(0, |line| line.number(name))
+    }
+
+    /// Everything here that deliveries can go to, edge routers included.
+    fn attached(&self) -> u64 {
+        self.number("subscriberCount") + self.number("containerCount") + self.number("inProcess")
+    }
+
+    /// The router knows where deliveries can go.
+    pub(crate) fn leads(&self) -> bool {
+        self.attached() > 0 || self.number("remoteCount") > 0
     }
 
     /// How the address is distributed there.

@@ -91,7 +91,7 @@ fn assigned(line: &str) -> String {
                 Some(quote) => c == quote,
                 None => c.is_whitespace() || matches!(c, ',' | ';' | '}'),
             };
-            let end = value.find(ends).unwrap_or(value.trim_end().len());
+            let end = value.find(ends).unwrap_or_else(|| value.trim_end().len());
             if end > 0 && !value.starts_with(REMOVED) {
                 out.replace_range(start..start + end, REMOVED);
                 from = start + REMOVED.len();

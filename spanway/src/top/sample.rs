@@ -149,7 +149,7 @@ impl Sampler {
     /// The connection is lost.
     pub(super) async fn look(&mut self, manager: &mut Manager, view: View) -> Result<Snapshot> {
         let began = Instant::now();
-        if self.network.is_none() || self.looks % DISCOVER == 0 {
+        if self.network.is_none() || self.looks.is_multiple_of(DISCOVER) {
             self.network = Some(Network::discover(manager).await?);
         }
         self.looks = self.looks.wrapping_add(1);
