@@ -184,7 +184,7 @@ fn the_catalogue_has_what_entities_say() {
     config.section("site", &[("name", "Berlin")]);
     config.section("address", &[("prefix", "orders"), ("distribution", "closest")]);
     config.section("address", &[("pattern", "any/*"), ("distribution", "closest")]);
-    config.tcp_connector("web", 8000, &[]);
+    config.tcp_connector("web", 8000, &[("labels", "{\"team\": \"shop\", \"tier\": 1}")]);
     config.tcp_connector("web", 8001, &[]);
     let one = config.start();
     let mut config = Config::interior("B");
@@ -210,12 +210,12 @@ fn the_catalogue_has_what_entities_say() {
     assert_eq!(status, Some(0));
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[1], ["orders", "amqp", "-", "Berlin", "-", "-"], "{text}");
-    assert_eq!(lines[2], ["web", "tcp", "8000", "8001", "Berlin", "B", "-"], "{text}");
+    assert_eq!(lines[2], ["web", "tcp", "8000", "8001", "Berlin", "B", "team=shop", "tier=1"], "{text}");
     let (status, text, _) = shown(&["show", "web"]);
     assert_eq!(status, Some(0));
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["web", "(tcp)"]);
-    assert_eq!(lines[2], ["Berlin", "A", "exposes", "2", "8000", "8001", "-"], "{text}");
+    assert_eq!(lines[2], ["Berlin", "A", "exposes", "2", "8000", "8001", "team=shop", "tier=1"], "{text}");
     assert_eq!(lines[3], ["B", "B", "wants", "1", &listener.to_string(), "-"], "{text}");
     let (status, text, _) = shown(&["list", "-o", "csv"]);
     assert_eq!(status, Some(0));

@@ -315,7 +315,12 @@ impl Catalogue {
 
     /// All services that are known, this site's included, in the order of their addresses and protocols.
     pub fn services(&self) -> impl Iterator<Item = Service> + '_ {
-        self.table.services()
+        self.services_from(0)
+    }
+
+    /// The same without the first few.
+    pub fn services_from(&self, offset: usize) -> impl Iterator<Item = Service> + '_ {
+        self.table.services(offset)
     }
 
     /// A service, if any site exposes or wants it.
@@ -371,7 +376,7 @@ impl Catalogue {
 
     /// By how much everything is rarer that all sites do.
     fn crowd(&self) -> u32 {
-        u32::try_from(self.table.len() / SITES_AT_ONCE).unwrap_or(u32::MAX).saturating_add(1)
+        u32::try_from(self.table.len().div_ceil(SITES_AT_ONCE)).unwrap_or(u32::MAX).max(1)
     }
 
     /// A time from 0 to this one.

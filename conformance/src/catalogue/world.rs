@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ pub(super) struct World {
     rng: Rng,
     loss: usize,
     latency: usize,
+    /// When the last message from one site to another arrives: they keep their order.
+    last: HashMap<(usize, usize), Duration>,
     pub(super) totals: Totals,
     /// Time that the machine spent in catalogues.
     pub(super) cpu: Duration,
@@ -102,6 +104,7 @@ impl World {
             rng,
             loss: options.loss as usize,
             latency: options.latency as usize,
+            last: HashMap::new(),
             totals: Totals::default(),
             cpu: Duration::ZERO,
         }
@@ -243,7 +246,10 @@ impl World {
             self.totals.received_bytes += size;
             let late = Duration::from_micros(1000 + self.rng.below(self.latency * 1000) as u64);
             let what = What::Arrive { broadcast: *to == Target::All, message: Rc::clone(&message) };
-            self.push(self.now + late, at, what);
+            let last = self.last.entry((from, at)).or_default();
+            *last = (*last).max(self.now + late);
+            let time = *last;
+            self.push(time, at, what);
         }
     }
 

@@ -70,6 +70,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is about the same service, though at another site or in another role.
+    pub(super) fn is_same_service(&self, other: &Self) -> bool {
+        self.address == other.address && self.protocol == other.protocol
+    }
+
     /// Whether it keeps to the limits.
     pub(super) fn is_acceptable(&self) -> bool {
         let name = |text: &str, max: usize| !text.is_empty() && text.len() <= max;

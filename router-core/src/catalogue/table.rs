@@ -210,9 +210,16 @@ impl Table {
         }
     }
 
-    /// All services, in the order of their addresses and protocols.
-    pub(super) fn services(&self) -> impl Iterator<Item = Service> + '_ {
-        self.group(self.services.iter())
+    /// All services but the first few, in the order of their addresses and protocols.
+    pub(super) fn services(&self, offset: usize) -> impl Iterator<Item = Service> + '_ {
+        let (mut seen, mut last) = (0, None);
+        let rest = self.services.iter().skip_while(move |(ByKey(entry), _)| {
+            if last.replace(entry).is_none_or(|last| !last.is_same_service(entry)) {
+                seen += 1;
+            }
+            seen <= offset
+        });
+        self.group(rest)
     }
 
     /// A service, if there is such a one.
@@ -256,7 +263,7 @@ impl Table {
         let mut last: Option<&Entry> = None;
         let mut count = 0;
         for (ByKey(entry), _) in &self.services {
-            if last.is_none_or(|last| last.address != entry.address || last.protocol != entry.protocol) {
+            if last.is_none_or(|last| !last.is_same_service(entry)) {
                 count += 1;
             }
             last = Some(entry);

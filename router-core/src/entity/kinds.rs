@@ -294,6 +294,8 @@ entities! {
         proxy_protocol "proxyProtocol": ProxyProtocolAccept = "none" [create ours];
         /// A TLS connection that ends without close_notify is reset instead of taken for ended.
         require_close_notify "requireCloseNotify": bool = "no" [create ours];
+        /// What the service catalogue tells others about it: texts by name.
+        labels "labels": Option<Map> [create ours];
     }
     status {
         /// How many connections were accepted.
@@ -338,6 +340,8 @@ entities! {
         proxy_protocol "proxyProtocol": ProxyProtocolSend = "none" [create ours];
         /// A TLS connection that ends without close_notify is reset instead of taken for ended.
         require_close_notify "requireCloseNotify": bool = "no" [create ours];
+        /// What the service catalogue tells others about it: texts by name.
+        labels "labels": Option<Map> [create ours];
     }
     status {
         /// How many connections were made.
@@ -378,6 +382,8 @@ entities! {
         distribution "distribution": Distribution = "balanced" [create];
         /// The priority of deliveries, 0 to 9, instead of the one in their header.
         priority "priority": Option<i64> [create];
+        /// What the service catalogue tells others about the address while it has consumers here: texts by name.
+        labels "labels": Option<Map> [create ours];
     }
     status {}
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use router_core::catalogue::{ADDRESS, Catalogue, Config, Event, NAME, Offer, Output, Pool, Role, codec};
 use router_core::config::Configuration;
-use router_core::entity::{AnyEntity, Entity, EntityKind, Mode};
+use router_core::entity::{AnyEntity, Entity, EntityKind, Map, Mode};
 use router_core::{AddressConfig, Presence, Treatment};
 use tokio::sync::Notify;
 use transport::{MailReceiver, WorkerHandle, mailbox};
@@ -52,6 +52,7 @@ struct State {
 struct Names {
     by_id: BTreeMap<String, String>,
     counts: BTreeMap<String, usize>,
+    labels: BTreeMap<String, Vec<(String, String)>>,
 }
 
 impl Names {
@@ -67,6 +68,7 @@ impl Names {
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(&address);
+                self.labels.remove(&address);
             }
         }
         Some(address)
@@ -125,15 +127,17 @@ impl Services {
             AnyEntity::TcpConnector(connector) => {
                 let address = self.tenant.address(connector.address.as_deref().unwrap_or_default());
                 state.servers.insert(key, &address);
-                state.put(key, tcp(Role::Exposes, address.clone(), Some(connector.port.number())));
+                let labels = labels(connector.labels.as_ref());
+                state.put(key, tcp(Role::Exposes, address.clone(), Some(connector.port.number()), labels));
                 state.consider(&address);
             }
             AnyEntity::TcpListener(listener) => {
                 let Some(address) = listener.address.as_deref().filter(|address| !address.is_empty()) else { return };
-                state.put(key, tcp(Role::Wants, self.tenant.address(address), Some(listener.port.number())));
+                let labels = labels(listener.labels.as_ref());
+                state.put(key, tcp(Role::Wants, self.tenant.address(address), Some(listener.port.number()), labels));
             }
             AnyEntity::ListenerAddress(address) => {
-                state.put(key, tcp(Role::Wants, self.tenant.address(&address.address), None));
+                state.put(key, tcp(Role::Wants, self.tenant.address(&address.address), None, Vec::new()));
             }
             AnyEntity::Address(address) => {
                 let name = address.prefix.or(address.pattern).unwrap_or_default();
@@ -142,6 +146,7 @@ impl Services {
                     return;
                 }
                 state.named.insert(key, &name);
+                state.named.labels.insert(name.clone(), labels(address.labels.as_ref()));
                 state.consider(&name);
             }
             _ => return,
@@ -309,7 +314,8 @@ impl State {
         let meant = self.named.has(address) && !self.servers.has(address);
         if meant && self.present.contains(format!("M{address}").as_str()) {
             let address = address.to_owned();
-            let offer = Offer { role: Role::Exposes, address, protocol: "amqp", port: None, labels: Vec::new() };
+            let labels = self.named.labels.get(&address).cloned().unwrap_or_default();
+            let offer = Offer { role: Role::Exposes, address, protocol: "amqp", port: None, labels };
             self.put(&name, offer);
         } else {
             self.catalogue.take(&name, Instant::now());
@@ -317,8 +323,12 @@ impl State {
     }
 }
 
-fn tcp(role: Role, address: String, port: Option<u16>) -> Offer {
-    Offer { role, address, protocol: "tcp", port, labels: Vec::new() }
+fn tcp(role: Role, address: String, port: Option<u16>, labels: Vec<(String, String)>) -> Offer {
+    Offer { role, address, protocol: "tcp", port, labels }
+}
+
+fn labels(map: Option<&Map>) -> Vec<(String, String)> {
+    map.into_iter().flat_map(|map| &map.0).map(|(key, value)| (key.clone(), value.to_string())).collect()
 }
 
 fn log(event: &Event) {

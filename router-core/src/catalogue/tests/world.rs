@@ -227,6 +227,10 @@ impl World {
         let Some(catalogue) = &self.sites[at].catalogue else { return Vec::new() };
         let services: Vec<_> = catalogue.services().collect();
         assert_eq!(services.len(), catalogue.service_count());
+        for offset in [1, 7, services.len(), services.len() + 1] {
+            let rest = catalogue.services_from(offset).map(|service| service.address);
+            assert!(rest.eq(services.iter().skip(offset).map(|service| service.address.clone())));
+        }
         let places = services.iter().flat_map(|service| &service.places);
         places
             .map(|place| {

@@ -11,7 +11,7 @@ use crate::management::Agent;
 /// Services from `offset` on, at most `limit`; and how many there are in all.
 pub(super) fn page(agent: &Agent, offset: usize, limit: usize) -> (Vec<Row>, usize) {
     agent.running.services().with(|catalogue| {
-        let rows = catalogue.services().skip(offset).take(limit).map(|service| row(&service)).collect();
+        let rows = catalogue.services_from(offset).take(limit).map(|service| row(&service)).collect();
         (rows, catalogue.service_count())
     })
 }
