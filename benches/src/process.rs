@@ -8,10 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
 
 use crate::stats;
 
-/// A started program. It is killed when this is dropped.
+/// How long a program may take to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A started program. It is ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -82,13 +86,25 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // The parent first: nginx replaces a worker that died.
-        for pid in self.family() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                // Gone already is as good as killed.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
+        let family = self.family();
+        // With a chance to write down what it measured of itself (`just release`).
+        signal(self.child.id(), Signal::TERM);
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < GRACE {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in family.into_iter().skip(1) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // Gone already is as good as killed.
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
