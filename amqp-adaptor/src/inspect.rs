@@ -129,6 +129,14 @@ impl AmqpAdaptor {
         conns.slab.iter().filter_map(|(_, conn)| status(conn)).collect()
     }
 
+    /// How many connections of this worker a listener has taken that are open.
+    #[must_use]
+    pub fn connections_of_listener(&self, name: &str) -> usize {
+        let conns = self.0.conns.borrow();
+        let of = |conn: &Conn| matches!(conn.origin, Origin::Listener(_)) && conn.origin.name() == name;
+        conns.slab.iter().filter(|(_, conn)| conn.engine.is_open() && of(conn)).count()
+    }
+
     /// Closes the connection with this number, if it is one of this worker's, with `amqp:connection:forced` and this reason. True if it is.
     #[must_use]
     pub fn close_connection(&self, id: u64, reason: &'static str) -> bool {

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod routing;
 pub mod server;
 pub mod stream;
+pub mod vanflow;
 pub mod worker_batch;
 
 pub use crate::{

@@ -5,6 +5,7 @@ pub(crate) mod entities;
 mod hints;
 mod network;
 mod services;
+mod vanflow;
 pub(crate) mod worker;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::start::{Ended, Start, StartedAs};
 use entities::Running;
 use network::Network;
 pub(crate) use network::{Seen, View};
+use vanflow::Recorder;
 
 /// How long connections may take to be closed in order, once nothing is in flight any more.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -61,6 +63,9 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let (observer, questions) = observed.context("start the observer")?;
     running.answered_by(&observer);
     tokio::spawn(Arc::clone(&observer).serve(questions));
+    let recorder = Recorder::start(configuration, Arc::clone(&running), workers.handles().to_vec(), start.log.clone());
+    let (recorder, asked) = recorder.await.context("start the records of flows")?;
+    tokio::spawn(recorder.run(asked));
     let (stop_admin, stopped) = tokio::sync::watch::channel(());
     let mut admin_addresses = Vec::new();
     for entity in &configuration.admins {

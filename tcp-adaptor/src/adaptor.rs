@@ -22,6 +22,7 @@ use crate::far::serve;
 use crate::flow::{self, Choice, FlowInfo, Picked, SocketInfo};
 use crate::group::Group;
 use crate::listener::{Listener, Target};
+use crate::record::Records;
 use crate::relay::Meters;
 use crate::stats::{ConnectorStatus, Snapshot, add};
 use crate::sweep::{Limits, Seen, sweep};
@@ -41,8 +42,9 @@ const ADDRESS: &str = "listenerAddress";
 /// the worker's thread, inside its runtime, and not while the core behind the [`Directory`] is borrowed.
 pub struct TcpAdaptor {
     core: Rc<dyn Directory>,
-    group: Group,
-    index: usize,
+    pub(crate) group: Group,
+    pub(crate) index: usize,
+    pub(crate) records: Records,
     state: RefCell<State>,
     flows: RefCell<Slab<Entry>>,
     links: Rc<Links>,
@@ -88,6 +90,7 @@ impl TcpAdaptor {
             core,
             group: group.clone(),
             index,
+            records: Records::default(),
             state: RefCell::default(),
             flows: RefCell::default(),
             links: Rc::default(),
@@ -372,6 +375,7 @@ impl TcpAdaptor {
     fn start_flow(self: &Rc<Self>, listener: &Rc<Listener>, socket: PlainStream, peer: SocketAddr) {
         add(&listener.counters.opened, 1);
         let (slot, info) = self.new_flow(Some((Rc::clone(listener), peer)));
+        self.begin_record(&info);
         let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
         self.set_task(slot, task);
     }
@@ -404,6 +408,7 @@ impl TcpAdaptor {
             connector: RefCell::default(),
             connected: Cell::new(false),
             meters: Meters::default(),
+            record: RefCell::default(),
         });
         let entry = Entry { info: Rc::clone(&info), task: None, seen: Seen::first() };
         let mut flows = self.flows.borrow_mut();

@@ -21,6 +21,7 @@ use crate::far::exchange::{Early, Exchange, Step, Stop};
 use crate::far::head::Head;
 use crate::greeting::{self, Greeted};
 use crate::listener::Listener;
+use crate::record::Record;
 use crate::relay::{Broken, Meter, Meters, Relay};
 use crate::stats::add;
 
@@ -58,6 +59,8 @@ pub(crate) struct FlowInfo {
     pub(crate) client: Option<SocketInfo>,
     /// The socket to the server of a connector, once it is connected.
     pub(crate) server: OnceCell<SocketInfo>,
+    /// What is told of it, if somebody collects that.
+    pub(crate) record: RefCell<Option<Box<Record>>>,
 }
 
 /// What management shows of a socket.
@@ -84,6 +87,13 @@ impl SocketInfo {
 }
 
 impl FlowInfo {
+    /// It did not end as both sides wanted.
+    pub(crate) fn failed(&self, error: &dyn std::fmt::Display) {
+        if let Some(record) = self.record.borrow().as_deref() {
+            *record.error.borrow_mut() = Some(error.to_string());
+        }
+    }
+
     /// For the log.
     pub(crate) fn name(&self) -> String {
         let connector = || self.connector.borrow().as_ref().map(|connector| connector.config.name.clone());
@@ -112,6 +122,7 @@ impl Drop for Flow {
             }
         }
         self.release_server();
+        self.adaptor.end_record(&self.info);
         let meters = &self.info.meters;
         if let Some(listener) = &self.info.listener {
             add(&listener.counters.closed, 1);
@@ -154,7 +165,10 @@ async fn live(mut flow: Flow, peer: SocketAddr) {
     };
     match outcome {
         Ok(()) => flow.complete = true,
-        Err(error) => tracing::debug!(flow = %flow.info.name(), client = %peer, error, "flow reset"),
+        Err(error) => {
+            flow.info.failed(&error);
+            tracing::debug!(flow = %flow.info.name(), client = %peer, error, "flow reset");
+        }
     }
 }
 
@@ -227,6 +241,7 @@ impl Flow {
             }
             Err(stop) => {
                 add(&listener.counters.failed, 1);
+                self.info.failed(&stop);
                 tracing::debug!(listener = %config.name, client = %peer, %stop, "client reset");
                 None
             }
@@ -268,7 +283,8 @@ impl Flow {
                     let alpn =
                         self.alpn().and_then(|mut alpn| alpn.pop()).and_then(|alpn| String::from_utf8(alpn).ok());
                     let origin = self.origin(peer, addrs);
-                    let head = Head { to: address.as_ref().to_owned(), alpn, origin, ..Head::default() };
+                    let correlation = self.adaptor.identity(&self.info);
+                    let head = Head { to: address.as_ref().to_owned(), alpn, origin, correlation, ..Head::default() };
                     self.info.meters.up.written.set(early.len() as u64);
                     let (core, flow) = (self.adaptor.directory(), self.adaptor.links().open());
                     let mut exchange = match Exchange::begin(core, flow, head, hop, early) {
@@ -326,6 +342,9 @@ impl Flow {
         match connector.connect(origin, alpn).await {
             Ok(stream) => {
                 add(&connector.counters.opened, 1);
+                if let Some(record) = self.info.record.borrow().as_deref() {
+                    record.proxy.set(stream.local_addr().ok());
+                }
                 self.server = Some(stream);
                 true
             }

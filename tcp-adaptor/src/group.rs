@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use router_core::vanflow::Vanflow;
 use transport::WorkerHandle;
 
 use crate::adaptor::TcpAdaptor;
@@ -24,6 +25,8 @@ pub struct Group {
     workers: Arc<[WorkerHandle]>,
     /// Flows that each of them has.
     flows: Arc<[AtomicUsize]>,
+    /// Flows of which something may be told.
+    records: Arc<AtomicUsize>,
 }
 
 impl Group {
@@ -31,7 +34,7 @@ impl Group {
     pub fn new(workers: &[WorkerHandle]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let flows = workers.iter().map(|_| AtomicUsize::new(0)).collect();
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), workers: workers.into(), flows }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), workers: workers.into(), flows, records: Arc::default() }
     }
 
     /// A group of one, for a router that has a single worker (or a test without any).
@@ -42,6 +45,24 @@ impl Group {
     /// How many sets of listening sockets there are.
     pub(crate) fn size(&self) -> usize {
         self.workers.len().max(1)
+    }
+
+    /// Flows of which a worker may have something to tell ([`TcpAdaptor::poll_records`]); 0 while nobody collects.
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_records(&self, more: isize) {
+        if more >= 0 {
+            self.records.fetch_add(more.unsigned_abs(), Ordering::Relaxed);
+        } else {
+            self.records.fetch_sub(more.unsigned_abs(), Ordering::Relaxed);
+        }
+    }
+
+    /// The number of a worker's `n`th recorded flow in the identity of its record.
+    pub fn flow_number(&self, n: u64, worker: usize) -> u64 {
+        Vanflow::flow_id(n, worker as u64, self.size() as u64)
     }
 
     /// Flows of a worker.

@@ -18,6 +18,7 @@ mod flow;
 mod greeting;
 mod group;
 mod listener;
+mod record;
 mod relay;
 mod side;
 mod stats;
@@ -29,4 +30,5 @@ pub use config::{ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerCo
 pub use directory::Directory;
 pub use error::CommandError;
 pub use group::Group;
+pub use record::{FlowId, FlowReport};
 pub use stats::{ConnectorStatus, ListenerStatus, OperStatus, Snapshot, SocketStatus, Totals};

@@ -85,6 +85,12 @@ impl Core {
         self.forget_address(watch.address);
     }
 
+    /// Whether the address of a watch can be reached now.
+    pub fn is_reachable(&self, key: WatchKey) -> bool {
+        let address = self.watches.get(key.0).and_then(|watch| self.addresses.get(watch.address));
+        address.is_some_and(|address| address.reachable)
+    }
+
     /// The next change of reachability. Poll until `None` after each batch of calls.
     pub fn poll_reachability(&mut self) -> Option<Reachability> {
         self.reachability.pop_front()

@@ -15,6 +15,8 @@ use crate::{
 
 /// The mobile address of the management agent.
 pub(super) const MANAGEMENT: &str = "M$management";
+/// The beginning of the addresses of records of flows.
+const RECORDS: &str = "Mmc/sfe.";
 
 impl Core {
     /// Treatment and priority of an address that has this lookup key.
@@ -22,6 +24,8 @@ impl Core {
         match Class::of_key(name) {
             // The router's own address must work whatever is configured for others.
             _ if dynamic || name == MANAGEMENT => (Treatment::Balanced, None),
+            // What a source of records sends there is for all who collect.
+            Class::Mobile if name.starts_with(RECORDS) => (Treatment::Multicast, None),
             Class::Mobile => self.table.find(name.get(1..).unwrap_or_default()),
             Class::Topological => (Treatment::Multicast, None),
             // It is in one place: a router that has a link there needs no other.

@@ -37,6 +37,7 @@ pub(crate) struct Running {
     data_connections: DataConnections,
     tenant: Tenant,
     neighbours: Neighbours,
+    group: Group,
     network: View,
     services: Services,
     inputs: Mutex<Option<Inputs>>,
@@ -98,13 +99,14 @@ impl Running {
     /// # Errors
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
-        let (neighbours, inputs) = install_workers(configuration, workers).await?;
+        let (neighbours, group, inputs) = install_workers(configuration, workers).await?;
         let running = Self {
             state: Mutex::default(),
             drop_tcp_connections: configuration.router.drop_tcp_connections,
             data_connections: convert::data_connections(&configuration.router.data_connection_count)?,
             tenant: Tenant::of(configuration),
             neighbours,
+            group,
             network: View::default(),
             services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
@@ -144,6 +146,11 @@ impl Running {
     /// The services of the network.
     pub(crate) fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// The TCP adaptors of the workers.
+    pub(crate) fn tcp_group(&self) -> Group {
+        self.group.clone()
     }
 
     /// The connections to other routers.
@@ -454,7 +461,7 @@ const LEAST_MEMORY: usize = 16 * 1024 * 1024;
 async fn install_workers(
     configuration: &Configuration,
     workers: &[WorkerHandle],
-) -> anyhow::Result<(Neighbours, Inputs)> {
+) -> anyhow::Result<(Neighbours, Group, Inputs)> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
     core.network_id = network_id(&configuration.network);
@@ -491,7 +498,7 @@ async fn install_workers(
         };
         handle.call(move || worker::install(parts)).await?;
     }
-    Ok((neighbours, Inputs { neighbours: events, presence: present, demand: demanded, shares: core.shares }))
+    Ok((neighbours, group, Inputs { neighbours: events, presence: present, demand: demanded, shares: core.shares }))
 }
 
 /// What the network is called among networks, if it has a name.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use amqp_proto::message::{MAX_HEAD, MediaType, Properties, SectionKind, Sections};
-use amqp_proto::{Decode, DecodeError, Encode, Reader, Value};
+use amqp_proto::{Decode, DecodeError, Encode, Raw, Reader, Value};
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -35,6 +35,8 @@ pub(crate) struct Head {
     pub(crate) alpn: Option<String>,
     /// Who the client is.
     pub(crate) origin: Option<Origin>,
+    /// What the router of the listener calls the flow in its records, if somebody collects those.
+    pub(crate) correlation: Option<String>,
     /// How many bytes the peer takes before it has passed them on; only routers of this make say so.
     pub(crate) window: Option<u32>,
 }
@@ -56,6 +58,7 @@ impl Head {
         let properties = Properties {
             to: Some(self.to.as_str().into()),
             reply_to: self.reply_to.as_deref().map(Into::into),
+            correlation_id: self.correlation.as_deref().map(|identity| Raw::from(&Value::from(identity))),
             content_type: Some(MediaType::String(CONTENT_TYPE.into())),
             ..Properties::default()
         };
@@ -96,6 +99,9 @@ impl Head {
                     let properties = Properties::decode_fields(&mut reader)?;
                     bytes = properties.content_type.as_ref().is_some_and(|kind| kind.as_str() == CONTENT_TYPE);
                     head.reply_to = properties.reply_to.and_then(|address| address.as_str().map(str::to_owned));
+                    // It may be of any type; ours, and the reference's, are strings.
+                    let correlation = properties.correlation_id.and_then(|raw| raw.to_value().ok());
+                    head.correlation = correlation.as_ref().and_then(Value::as_str).map(str::to_owned);
                 }
                 SectionKind::ApplicationProperties => head.application(&Value::decode(&mut reader)?),
                 SectionKind::Value if bytes => return Ok(Some((head, section.end))),

@@ -34,7 +34,10 @@ async fn live(mut flow: Flow, mut incoming: Incoming, address: String) {
     let meters = &flow.info.meters;
     match pass(&mut exchange, &mut flow.server, &meters.down, &meters.up).await {
         Ok(()) => flow.complete = true,
-        Err(error) => tracing::debug!(flow = %flow.info.name(), %error, "flow reset"),
+        Err(error) => {
+            flow.info.failed(&error);
+            tracing::debug!(flow = %flow.info.name(), %error, "flow reset");
+        }
     }
 }
 
@@ -107,6 +110,9 @@ impl Incoming {
 /// Finds a server and begins the answer. `None`: there is none, or the client has gone.
 async fn establish(flow: &mut Flow, incoming: &mut Incoming, address: &str) -> Option<Exchange> {
     let head = incoming.head().await?;
+    if let Some(identity) = &head.correlation {
+        flow.adaptor.adopt_record(&flow.info, identity);
+    }
     let mut tried = Vec::new();
     loop {
         let Picked::Server(key, connector) = flow.adaptor.pick_server(address, &mut tried)? else { return None };

@@ -5,6 +5,7 @@ use crate::connector::Origin;
 
 fn full() -> Head {
     Head {
+        correlation: Some("abcde:7".into()),
         to: "service".into(),
         reply_to: Some("amqp:/_topo/0/A/temp.NYcqweffSJuhOJo".into()),
         alpn: Some("h2".into()),
@@ -46,7 +47,8 @@ fn what_the_reference_sends_is_read() {
     let message = b"\x00\x53\x73\xd0\x00\x00\x00\x36\x00\x00\x00\x07\x40\x40\xa1\x03svc\x40\xa1\x05reply\xa1\x07abcde:1\
         \xa1\x18application/octet-stream\x00\x53\x74\xd1\x00\x00\x00\x09\x00\x00\x00\x02\xa1\x01V\x52\x01\x00\x53\x77\x40GET";
     let (head, len) = Head::parse(message, false).unwrap().unwrap();
-    assert_eq!(head, Head { reply_to: Some("reply".into()), ..Head::default() });
+    let expected = Head { reply_to: Some("reply".into()), correlation: Some("abcde:1".into()), ..Head::default() };
+    assert_eq!(head, expected);
     assert_eq!(&message[len..], b"GET");
 }
 

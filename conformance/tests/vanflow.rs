@@ -1,0 +1,231 @@
+//! What collectors hear of a network: sources, records, and the two ends of a flow as one.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use conformance::agent::Agent;
+use conformance::ports::free_port;
+use conformance::raw::{Heard, Session, V};
+use conformance::tcp::peers::{client, echo, read_n, read_to_end};
+use conformance::tcp::wait_listening;
+use conformance::{Config, PATIENCE, Router};
+
+const PROPERTIES: u64 = 0x73;
+const APPLICATION_PROPERTIES: u64 = 0x74;
+const BODY: u64 = 0x77;
+
+/// How long one session is listened to before the next.
+const TURN: Duration = Duration::from_millis(20);
+
+/// Kinds of records, and attributes, by the numbers of the protocol.
+const ROUTER: u64 = 1;
+const LINK: u64 = 2;
+const LISTENER: u64 = 4;
+const CONNECTOR: u64 = 5;
+const FLOW: u64 = 16;
+const PARENT: u64 = 2;
+const END: u64 = 4;
+const SOURCE_HOST: u64 = 14;
+const ADDRESS: u64 = 19;
+const OCTETS: u64 = 23;
+const NAME: u64 = 30;
+const COST: u64 = 33;
+const FLOW_COUNT: u64 = 40;
+const STATUS: u64 = 53;
+const REVERSE: u64 = 58;
+const ITS_CONNECTOR: u64 = 60;
+const PROXY_HOST: u64 = 62;
+
+/// A collector: everything that it was told, by identity.
+struct Collector {
+    port: u16,
+    /// One for beacons, and one for each source.
+    sessions: Vec<Session>,
+    /// Identities of sources, with where they listen to commands.
+    sources: BTreeMap<String, String>,
+    records: BTreeMap<String, (u64, BTreeMap<u64, V>)>,
+    heartbeats: usize,
+}
+
+impl Collector {
+    fn start(router: &Router) -> Self {
+        let mut collector = Self {
+            port: router.port,
+            sessions: Vec::new(),
+            sources: BTreeMap::new(),
+            records: BTreeMap::new(),
+            heartbeats: 0,
+        };
+        collector.consume(&["mc/sfe.all".to_owned()]);
+        collector
+    }
+
+    fn consume(&mut self, addresses: &[String]) {
+        let mut session = Session::begin(self.port);
+        for (handle, address) in (0..).zip(addresses) {
+            session.receiver(handle, Some(address), 10_000);
+        }
+        self.sessions.push(session);
+    }
+
+    /// Listens until it is so.
+    fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !so(self) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {:#?}", self.records);
+            let heard: Vec<Heard> = self.sessions.iter_mut().map(|session| session.listen(TURN)).collect();
+            for heard in heard {
+                if let Heard::Delivery(delivery) = heard {
+                    self.hear(&delivery.payload);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, mut payload: &[u8]) {
+        let mut sections = BTreeMap::new();
+        while !payload.is_empty() {
+            let V::Desc(code, value) = V::read(&mut payload) else { panic!("no section") };
+            sections.insert(code, *value);
+        }
+        let V::List(properties) = &sections[&PROPERTIES] else { panic!("no properties") };
+        match properties[3].text() {
+            Some("BEACON") => {
+                let said = text_map(&sections[&APPLICATION_PROPERTIES]);
+                if self.sources.insert(said["id"].clone(), said["direct"].clone()).is_none() {
+                    let address = &said["address"];
+                    self.consume(&[address.clone(), format!("{address}.flows"), format!("{address}.logs")]);
+                    // What it told before all links were there.
+                    self.flush(&said["id"]);
+                }
+            }
+            Some("HEARTBEAT") => self.heartbeats += 1,
+            Some("RECORD") => {
+                let V::List(records) = &sections[&BODY] else { panic!("no records") };
+                records.iter().for_each(|record| self.record(record));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn record(&mut self, record: &V) {
+        let V::Map(entries) = record else { panic!("{record:?}") };
+        let mut said: BTreeMap<u64, V> =
+            entries.iter().map(|(key, value)| (key.number().unwrap(), value.clone())).collect();
+        let (ty, identity) = (said.remove(&0).unwrap().number().unwrap(), said.remove(&1).unwrap());
+        let identity = identity.text().unwrap().to_owned();
+        self.records.entry(identity).or_insert((ty, BTreeMap::new())).1.extend(said);
+    }
+
+    /// The only record of a kind of which an attribute says this.
+    fn find(&self, ty: u64, attribute: u64, text: &str) -> Option<(&str, &BTreeMap<u64, V>)> {
+        let of = |(_, (kind, said)): &(&String, &(u64, BTreeMap<u64, V>))| {
+            *kind == ty && said.get(&attribute).and_then(V::text) == Some(text)
+        };
+        let found: Vec<_> = self.records.iter().filter(of).collect();
+        assert!(found.len() <= 1, "{found:?}");
+        found.first().map(|(identity, (_, said))| (identity.as_str(), said))
+    }
+
+    fn flows(&self) -> Vec<&BTreeMap<u64, V>> {
+        self.records.values().filter(|(ty, _)| *ty == FLOW).map(|(_, said)| said).collect()
+    }
+
+    /// Asks a source for everything.
+    fn flush(&self, source: &str) {
+        let to = &self.sources[source];
+        let mut session = Session::begin(self.port);
+        session.sender(0, Some(to));
+        while !matches!(session.listen(PATIENCE), Heard::Credit(0, 1..)) {}
+        let mut message = Vec::new();
+        let properties = [V::Null, V::Null, V::str(to), V::str("FLUSH")];
+        V::Desc(PROPERTIES, Box::new(V::List(properties.to_vec()))).write(&mut message);
+        V::Desc(BODY, Box::new(V::Null)).write(&mut message);
+        session.send(0, &message, false);
+        while !matches!(session.listen(PATIENCE), Heard::Outcome(..)) {}
+    }
+}
+
+fn text_map(map: &V) -> BTreeMap<String, String> {
+    let V::Map(entries) = map else { panic!("{map:?}") };
+    let text = |value: &V| value.text().map(str::to_owned);
+    entries.iter().filter_map(|(key, value)| Some((text(key)?, text(value)?))).collect()
+}
+
+fn said(said: &BTreeMap<u64, V>, attribute: u64) -> Option<u64> {
+    said.get(&attribute).and_then(V::number)
+}
+
+#[test]
+fn a_flow_through_two_routers_is_one_record() {
+    let (mut a, mut b) = (Config::interior("A"), Config::interior("B"));
+    a.listener(&[]);
+    b.listener(&[]);
+    let between = free_port();
+    a.accept_routers(between);
+    b.connect_router(between);
+    let port = a.tcp_listener("svc", &[("name", "front")]);
+    b.tcp_connector("svc", echo("hello "), &[("name", "back")]);
+    let (a, b) = (a.start(), b.start());
+    wait_listening(port);
+
+    // A client that is there before anybody collects.
+    let mut early = client(port);
+    assert_eq!(read_n(&mut early, 6), b"hello ");
+    let mut collector = Collector::start(&b);
+    collector.until("both routers say that they are there", |c| {
+        c.find(ROUTER, NAME, "0/A").is_some() && c.find(ROUTER, NAME, "0/B").is_some()
+    });
+    collector.until("listener and connector, and the link between the routers", |c| {
+        let listener = c.find(LISTENER, NAME, "front").is_some_and(|(_, said)| said[&ADDRESS].text() == Some("svc"));
+        let link = c
+            .records
+            .values()
+            .any(|(ty, record)| *ty == LINK && record[&STATUS].text() == Some("up") && said(record, COST) == Some(1));
+        listener && link && c.find(CONNECTOR, NAME, "back").is_some()
+    });
+    collector.until("a flow that was open before", |c| c.flows().len() == 1);
+
+    let mut near = client(port);
+    assert_eq!(read_n(&mut near, 6), b"hello ");
+    near.write_all(b"a request").unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut near), b"a request");
+    let connector = |c: &Collector| c.find(CONNECTOR, NAME, "back").map(|(identity, _)| identity.to_owned());
+    collector.until("both ends of the flow, to its end", |c| {
+        let (front, _) = c.find(LISTENER, NAME, "front").unwrap();
+        let server = connector(c);
+        c.flows().iter().any(|flow| {
+            flow[&PARENT].text() == Some(front)
+                && flow[&SOURCE_HOST].text() == Some("127.0.0.1")
+                && said(flow, OCTETS) == Some(9)
+                && said(flow, REVERSE) == Some(15)
+                && flow.get(&ITS_CONNECTOR).and_then(V::text) == server.as_deref()
+                && flow.get(&PROXY_HOST).and_then(V::text) == Some("127.0.0.1")
+                && flow.contains_key(&END)
+        })
+    });
+    collector.until("flows are counted", |c| {
+        let count = |ty, name| c.find(ty, NAME, name).and_then(|(_, record)| said(record, FLOW_COUNT));
+        count(LISTENER, "front") == Some(2) && count(CONNECTOR, "back") == Some(2)
+    });
+    assert!(collector.heartbeats > 0);
+
+    // Everything again.
+    let (source, _) = collector.find(ROUTER, NAME, "0/A").map(|(id, said)| (id.to_owned(), said.clone())).unwrap();
+    collector.records.clear();
+    collector.flush(&source);
+    collector.until("everything of A again", |c| {
+        c.find(ROUTER, NAME, "0/A").is_some() && c.find(LISTENER, NAME, "front").is_some()
+    });
+
+    // A client that is cut says so, and a listener that is deleted ends.
+    drop(early);
+    let deleted = Agent::connect(a.port).delete("tcpListener", "front");
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    collector.until("the listener has ended", |c| {
+        c.find(LISTENER, NAME, "front").is_some_and(|(_, said)| said.contains_key(&END))
+    });
+}
