@@ -222,7 +222,12 @@ impl Inner {
     ) -> bool {
         let Some(conn) = conns.get(id) else { return false };
         let Some(auto) = conn.details.auto_links.as_mut().and_then(|autos| autos.find(link)) else { return false };
-        let mut why = error.map_or_else(|| "the peer detached it".to_owned(), ToString::to_string);
+        // The words alone, as in the reference, if there are any.
+        let words = |error: &Error| match error.description.as_ref().map(|text| text.as_str()) {
+            Some(text) if !text.is_empty() => text.to_owned(),
+            _ => error.to_string(),
+        };
+        let mut why = error.map_or_else(|| "the peer detached it".to_owned(), words);
         if let Some((end, _)) = why.char_indices().nth(MAX_ERROR) {
             why.truncate(end);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use amqp_proto::Fields;
 use amqp_proto::connection::Connection;
 use bytes::Bytes;
 use router_core::ConnKey;
@@ -111,6 +112,8 @@ pub(crate) struct Details {
     pub(crate) opened: Instant,
     pub(crate) identity: Identity,
     pub(crate) container: String,
+    /// What the peer's open says about it, for management.
+    pub(crate) properties: Option<Fields>,
     /// Set once the peer of a connection that may have some has opened.
     pub(crate) auto_links: Option<Box<AutoLinks>>,
     #[expect(dead_code, reason = "counts the connection until it is dropped")]

@@ -27,6 +27,9 @@ const READ_BUDGET: usize = 256 * 1024;
 /// ([`crate::egress`] stops them long before), so that only a peer gets here that asks for answers without reading them.
 const INPUT_STOP: usize = 8 * 1024 * 1024;
 
+/// Properties of a peer's open that are larger, in bytes, are not kept for management.
+const KEPT_PROPERTIES: usize = 2048;
+
 /// How long a connection that is closing may take to read what it was sent.
 pub(crate) const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -255,12 +258,10 @@ impl Inner {
             Event::Sasl(response) => Self::on_sasl(conns, id, &response),
             Event::Opened(open) => self.on_open(core, conns, id, &open),
             Event::Closed(closed) => self.on_closed(core, conns, id, &closed),
+            Event::Authenticated => Self::on_authenticated(conns, id),
             // Sessions begin and end inside the engine; their links are reported one by one. `available` is for receivers
-            // that plan their credit, and a client's answers are for clients.
-            Event::SessionBegun { .. }
-            | Event::SessionEnded { .. }
-            | Event::Available { .. }
-            | Event::Authenticated => {}
+            // that plan their credit.
+            Event::SessionBegun { .. } | Event::SessionEnded { .. } | Event::Available { .. } => {}
         }
     }
 
@@ -340,9 +341,25 @@ impl Inner {
         }
     }
 
+    /// The server has taken what a connector of ours said about itself.
+    fn on_authenticated(conns: &mut Conns, id: u32) {
+        let Some(conn) = conns.get(id) else { return };
+        let mechanism = conn.engine.sasl_mechanism().map(str::to_owned);
+        let user = match &conn.origin {
+            Origin::Connector(dial) if mechanism.as_deref() == Some("PLAIN") => {
+                dial.run.config.credentials.as_ref().map(|credentials| credentials.username.clone())
+            }
+            _ => None,
+        };
+        conn.details.identity = Identity { mechanism, user };
+    }
+
     fn on_open(&self, core: &mut Core, conns: &mut Conns, id: u32, open: &Open) {
         let Some(conn) = conns.get(id) else { return };
         conn.details.container = open.container_id.as_str().to_owned();
+        let properties = open.properties.as_ref();
+        let kept = properties.filter(|fields| fields.raw().as_bytes().len() <= KEPT_PROPERTIES);
+        conn.details.properties = kept.map(amqp_proto::Fields::detached);
         let authenticate = matches!(&conn.origin, Origin::Listener(config) if config.authenticate_peer);
         if authenticate && conn.details.identity.user.is_none() {
             let error = Error::new(amqp_proto::condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");

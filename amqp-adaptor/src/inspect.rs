@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use amqp_proto::connection::LinkId;
-use amqp_proto::{Error, condition};
+use amqp_proto::{Error, Fields, condition};
 use router_core::{Core, LinkHandle, LinkStatus};
 
 use crate::config::Identity;
@@ -22,6 +22,8 @@ pub struct ConnectionStatus {
     pub local: Option<String>,
     /// The peer's container-id; empty before its open.
     pub container: String,
+    /// Properties of the peer's open, if they are not larger than 2 KiB.
+    pub properties: Option<Fields>,
     /// Name of the listener that took it, or of the connector that made it.
     pub listener: String,
     /// A connector made it.
@@ -184,6 +186,7 @@ impl Conn {
             peer: self.details.peer.to_string(),
             local: self.stream.local_addr().ok().map(|address| address.to_string()),
             container: self.details.container.clone(),
+            properties: self.details.properties.clone(),
             listener: self.origin.name().to_owned(),
             outgoing: matches!(self.origin, Origin::Connector(_)),
             role: self.role(),

@@ -364,6 +364,7 @@ impl Inner {
                 opened: now,
                 identity: Identity::default(),
                 container: String::new(),
+                properties: None,
                 auto_links: None,
                 place,
                 end_by: None,

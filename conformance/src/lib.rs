@@ -15,6 +15,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod relay;
+pub mod requests;
 pub mod router;
 pub mod simulate;
 pub mod suite;

@@ -207,24 +207,7 @@ impl Config {
     /// # Panics
     /// When it does not become ready.
     pub fn start(self) -> Router {
-        let file = self.dir.path().join("router.conf");
-        std::fs::write(&file, &self.text).unwrap();
-        let mut command = match foreign_router() {
-            Some(path) => Command::new(path),
-            None => {
-                let mut command = Command::new(spanway());
-                command.arg("skrouterd");
-                command
-            }
-        };
-        command.current_dir(self.dir.path()).arg("-c").arg(&file);
-        let mut process = Process::start("router", self.dir.path(), &mut command);
-        process.wait_output("Operational, ", PATIENCE);
-        for port in &self.amqp {
-            // A probe as the reference's users make it: connect and close without a byte.
-            wait_for("an AMQP listener", PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", *port)).ok());
-        }
-        Router { process, port: self.amqp.first().copied().unwrap_or(0), dir: self.dir }
+        Router::launch(self.dir, "router.conf", &self.text, &self.amqp)
     }
 }
 
@@ -250,6 +233,32 @@ impl Router {
         config.listener(&[]);
         extend(&mut config);
         config.start()
+    }
+
+    /// A router with a configuration file of this name, with a listener for clients on `port` of 127.0.0.1.
+    pub fn of_file(name: &str, text: &str, port: u16) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), name, text, &[port])
+    }
+
+    fn launch(dir: TempDir, name: &str, text: &str, ports: &[u16]) -> Self {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let mut command = match foreign_router() {
+            Some(path) => Command::new(path),
+            None => {
+                let mut command = Command::new(spanway());
+                command.arg("skrouterd");
+                command
+            }
+        };
+        command.current_dir(dir.path()).arg("-c").arg(&file);
+        let mut process = Process::start("router", dir.path(), &mut command);
+        process.wait_output("Operational, ", PATIENCE);
+        for port in ports {
+            // A probe as the reference's users make it: connect and close without a byte.
+            wait_for("an AMQP listener", PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", *port)).ok());
+        }
+        Self { process, port: ports.first().copied().unwrap_or(0), dir }
     }
 
     /// A directory for files of the test.

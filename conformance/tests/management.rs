@@ -1,30 +1,13 @@
 //! The management agent, asked by Proton's Python binding.
 
-use conformance::client::{Client, unique};
+use conformance::client::Client;
 use conformance::process::wait_for;
+use conformance::requests::{self, query};
 use conformance::router::{Config, PATIENCE, Router};
 use serde_json::{Value, json};
 
-/// Sends requests to one address, or each to its `to`; returns the answers.
 fn ask(router: &Router, address: Option<&str>, requests: &[Value]) -> Vec<Value> {
-    let file = router.dir().join(format!("requests-{}", unique()));
-    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
-    std::fs::write(&file, lines).unwrap();
-    let path = file.display().to_string();
-    let mut args = vec![("requests", path.as_str())];
-    args.extend(address.map(|address| ("address", address)));
-    let mut answers = Client::ProtonPython.run(router.dir(), "manage", router.port, &args);
-    assert_eq!(answers.pop(), Some(json!({"done": true})));
-    assert_eq!(answers.len(), requests.len());
-    answers
-}
-
-fn query(ty: &str, attributes: &[&str]) -> Value {
-    json!({
-        "properties": {"operation": "QUERY", "name": "self", "type": "org.amqp.management",
-                       "entityType": format!("io.skupper.router.{ty}")},
-        "body": {"attributeNames": attributes},
-    })
+    requests::ask(router.dir(), router.port, address, requests)
 }
 
 /// The rows of a query for these attributes.

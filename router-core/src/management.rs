@@ -62,7 +62,14 @@ impl EntityType {
     pub fn operations(self) -> Vec<&'static str> {
         match self {
             Self::Operational(OperationalKind::Management) => [schema::AGENT_OPERATIONS, NODE_OPERATIONS].concat(),
-            _ => self.descriptor().operations.iter().map(|operation| operation.as_str()).collect(),
+            // What every type has comes last, as in the reference.
+            _ => {
+                let mut names: Vec<_> =
+                    self.descriptor().operations.iter().map(|operation| operation.as_str()).collect();
+                let read_first = names.first() == Some(&"READ");
+                names.rotate_left(usize::from(read_first));
+                names
+            }
         }
     }
 

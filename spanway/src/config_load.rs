@@ -147,7 +147,7 @@ fn build(file: &str, sections: Vec<Section>) -> Result<Configuration, LoadError>
     let logs: Vec<_> = sections.iter().filter(|section| section.name == "log").cloned().collect();
     let mut configuration = Configuration::build(sections).map_err(|error| {
         // The reference sets up its log before anything that is found only when entities are created.
-        let late = error.findings.iter().all(|finding| finding.stage == Stage::Create);
+        let late = error.findings.iter().all(|finding| finding.stage != Stage::Load);
         let logs =
             if late { Configuration::build(logs).map(|configuration| configuration.logs) } else { Ok(Vec::new()) };
         LoadError::Config { file: file.to_owned(), error, logs: logs.unwrap_or_default() }

@@ -259,6 +259,11 @@ impl Connection {
         self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
     }
 
+    /// The SASL mechanism that the client chose, until the peer's `open` has come.
+    pub fn sasl_mechanism(&self) -> Option<&str> {
+        self.handshake.as_ref()?.mechanism.as_ref().map(Symbol::as_str)
+    }
+
     fn client_response(&self) -> Secret {
         self.handshake.as_ref().map(|h| h.response.clone()).unwrap_or_default()
     }
@@ -278,12 +283,13 @@ impl Connection {
             ));
         };
         let init = SaslInit {
-            mechanism,
+            mechanism: mechanism.clone(),
             initial_response: Some(response.clone()),
             hostname: handshake.config.hostname.clone(),
         };
         if let Some(handshake) = &mut self.handshake {
             handshake.response = response;
+            handshake.mechanism = Some(mechanism);
         }
         self.write_sasl(&init);
         self.phase = Phase::ClientOutcome;

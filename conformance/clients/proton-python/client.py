@@ -540,6 +540,29 @@ class StreamRecv(Command):
             self.done(received=self.bytes, good=self.good)
 
 
+def typed(value):
+    """What JSON has no word for: {"$symbol": "x"}, {"$ulong": 5}, {"$uuid": ...}, {"$binary": ...}, and maps with any keys as {"$map": [[key, value]]}."""
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kinds = {
+        "$symbol": symbol, "$ubyte": ubyte, "$int": int32, "$uint": uint, "$ulong": ulong, "$timestamp": timestamp, "$uuid": uuid.UUID,
+        "$binary": lambda text: text.encode(), "$map": lambda pairs: {typed(key): typed(item) for key, item in pairs},
+    }
+    for kind, make in kinds.items():
+        if kind in value:
+            return make(value[kind])
+    return {key: typed(item) for key, item in value.items()}
+
+
+def plain(identifier):
+    """An identifier of a message and its type, of which the binding tells apart only what it has its own Python types for."""
+    if isinstance(identifier, memoryview):
+        identifier = bytes(identifier)
+    return (int if isinstance(identifier, int) else type(identifier), identifier)
+
+
 class Manage(Command):
     """Sends the requests of a file, one after the other, and prints what comes back."""
 
@@ -562,10 +585,14 @@ class Manage(Command):
             self.done(done=True)
             return
         request = self.requests[self.next]
-        body = request.get("body", {})
+        body = typed(request.get("body", {}))
         if "size" in request:
             body = {"padding": "x" * request["size"]}
-        message = Message(body=body, properties=request["properties"], correlation_id="id-%d" % self.next)
+        self.id = typed(request.get("correlation", "id-%d" % self.next))
+        properties = typed(request["properties"])
+        # An inferred body of bytes is a data section, one of a list a sequence.
+        inferred = request.get("section", False)
+        message = Message(body=body, properties=properties, correlation_id=self.id, inferred=inferred)
         message.address = request.get("to")
         if request.get("reply", True):
             message.reply_to = self.receiver.remote_source.address
@@ -573,7 +600,7 @@ class Manage(Command):
 
     def on_message(self, event):
         message = event.message
-        assert message.correlation_id == "id-%d" % self.next, message
+        assert plain(message.correlation_id) == plain(self.id), message
         assert isinstance(message.properties["statusCode"], int32), message
         say(status=message.properties["statusCode"], description=message.properties["statusDescription"],
             body=message.body)

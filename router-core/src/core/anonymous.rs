@@ -23,7 +23,10 @@ enum Route {
 }
 
 pub(super) fn not_found() -> DeliveryState {
-    DeliveryState::rejected(Some(&Error::new(condition::NOT_FOUND, "Node not found")))
+    DeliveryState::rejected(Some(&Error::new(
+        condition::NOT_FOUND,
+        "Deliveries cannot be sent to an unavailable address",
+    )))
 }
 
 impl Core {

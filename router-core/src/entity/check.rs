@@ -15,6 +15,8 @@ pub enum Stage {
     Load,
     /// While the entity was put to work.
     Create,
+    /// While an attribute was read by what the entity is for.
+    Attribute,
 }
 
 /// Something that keeps an entity from being used. Always the fault of whoever wrote the entity.
@@ -125,7 +127,7 @@ impl Entity {
             if let Some(bad) = id.chars().find(|character| character.is_control() || character.is_whitespace()) {
                 problems.push(Problem::of(
                     "id",
-                    Stage::Create,
+                    Stage::Attribute,
                     format!("Router id attribute containing character '{bad}' in id '{id}' is disallowed."),
                 ));
             } else if id.contains(['|', '$']) {
@@ -258,6 +260,9 @@ impl Entity {
             Some("in") if !set("address") && !set("externalAddress") => {
                 "an autoLink needs `address` or `externalAddress`: what is to be received?"
             }
+            _ if set("connection") && set("containerId") => {
+                "Both connection and containerId cannot be specified: an autoLink has one peer"
+            }
             _ => return,
         };
         problems.push(Problem::whole(Stage::Create, message));
@@ -334,11 +339,11 @@ pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
                 _ if doubled_name => ("name", entity.name()),
                 _ => ("identity", entity.identity()),
             };
-            problem(Problem::of(
-                attribute,
-                Stage::Load,
-                format!("there already is a {} with the {attribute} `{value}`", kind.name()),
-            ));
+            let message = format!("there already is a {} with the {attribute} `{value}`", kind.name());
+            // As the reference's core says about what it holds.
+            let core = kind.descriptor().identity == Identity::BareCounter;
+            let conflict = if core { "Name conflicts with an existing entity: " } else { "" };
+            problem(Problem::of(attribute, Stage::Load, format!("{conflict}{message}")));
         } else if let Some(found) = check_socket(entity, &mut sockets) {
             problem(found);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::check::{Problem, check_all};
+use super::check::{Problem, Stage, check_all};
 use super::kinds::EntityKind;
 use super::record::Entity;
 use super::table::Operation;
@@ -38,7 +38,12 @@ impl StoreError {
     }
 
     fn from_problems<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
-        let messages: Vec<_> = problems.into_iter().map(|problem| problem.message.as_str()).collect();
+        // The reference's mark of what it finds only when it puts an entity to work.
+        let text = |problem: &Problem| match problem.stage {
+            Stage::Create => format!("Configuration: {problem}"),
+            Stage::Load | Stage::Attribute => problem.to_string(),
+        };
+        let messages: Vec<_> = problems.into_iter().map(text).collect();
         Self::BadRequest(messages.join("; "))
     }
 }

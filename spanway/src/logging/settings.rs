@@ -12,10 +12,10 @@ use crate::cli::LogFormat;
 
 /// Why a `log` entity could not be put into effect. The fault of whoever wrote it, or of the file system.
 #[derive(Debug, thiserror::Error)]
-#[error("Failed to open log file '{file}': {source}")]
+#[error("Failed to open log file '{file}': {reason}")]
 pub(crate) struct LogFileError {
     file: String,
-    source: io::Error,
+    reason: io::Error,
 }
 
 /// The settings of a module; what it does not set is taken from the module DEFAULT.
@@ -108,7 +108,7 @@ impl Settings {
         let open = self.modules.values().filter_map(|module| module.sink.as_ref()).find(|sink| sink.name() == name);
         match open {
             Some(sink) => Ok(sink.clone()),
-            None => Sink::open(name).map(Arc::new).map_err(|source| LogFileError { file: name.to_owned(), source }),
+            None => Sink::open(name).map(Arc::new).map_err(|reason| LogFileError { file: name.to_owned(), reason }),
         }
     }
 

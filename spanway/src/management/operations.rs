@@ -167,6 +167,9 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
         EntityType::Operational(OperationalKind::Connection) if operation == "UPDATE" => {
             return update_connection(agent, request, &row).await;
         }
+        EntityType::Operational(OperationalKind::Connection) => {
+            return Err(Failure::forbidden("Forbidden: a connection is closed with UPDATE adminStatus=deleted"));
+        }
         EntityType::Operational(_) => return Err(not_offered(operation, &long_name)),
         EntityType::Configured(kind) => kind,
     };

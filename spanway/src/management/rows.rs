@@ -231,6 +231,11 @@ pub(crate) async fn find(
     {
         return Ok((service, row));
     }
+    if let Some(Selector::One(ty)) = requested
+        && of_core(ty)
+    {
+        return Err(Failure::not_found("Not Found"));
+    }
     // There is one with this name of another type, or there is none.
     match (requested, configured::find(agent, None, name, identity).await) {
         (Some(requested), Some((ty, _))) => Err(wrong_type(ty, requested)),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsConfigError {
     /// A file cannot be read.
-    #[error("Failed to configure TLS {attribute} {} from sslProfile '{profile}': {source}", path.display())]
+    #[error("Failed to configure TLS {attribute} {} for sslProfile '{profile}': {reason}", path.display())]
     Unreadable {
         /// Name of the profile.
         profile: String,
@@ -17,10 +17,10 @@ pub enum TlsConfigError {
         /// The file.
         path: PathBuf,
         /// The system's words.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file was read but holds nothing that can be used.
-    #[error("Failed to configure TLS {attribute} {} from sslProfile '{profile}': {problem}", path.display())]
+    #[error("Failed to configure TLS {attribute} {} for sslProfile '{profile}': {problem}", path.display())]
     Unusable {
         /// Name of the profile.
         profile: String,
@@ -32,7 +32,7 @@ pub enum TlsConfigError {
         problem: String,
     },
     /// An attribute's value makes no sense.
-    #[error("Failed to configure TLS {attribute} of sslProfile '{profile}': {problem}")]
+    #[error("Failed to configure TLS {attribute} for sslProfile '{profile}': {problem}")]
     Value {
         /// Name of the profile.
         profile: String,

@@ -43,7 +43,7 @@ impl File<'_> {
             profile: self.profile.to_owned(),
             attribute: self.attribute,
             path: self.path.to_owned(),
-            source,
+            reason: source,
         })
     }
 
@@ -162,7 +162,9 @@ fn password(settings: &SslProfileSettings) -> Result<Option<String>, TlsConfigEr
     let (profile, attribute) = (settings.name.clone(), "password");
     let password = reveal(given).map_err(|error| match error {
         SecretError::Unset { .. } => TlsConfigError::Value { profile, attribute, problem: error.to_string() },
-        SecretError::Unreadable { path, source } => TlsConfigError::Unreadable { profile, attribute, path, source },
+        SecretError::Unreadable { path, source } => {
+            TlsConfigError::Unreadable { profile, attribute, path, reason: source }
+        }
         SecretError::NotText { path } => {
             TlsConfigError::Unusable { profile, attribute, path, problem: "not text".to_owned() }
         }

@@ -328,13 +328,21 @@ fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     .with("sslCipher", status.tls.map_or(Value::Null, |tls| tls.cipher.into()))
     .with("sslSsf", count(status.tls.map_or(0, |tls| tls.bits.into())))
     .with("uptimeSeconds", count(status.since.elapsed().as_secs()))
-    .with("properties", Value::Map(Vec::new()))
+    .with("properties", properties(status))
     .with("lastDlvSeconds", status.since_delivery.map_or(Value::Null, count))
     .with("tlsOrdinal", status.tls_ordinal.map_or(Value::Null, count))
     .with("groupCorrelationId", status.group.as_ref().map_or(Value::Null, |(id, _)| id.as_str().into()))
     .with("groupOrdinal", status.group.as_ref().map_or(Value::Null, |(_, ordinal)| count(*ordinal)))
     .with("active", active)
     .with("listener", status.listener.as_str())
+}
+
+/// Properties of the peer's open, with strings for keys, as other maps of management have them.
+fn properties(status: &ConnectionStatus) -> Value {
+    let value = status.properties.as_ref().and_then(|fields| fields.raw().to_value().ok());
+    let entries = value.as_ref().and_then(Value::as_map).unwrap_or_default();
+    let entry = |(key, value): &(Value, Value)| Some((Value::from(key.as_str()?), value.clone()));
+    Value::Map(entries.iter().filter_map(entry).collect())
 }
 
 /// SASL ANONYMOUS has a user, too.

@@ -16,7 +16,7 @@ fn errors_name_the_attribute_the_file_and_the_problem() {
 
     let missing = error(&SslProfileSettings { cert_file: Some(pki.path("none.pem")), ..good.clone() });
     assert!(missing.starts_with("Failed to configure TLS certFile "), "{missing}");
-    assert!(missing.contains("none.pem from sslProfile 'test'") && missing.contains("No such file"), "{missing}");
+    assert!(missing.contains("none.pem for sslProfile 'test'") && missing.contains("No such file"), "{missing}");
 
     let no_ca = error(&SslProfileSettings { ca_cert_file: Some(pki.path("none.pem")), ..good.clone() });
     assert!(no_ca.starts_with("Failed to configure TLS caCertFile "), "{no_ca}");
