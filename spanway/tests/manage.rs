@@ -105,7 +105,7 @@ fn agents_tell_what_they_know() {
     assert!(manage(&router, &["get-types"]).contains("router.link"));
     assert_eq!(
         json(&router, &["get-operations", "log"])["io.skupper.router.log"],
-        serde_json::json!(["READ", "UPDATE"])
+        serde_json::json!(["UPDATE", "READ"])
     );
     assert!(manage(&router, &["get-attributes", "router.address"]).contains("subscriberCount"));
     assert_eq!(manage(&router, &["get-annotations"]), "none\n");

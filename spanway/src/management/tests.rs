@@ -451,7 +451,7 @@ fn the_schema_is_told() {
     let of_link = attributes.body.get("io.skupper.router.router.link").unwrap().as_list().unwrap();
     assert!(of_link.contains(&"settleRate".into()));
     let operations = router.ask(&[("operation", "GET-OPERATIONS".into()), ("entityType", "sslProfile".into())], none());
-    let expected = ["READ", "CREATE", "UPDATE", "DELETE"].map(Value::from);
+    let expected = ["CREATE", "UPDATE", "DELETE", "READ"].map(Value::from);
     let expected = vec![("io.skupper.router.sslProfile".into(), Value::List(expected.to_vec()))];
     assert_eq!(operations.body, Value::Map(expected));
     assert_eq!(ask("GET-LOG").body, Value::List(Vec::new()), "this log has no entries");
