@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use conformance::agent::Agent;
 use conformance::ports::free_port;
 use conformance::tcp::peers::{Server, client, echo, greeting, read_n, read_to_end, read_to_reset, reset};
 use conformance::tcp::{Nginx, curl, is_refused, is_reset, open_dir, pattern, run, wait_closed, wait_listening, wrk};
@@ -273,6 +274,7 @@ fn flows_over_another_uplink_go_on() {
         let at = |id| ["C", "E", "F"].iter().position(|other| *other == id).unwrap();
         outer[at(server_at)].tcp_connector("service", echo("S"), &[]);
         let port = outer[at(client_at)].tcp_listener("service", &[]);
+        let agent = outer[at(client_at)].listener(&[]);
         let mut interiors = [("A", of_a), ("B", of_b)].map(|(id, port)| {
             let mut config = Config::interior(id);
             config.accept_edges(port).connect_router(of_c);
@@ -285,6 +287,9 @@ fn flows_over_another_uplink_go_on() {
             }
         }
         wait_listening(port);
+        // Reached over both: a listener opens when one way is known.
+        let (local, remote) = if client_at == "C" { (0, 2) } else { (2, 0) };
+        Agent::connect(agent).wait_address("service", local, remote);
         let mut flows: Vec<TcpStream> = (0..FLOWS).map(|_| client(port)).collect();
         for flow in &mut flows {
             assert_eq!(read_n(flow, 1), b"S");
