@@ -26,3 +26,7 @@ lint:
 # The side-by-side comparison; `just compare --only tcp-bulk`
 compare *args:
     cargo run --release -p benches -- compare {{ args }}
+
+# The router as it is released: built again for what it did at work
+release:
+    benches/release
