@@ -123,6 +123,7 @@ impl ConfigError {
             .collect();
         let messages = messages.join("; ");
         match self.findings.first().map(|finding| finding.stage) {
+            Some(Stage::Validation) => format!("Python: ValidationError: {messages}"),
             Some(Stage::Attribute) => format!("Python: AttributeError: {messages}"),
             Some(Stage::Create) => format!("Python: CError: Configuration: {messages}"),
             _ => format!("Python: Exception: Cannot load configuration file {file}: {messages}"),

@@ -17,6 +17,8 @@ pub enum Stage {
     Create,
     /// While an attribute was read by what the entity is for.
     Attribute,
+    /// While the entity was compared with the schema.
+    Validation,
 }
 
 /// Something that keeps an entity from being used. Always the fault of whoever wrote the entity.
@@ -194,7 +196,7 @@ impl Entity {
                 {
                     problems.push(Problem::of(
                         "openProperties",
-                        Stage::Create,
+                        Stage::Validation,
                         format!("Reserved key '{key}' not allowed in openProperties"),
                     ));
                 }
@@ -203,7 +205,7 @@ impl Entity {
             if !properties.is_empty() && matches!(role, Role::InterRouter | Role::Edge) {
                 problems.push(Problem::of(
                     "openProperties",
-                    Stage::Create,
+                    Stage::Validation,
                     format!("openProperties not allowed for role {role}"),
                 ));
             }
@@ -298,13 +300,6 @@ impl Entity {
                 "enableVhostPolicy is not available in this version, and ignoring it would let everybody in",
             ));
         }
-        if self.text("policyDir").is_some_and(|dir| !dir.is_empty()) {
-            problems.push(Problem::of(
-                "policyDir",
-                Stage::Load,
-                "policyDir is not available in this version, and ignoring it would let everybody in",
-            ));
-        }
     }
 }
 
@@ -313,8 +308,7 @@ impl Entity {
 /// A later entity is blamed for what it has in common with an earlier one.
 pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
     let mut problems = Vec::new();
-    let router = entities.iter().find(|entity| entity.kind() == EntityKind::Router);
-    let mode: Mode = router.map_or(Mode::Standalone, |router| router.typed("mode"));
+    let mode = mode_of(entities.iter().copied());
     let mut names = HashMap::new();
     let mut identities = HashMap::new();
     let mut sockets: HashMap<(String, u16), &Entity> = HashMap::new();
@@ -351,7 +345,14 @@ pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
     problems
 }
 
-fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
+/// The mode of the router that has these entities.
+pub(super) fn mode_of<'a>(mut entities: impl Iterator<Item = &'a Entity>) -> Mode {
+    let router = entities.find(|entity| entity.kind() == EntityKind::Router);
+    router.map_or(Mode::Standalone, |router| router.typed("mode"))
+}
+
+/// A router of this mode may not have the entity.
+pub(super) fn check_role(entity: &Entity, mode: Mode) -> Option<Problem> {
     if !matches!(entity.kind(), EntityKind::Listener | EntityKind::Connector) {
         return None;
     }

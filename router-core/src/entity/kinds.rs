@@ -440,8 +440,8 @@ entities! {
         enable_vhost_policy "enableVhostPolicy": bool = "no" [create];
         /// Names of vhosts may be patterns.
         enable_vhost_name_patterns "enableVhostNamePatterns": bool = "no" [create pending];
-        /// A directory of JSON files with vhosts.
-        policy_dir "policyDir": PathBuf = "" [create];
+        /// A directory of JSON files with vhosts, whose rules apply if `enableVhostPolicy` is set.
+        policy_dir "policyDir": PathBuf = "" [create inert];
         /// The vhost for connections to hosts that have none.
         default_vhost "defaultVhost": String = "$default" [create pending];
     }

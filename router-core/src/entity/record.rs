@@ -104,6 +104,15 @@ impl Entity {
         kind: EntityKind,
         attributes: impl IntoIterator<Item = (N, Value)>,
     ) -> Result<Self, Vec<Problem>> {
+        let (entity, problems) = Self::read(kind, attributes);
+        if problems.is_empty() { Ok(entity) } else { Err(problems) }
+    }
+
+    /// What of the attributes makes sense, and everything that is wrong with them alone.
+    pub(super) fn read<N: AsRef<str>>(
+        kind: EntityKind,
+        attributes: impl IntoIterator<Item = (N, Value)>,
+    ) -> (Self, Vec<Problem>) {
         let mut entity = Self::new(kind);
         let mut problems = Vec::new();
         for (name, value) in attributes {
@@ -113,7 +122,7 @@ impl Entity {
         }
         entity.fill_in_defaults();
         problems.extend(entity.check());
-        if problems.is_empty() { Ok(entity) } else { Err(problems) }
+        (entity, problems)
     }
 
     /// Sets an attribute to what was written.

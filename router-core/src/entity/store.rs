@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::check::{Problem, Stage, check_all};
+use super::check::{Problem, Stage, check_all, check_role, mode_of};
 use super::kinds::EntityKind;
 use super::record::Entity;
 use super::table::Operation;
@@ -41,7 +41,7 @@ impl StoreError {
         // The reference's mark of what it finds only when it puts an entity to work.
         let text = |problem: &Problem| match problem.stage {
             Stage::Create => format!("Configuration: {problem}"),
-            Stage::Load | Stage::Attribute => problem.to_string(),
+            Stage::Load | Stage::Attribute | Stage::Validation => problem.to_string(),
         };
         let messages: Vec<_> = problems.into_iter().map(text).collect();
         Self::BadRequest(messages.join("; "))
@@ -127,8 +127,12 @@ impl EntityStore {
         attributes: impl IntoIterator<Item = (N, Value)>,
     ) -> Result<&Entity, StoreError> {
         Self::offered(kind, Operation::Create)?;
-        let mut entity =
-            Entity::from_attributes(kind, attributes).map_err(|problems| StoreError::from_problems(&problems))?;
+        let (mut entity, problems) = Entity::read(kind, attributes);
+        if !problems.is_empty() {
+            // What cannot be in this router at all comes first, as it does in the reference.
+            let misfit = check_role(&entity, mode_of(self.entities.values()));
+            return Err(StoreError::from_problems(misfit.iter().chain(&problems)));
+        }
         let counter = self.counters.get(&kind).copied().unwrap_or_default();
         entity.identify(|| counter + 1);
         self.check_with(None, &entity)?;

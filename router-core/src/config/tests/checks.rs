@@ -81,10 +81,13 @@ fn limits_have_the_texts_of_the_reference() {
         ("listener: {port: 1, sslProfile: DoesNotExist}", "sslProfile 'DoesNotExist' not found"),
         ("router: {id: a b}", "Router id attribute containing character ' ' in id 'a b' is disallowed."),
         ("router: {id: a|b}", "Router ID \"a|b\" contains an illegal character"),
-        ("listener: {port: 1, openProperties: {product: x}}", "Reserved key 'product' not allowed in openProperties"),
+        (
+            "listener: {port: 1, openProperties: {product: x}}",
+            "Python: ValidationError: Reserved key 'product' not allowed in openProperties",
+        ),
         (
             "router: {mode: interior}\nlistener: {port: 1, role: edge, openProperties: {a: x}}",
-            "openProperties not allowed for role edge",
+            "Python: ValidationError: openProperties not allowed for role edge",
         ),
     ] {
         let said = reference_text(text);
@@ -127,9 +130,13 @@ fn references_and_duplicates_are_found() {
 
 #[test]
 fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
-    for text in ["policy: {enableVhostPolicy: yes}", "policy: {policyDir: /x}", "vhost: {hostname: h}"] {
+    for text in
+        ["policy: {enableVhostPolicy: yes}", "policy: {enableVhostPolicy: yes, policyDir: /x}", "vhost: {hostname: h}"]
+    {
         assert!(refuse(Yaml, text).contains("would let everybody in"), "{text}");
     }
+    // Rules that nobody asked for apply nowhere.
+    assert!(accept(Yaml, "policy: {policyDir: /x, enableVhostPolicy: no}").warnings.is_empty());
     let c = accept(
         Yaml,
         "router: {vanId: v}\npolicy: {maxConnections: 5, defaultVhost: x}\nautoLink: {direction: in, address: a}\n\

@@ -84,6 +84,11 @@ fn refusals_say_whose_fault_it_was() {
             400,
             "role='standalone' not allowed to connect to or accept connections from other routers.",
         ),
+        (
+            store.create(EntityKind::Listener, [("port", Value::from(77_777)), ("role", "edge".into())]).cloned(),
+            400,
+            "routers.; port: expected",
+        ),
         (store.delete(Some(TCP), Some("l"), None), 400, "Listener cannot be deleted"),
         (store.delete(Some(EntityKind::Router), None, Some("router/R")), 501, "Operation 'DELETE'"),
         (
