@@ -34,11 +34,21 @@ pub(crate) fn attach(core: &mut Core, conns: &mut Conns, conn: u32, key: ConnKey
     };
     conns.touch(conn);
     let Some(conn) = conns.get(conn) else { return };
+    let (id, name) = (conn.details.id, attached.attach.name.as_str());
     match answer {
         Ok(Accepted { user, source, target }) => {
+            let address = match attached.attach.role {
+                Role::Sender => target.as_ref().and_then(|target| target.as_target()?.address_str()),
+                Role::Receiver => source.as_ref().and_then(|source| source.as_source()?.address_str()),
+            };
+            let (role, address) = (attached.attach.role, address.unwrap_or_default());
+            tracing::debug!(target: "ROUTER_CORE", "[C{id}] Link {name} of a {role:?} attached: {address}");
             conn.engine.accept_attach(attached.link, attached.answer(source, target), user);
         }
-        Err(error) => conn.engine.refuse_attach(attached.link, error),
+        Err(error) => {
+            tracing::debug!(target: "ROUTER_CORE", "[C{id}] Link {name} refused: {error}");
+            conn.engine.refuse_attach(attached.link, error);
+        }
     }
 }
 

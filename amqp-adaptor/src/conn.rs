@@ -101,6 +101,8 @@ pub(crate) struct Conn {
     /// The peer sends nothing more that matters. Until then a connection that is ending is read and what comes thrown away: closing a
     /// socket with unread input resets it, and the peer might never see why.
     pub(crate) input_ended: bool,
+    /// Frames are logged (or not) for this connection, whatever is for others.
+    pub(crate) traced: Option<bool>,
     pub(crate) details: Box<Details>,
 }
 
@@ -122,6 +124,8 @@ pub(crate) struct Details {
     pub(crate) end_by: Option<Instant>,
     /// Why the connection ended, or is about to.
     pub(crate) reason: Option<String>,
+    /// Up to where the output was logged, as [`amqp_proto::output::Output::queued`] counts.
+    pub(crate) told: u32,
 }
 
 impl Conn {

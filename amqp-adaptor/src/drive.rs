@@ -186,6 +186,9 @@ impl Inner {
             }
         }
         if let Some(conn) = conns.get(id) {
+            if conn.is_traced() {
+                conn.trace_input(block.get(..pos).unwrap_or_default());
+            }
             conn.keep_rest(block, pos);
         }
         // The engine may have something to say of its own.

@@ -175,6 +175,9 @@ impl Conns {
             conn.engine.grow_sessions(self.session_most);
         }
         conn.engine.flush();
+        if conn.is_traced() {
+            conn.trace_output();
+        }
         if conn.unwritable {
             let waiting = conn.engine.output().len();
             conn.engine.output_mut().advance(waiting);

@@ -16,7 +16,7 @@ use crate::worker::AmqpAdaptor;
 pub struct ConnectionStatus {
     /// Its number, unique in the router.
     pub id: u64,
-    /// The peer's address.
+    /// The peer's address; host and port as they were configured, if a connector made it.
     pub peer: String,
     /// Our address, if the socket still knows it.
     pub local: Option<String>,
@@ -44,6 +44,8 @@ pub struct ConnectionStatus {
     pub tls_ordinal: Option<u64>,
     /// The correlator and the ordinal of its group, between interior routers.
     pub group: Option<(String, u64)>,
+    /// Its frames are logged.
+    pub traced: bool,
     /// Seconds since a delivery last began on one of its links; `None` if none has.
     pub since_delivery: Option<u64>,
 }
@@ -149,6 +151,17 @@ impl AmqpAdaptor {
         true
     }
 
+    /// Logs the frames of the connection with this number from now on, or no longer, if it is one of this worker's. True if it is.
+    #[must_use]
+    pub fn trace_connection(&self, id: u64, traced: bool) -> bool {
+        let mut conns = self.0.conns.borrow_mut();
+        let conn = conns.slab.iter_mut().find(|(_, conn)| conn.details.id == id);
+        conn.is_some_and(|(_, conn)| {
+            conn.set_traced(traced);
+            true
+        })
+    }
+
     /// All links of this worker, in no order.
     #[must_use]
     pub fn link_handles(&self) -> Vec<LinkHandle> {
@@ -183,7 +196,10 @@ impl Conn {
         });
         ConnectionStatus {
             id: self.details.id,
-            peer: self.details.peer.to_string(),
+            peer: match &self.origin {
+                Origin::Connector(dial) => dial.shown(),
+                Origin::Listener(_) => self.details.peer.to_string(),
+            },
             local: self.stream.local_addr().ok().map(|address| address.to_string()),
             container: self.details.container.clone(),
             properties: self.details.properties.clone(),
@@ -202,6 +218,7 @@ impl Conn {
             group: self.neighbour.as_ref().and_then(|neighbour| {
                 Some((neighbour.group.as_ref()?.correlator().to_owned(), neighbour.info.ordinal))
             }),
+            traced: self.is_traced(),
             since_delivery: self.key.and_then(|key| core.seconds_since_delivery(key)),
         }
     }

@@ -15,6 +15,7 @@ mod inspect;
 mod listener;
 mod neighbour;
 mod placement;
+mod trace;
 mod worker;
 
 pub use auto_link::{AutoLinkConfig, AutoLinkState, AutoLinkStatus};

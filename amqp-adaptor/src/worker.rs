@@ -358,6 +358,7 @@ impl Inner {
             broken: false,
             ending: false,
             input_ended: false,
+            traced: None,
             details: Box::new(Details {
                 id,
                 peer: peer.into(),
@@ -369,6 +370,7 @@ impl Inner {
                 place,
                 end_by: None,
                 reason: None,
+                told: 0,
             }),
         };
         let slot = index(self.conns.borrow_mut().slab.insert(conn));

@@ -26,6 +26,14 @@ macro_rules! composite {
             pub const CODE: u64 = $code;
             /// Symbolic descriptor.
             pub const SYMBOL: &'static str = $symbol;
+            /// For traces.
+            #[allow(dead_code, reason = "not every type is part of a frame")]
+            pub(crate) const SHAPE: $crate::composite::Shape = $crate::composite::Shape {
+                code: $code,
+                symbol: $symbol,
+                name: $spec,
+                fields: &[$(stringify!($field)),*],
+            };
 
             /// Reads the list behind the descriptor.
             ///
@@ -120,6 +128,15 @@ macro_rules! composite {
     };
 }
 pub(crate) use composite;
+
+/// What a composite type and its fields are called.
+pub(crate) struct Shape {
+    pub(crate) code: u64,
+    pub(crate) symbol: &'static str,
+    pub(crate) name: &'static str,
+    /// With underscores where the specification has hyphens.
+    pub(crate) fields: &'static [&'static str],
+}
 
 /// Takes the descriptor of a composite value.
 pub(crate) fn expect_descriptor(

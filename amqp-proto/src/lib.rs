@@ -24,6 +24,7 @@ pub mod sasl_engine;
 mod session;
 mod terminus;
 mod text;
+pub mod trace;
 pub mod value;
 
 pub use codec::{Decimal32, Decimal64, Decimal128, Decode, Encode, MAX_DEPTH, Reader, Timestamp, Uuid};

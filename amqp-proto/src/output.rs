@@ -80,6 +80,26 @@ impl Output {
         filled
     }
 
+    /// A copy of what waits behind the first `skip` bytes, for traces.
+    pub fn copied(&self, skip: usize) -> Vec<u8> {
+        let mut copy = Vec::with_capacity(self.len().saturating_sub(skip));
+        let mut skip = skip;
+        let mut put = |bytes: &[u8]| {
+            let from = skip.min(bytes.len());
+            skip -= from;
+            copy.extend_from_slice(bytes.get(from..).unwrap_or_default());
+        };
+        let mut rest = self.buf.get(self.start..).unwrap_or_default();
+        for r in &self.refs {
+            let (gap, after) = rest.split_at(r.gap.min(rest.len()));
+            rest = after;
+            put(gap);
+            put(&r.bytes);
+        }
+        put(rest);
+        copy
+    }
+
     /// Removes `n` bytes that were written from the front. More than [`Output::len`] removes everything.
     pub fn advance(&mut self, mut n: usize) {
         while let Some(front) = self.refs.front_mut() {

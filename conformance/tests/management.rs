@@ -1,7 +1,9 @@
 //! The management agent, asked by Proton's Python binding.
 
+use conformance::agent::Agent;
 use conformance::client::Client;
 use conformance::process::wait_for;
+use conformance::raw::V;
 use conformance::requests::{self, query};
 use conformance::router::{Config, PATIENCE, Router};
 use serde_json::{Value, json};
@@ -164,20 +166,95 @@ fn connections_are_closed() {
     let router = Router::plain();
     let args = [("address", "x"), ("count", "1")];
     let receiving = Client::ProtonPython.start(router.dir(), "recv", router.port, &args).ready();
-    let links = rows(&router, "router.link", &["owningAddr", "connectionId"]);
+    let links = rows(&router, "router.link", &["owningAddr", "connectionId", "identity"]);
     let link = links.iter().find(|row| row[0] == "Mx").expect("the receiver is attached");
     let update = |status: &str| {
         json!({"properties": {"operation": "UPDATE", "type": "io.skupper.router.connection", "identity": link[1]},
                "body": {"adminStatus": status}})
     };
-    let answers = ask(&router, Some("$management"), &[update("nonsense"), update("enabled"), update("deleted")]);
+    // Links end with who attached them.
+    let of_link = |operation: &str| {
+        let ty = "io.skupper.router.router.link";
+        json!({"properties": {"operation": operation, "type": ty, "identity": link[2]}})
+    };
+    let requests = [of_link("DELETE"), of_link("UPDATE"), update("nonsense"), update("enabled"), update("deleted")];
+    let answers = ask(&router, Some("$management"), &requests);
     let statuses: Vec<i64> = answers.iter().map(|answer| answer["status"].as_i64().unwrap()).collect();
-    assert_eq!(statuses, [400, 200, 200], "{answers:?}");
-    assert_eq!(answers[2]["body"]["adminStatus"], "deleted");
+    assert_eq!(statuses, [403, 403, 400, 200, 200], "{answers:?}");
+    assert_eq!(answers[4]["body"]["adminStatus"], "deleted");
     // Proton takes a forced close for a loss that it may get over, and does not end.
     wait_for("the end of the connection", PATIENCE, || {
         let connections = rows(&router, "connection", &["identity"]);
         (!connections.contains(&json!([link[1]]))).then_some(())
     });
     drop(receiving);
+}
+
+/// A connection that was made here has the host that was configured, whatever address that was.
+#[test]
+fn hosts_are_those_of_the_configuration() {
+    let other = Router::plain();
+    let port = other.port.to_string();
+    let router = Router::with(|config| {
+        config.section("connector", &[("host", "localhost"), ("port", &port), ("role", "route-container")]);
+    });
+    wait_for("the connection", PATIENCE, || {
+        rows(&router, "connection", &["host"]).contains(&json!([format!("localhost:{port}")])).then_some(())
+    });
+}
+
+/// Links are in the log of the module ROUTER_CORE, and frames in that of PROTOCOL: those of all connections, or of one that somebody asks for.
+#[test]
+fn frames_are_logged() {
+    let router = Router::with(|config| {
+        config.section("log", &[("module", "ROUTER_CORE"), ("enable", "debug+"), ("outputFile", "links.log")]);
+        config.section("log", &[("module", "PROTOCOL"), ("enable", "debug+"), ("outputFile", "frames.log")]);
+    });
+    let log = || std::fs::read_to_string(router.dir().join("frames.log")).unwrap_or_default();
+    rows(&router, "router", &["id"]);
+    wait_for("all frames of a client", PATIENCE, || log().contains("]:FRAME: 0 -> @close(24) []").then_some(()));
+    let frames = log();
+    for shown in [
+        "]:FRAME:   <- AMQP",
+        "]:FRAME: 0 <- @open(16) [container-id=",
+        "]:FRAME: 0 -> @open(16) [container-id=\"QDR\", ",
+        "target=@target(41) [address=\"$management\"",
+        "]:FRAME: 0 <- @transfer(20) [handle=0x",
+        ", delivery-id=0x0, delivery-tag=b\"",
+        "state=@accepted(36) []",
+    ] {
+        assert!(frames.contains(shown), "no {shown} in {frames}");
+    }
+    let links = std::fs::read_to_string(router.dir().join("links.log")).unwrap();
+    assert!(links.contains(" of a Sender attached: $management"), "{links}");
+
+    // Of none, and then of one connection.
+    let mut other = Agent::connect(router.port);
+    let mut agent = Agent::connect(router.port);
+    let quiet = |agent: &mut Agent| {
+        let before = log();
+        agent.rows("router", &["id"]);
+        assert_eq!(log(), before);
+    };
+    assert_eq!(agent.update("log", "log/PROTOCOL", vec![(V::str("enable"), V::str("info+"))]).status, 200);
+    quiet(&mut agent);
+    let mut ids: Vec<u64> = Vec::new();
+    for row in agent.rows("connection", &["identity"]) {
+        ids.push(row[0].text().unwrap().parse().unwrap());
+    }
+    let id = ids.into_iter().max().unwrap().to_string();
+    let mut trace = |identity: &str, on: &str| {
+        let properties = [("operation", "UPDATE"), ("type", "io.skupper.router.connection"), ("identity", identity)];
+        other.ask(&properties, V::Map(vec![(V::str("enableProtocolTrace"), V::str(on))])).status
+    };
+    assert_eq!((trace("nonsense", "yes"), trace("123456789", "yes"), trace(&id, "perhaps")), (400, 404, 400));
+    assert_eq!(trace(&id, "yes"), 200);
+    let before = log().len();
+    let row = agent.rows("connection", &["identity", "enableProtocolTrace"]);
+    assert!(row.contains(&vec![V::str(&id), V::Bool(true)]), "{row:?}");
+    let frames = log().split_off(before);
+    let of_one = format!("[C{id}]:FRAME: ");
+    assert!(frames.contains("@transfer") && frames.lines().all(|line| line.contains(&of_one)), "{frames}");
+    assert_eq!(trace(&id, "no"), 200);
+    quiet(&mut agent);
 }

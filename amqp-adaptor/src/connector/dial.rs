@@ -84,7 +84,8 @@ impl Dial {
         self.news.notify_one();
     }
 
-    fn shown(&self) -> String {
+    /// As it was configured: a name says more than the address that it had at the moment.
+    pub(crate) fn shown(&self) -> String {
         format!("{}:{}", self.place.host, self.place.port)
     }
 

@@ -37,6 +37,7 @@ fn advances_by_any_step() {
             expected.drain(..step.min(expected.len()));
             assert_eq!(all(&output), expected);
             assert_eq!(output.len(), expected.len());
+            assert_eq!(output.copied(3), expected.get(3..).unwrap_or_default());
         }
         assert!(output.take_buffer().is_some());
         assert!(output.take_buffer().is_none());

@@ -295,8 +295,8 @@ operational! {
         "isAuthenticated": bool;
         /// It is encrypted.
         "isEncrypted": bool;
-        /// Its frames are written to the log.
-        "enableProtocolTrace": bool [update pending];
+        /// Its frames are written to the log, in module PROTOCOL.
+        "enableProtocolTrace": bool [update];
         /// The SASL mechanism.
         "sasl": String;
         /// The peer's user name.

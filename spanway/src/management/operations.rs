@@ -161,6 +161,11 @@ async fn create(agent: &Agent, request: &Request) -> Result<Response, Failure> {
 
 /// UPDATE and DELETE.
 async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Response, Failure> {
+    if let Some("io.skupper.router.connection" | "connection") = request.text("type")?
+        && let Some(identity) = request.text("identity")?.filter(|identity| identity.parse::<u64>().is_err())
+    {
+        return Err(Failure::bad_request(format!("identity: expected the number of a connection, found `{identity}`")));
+    }
     let (ty, row) = find(agent, request).await?;
     let long_name = ty.descriptor().long_name();
     let kind = match ty {
@@ -169,6 +174,9 @@ async fn change(agent: &Agent, request: &Request, operation: &str) -> Result<Res
         }
         EntityType::Operational(OperationalKind::Connection) => {
             return Err(Failure::forbidden("Forbidden: a connection is closed with UPDATE adminStatus=deleted"));
+        }
+        EntityType::Operational(OperationalKind::Link) => {
+            return Err(Failure::forbidden("Forbidden: a link ends with what attached it, or with its connection"));
         }
         EntityType::Operational(_) => return Err(not_offered(operation, &long_name)),
         EntityType::Configured(kind) => kind,
@@ -217,9 +225,10 @@ async fn update(agent: &Agent, request: &Request, kind: EntityKind, row: &rows::
     Ok(Response::ok(row.into_map()))
 }
 
-/// Closes a connection, if that is what its new `adminStatus` says.
+/// Closes a connection, if that is what its new `adminStatus` says, or has its frames logged.
 async fn update_connection(agent: &Agent, request: &Request, row: &rows::Row) -> Result<Response, Failure> {
     let mut close = false;
+    let mut trace = None;
     let between_routers = ["inter-router", "inter-router-data", "edge", "inter-edge"];
     let role = row.get("role").and_then(Value::as_str).unwrap_or_default();
     for (name, value) in attributes(request)? {
@@ -233,20 +242,24 @@ async fn update_connection(agent: &Agent, request: &Request, row: &rows::Row) ->
             ("adminStatus", _) => {
                 return Err(Failure::bad_request(format!("adminStatus: expected enabled or deleted, found `{value}`")));
             }
-            _ if same => {}
             ("enableProtocolTrace", _) => match Type::Boolean.convert(value) {
-                Ok(router_core::entity::Value::Bool(true)) => {
-                    return Err(Failure::not_implemented(format!("{name}: has no effect in this version")));
-                }
-                Ok(_) => {}
+                Ok(value) => trace = value.as_bool(),
                 Err(message) => return Err(Failure::bad_request(format!("{name}: {message}"))),
             },
+            _ if same => {}
             _ => return Err(Failure::bad_request(format!("Cannot update attribute '{name}' in UPDATE"))),
         }
     }
+    let identity = row.get("identity").and_then(Value::as_str).unwrap_or_default();
     let mut row = row.clone();
+    if let Some(on) = trace {
+        if !rows::trace_connection(agent, identity, on).await && on {
+            let message = "enableProtocolTrace: only connections of AMQP have frames";
+            return Err(Failure::not_implemented(message));
+        }
+        row.set("enableProtocolTrace", on);
+    }
     if close {
-        let identity = row.get("identity").and_then(Value::as_str).unwrap_or_default();
         rows::close_connection(agent, identity).await;
         row.set("adminStatus", "deleted");
     }

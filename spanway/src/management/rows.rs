@@ -111,6 +111,12 @@ pub(crate) async fn close_connection(agent: &Agent, identity: &str) {
     each(&agent.workers, close).await;
 }
 
+/// Has the frames of the connection with this identity logged, or not any more. False if it is none of AMQP.
+pub(crate) async fn trace_connection(agent: &Agent, identity: &str, traced: bool) -> bool {
+    let Ok(id) = identity.parse::<u64>() else { return false };
+    each(&agent.workers, move |worker: &Worker| worker.amqp.trace_connection(id, traced)).await.contains(&true)
+}
+
 /// The agent itself.
 pub(crate) fn management() -> Row {
     Row::new(EntityType::Operational(OperationalKind::Management), "self", "self")

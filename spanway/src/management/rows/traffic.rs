@@ -320,7 +320,7 @@ fn connection_row(status: &ConnectionStatus, seen: &Seen) -> Row {
     .with("meshId", seen.meshes.get(&status.id).map_or(Value::Null, |mesh| Value::from(&**mesh)))
     .with("isAuthenticated", authenticated)
     .with("isEncrypted", status.tls.is_some())
-    .with("enableProtocolTrace", false)
+    .with("enableProtocolTrace", status.traced)
     .with("sasl", identity.mechanism.as_deref().map_or(Value::Null, Value::from))
     .with("user", user(status))
     .with("ssl", status.tls.is_some())
