@@ -180,7 +180,7 @@ fn a_router_alone_shows_itself() {
     assert_eq!(get(admin(&router), "/readyz").status, 200);
     let refused = http::request(
         admin(&router),
-        "POST /topology HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "POST /topology HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     );
     assert_eq!(refused.status, 405);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use conformance::certs::Certs;
 use conformance::client::Client;
-use conformance::http::{answer, get, request};
+use conformance::http::{Answer, answer, get, request};
 use conformance::router::{Config, PATIENCE, Router};
 use conformance::suite::{self, number};
 
@@ -102,7 +102,7 @@ fn probes_metrics_and_files() {
     for path in ["/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/nothing", "//etc/passwd"] {
         assert_eq!(get(port, path).status, 404, "{path}");
     }
-    let post = request(port, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let post = request(port, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(post.status, 405);
 }
 
@@ -119,26 +119,30 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Asks for a WebSocket; the connection, and the status of the answer.
 fn handshake(port: u16, protocol: &str) -> (TcpStream, u16) {
+    let text = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    );
+    let (socket, answer) = upgrade(port, &text);
+    if answer.status == 101 {
+        // RFC 6455 §1.3 has this example.
+        assert!(answer.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{}", answer.head);
+    }
+    (socket, answer.status)
+}
+
+/// Sends a request; the connection, and the head of the answer.
+fn upgrade(port: u16, text: &str) -> (TcpStream, Answer) {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        socket,
-        "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
-    )
-    .unwrap();
+    socket.write_all(text.as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         socket.read_exact(&mut byte).unwrap();
         head.push(byte[0]);
     }
-    let head = answer(&String::from_utf8(head).unwrap());
-    if head.status == 101 {
-        // RFC 6455 §1.3 has this example.
-        assert!(head.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{}", head.head);
-    }
-    (socket, head.status)
+    (socket, answer(&String::from_utf8(head).unwrap()))
 }
 
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
@@ -165,7 +169,7 @@ fn handshakes_have_to_be_right() {
     }
     let with = |from: &str, to: &str| {
         let text = format!(
-            "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: amqp\r\n\r\n"
         );
         assert!(text.contains(from));
@@ -177,6 +181,38 @@ fn handshakes_have_to_be_right() {
     assert_eq!(with("Connection: Upgrade", "Connection: close"), 400);
     assert_eq!(with("GET", "PUT"), 400);
     router.assert_alive();
+}
+
+/// What the listener answers to a request for a WebSocket from a page of this origin.
+fn asked_by(port: u16, host: &str, origin: &str) -> u16 {
+    let text = format!(
+        "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: amqp\r\n\r\n"
+    );
+    upgrade(port, &text).1.status
+}
+
+#[test]
+fn pages_of_other_origins_need_leave() {
+    let (_router, port) = router(&[]);
+    let own = format!("127.0.0.1:{port}");
+    assert_eq!(asked_by(port, &own, &format!("http://{own}")), 101);
+    for stranger in ["http://evil.example", "http://127.0.0.1:1", "null", "http://localhost"] {
+        assert_eq!(asked_by(port, &own, stranger), 403, "{stranger}");
+    }
+    // A name that an attacker had resolve to this machine.
+    let evil = format!("evil.example:{port}");
+    assert_eq!(asked_by(port, &evil, &format!("http://{evil}")), 421);
+    let page = format!("GET /metrics HTTP/1.1\r\nHost: {evil}\r\nConnection: close\r\n\r\n");
+    assert_eq!(request(port, &page).status, 421);
+    let (_router, port) = router(&[("websocketOrigins", "https://app.example http://other.example:8080")]);
+    let own = format!("127.0.0.1:{port}");
+    for friend in ["https://app.example", "http://other.example:8080"] {
+        assert_eq!(asked_by(port, &own, friend), 101, "{friend}");
+    }
+    assert_eq!(asked_by(port, &own, "https://app.example:8080"), 403);
+    let (_router, port) = router(&[("websocketOrigins", "*")]);
+    assert_eq!(asked_by(port, "localhost", "null"), 101);
 }
 
 #[test]
@@ -232,7 +268,7 @@ fn slow_and_large_heads_are_given_up() {
     slow.write_all(b"GET / HT").unwrap();
     rest(&mut slow);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000));
+    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000));
     let mut large = TcpStream::connect(("127.0.0.1", port)).unwrap();
     large.set_read_timeout(Some(PATIENCE)).unwrap();
     let _ = large.write_all(long.as_bytes());

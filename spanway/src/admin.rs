@@ -7,22 +7,24 @@
 //! | `/readyz` | 200 when the router is configured, listens, and has its links; else 503 and what is missing. `?exclude=links` leaves links out, `?verbose` tells all that was looked at |
 //! | `/metrics` | metrics for Prometheus: docs/reference/metrics.md |
 //! | `/topology` | the network as JSON: docs/reference/topology.md |
+//!
+//! A port on loopback is closed to other names than its own: pages of other places would read it through browsers on this machine otherwise.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use router_core::entity::AdminEntity;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::Semaphore;
+use transport::http::{Page, misdirected};
 
 use crate::observe::Check;
 
@@ -60,8 +62,13 @@ pub(crate) async fn bind(admin: &AdminEntity) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Serves a socket until `shutdown` is done. Must run inside a tokio runtime; never use one of a worker.
-pub(crate) async fn serve<S: AdminSource>(listener: TcpListener, source: Arc<S>, shutdown: impl Future<Output = ()>) {
+/// Serves a socket until `shutdown` is done. `host`: what it was configured to listen on. Must run inside a tokio runtime; never use one of a worker.
+pub(crate) async fn serve<S: AdminSource>(
+    listener: TcpListener,
+    host: Arc<str>,
+    source: Arc<S>,
+    shutdown: impl Future<Output = ()>,
+) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -75,9 +82,9 @@ pub(crate) async fn serve<S: AdminSource>(listener: TcpListener, source: Arc<S>,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let source = source.clone();
+                let (host, source) = (Arc::clone(&host), Arc::clone(&source));
                 tokio::spawn(async move {
-                    serve_connection(stream, peer, source).await;
+                    serve_connection(stream, peer, &host, source).await;
                     drop(permit);
                 });
             }
@@ -90,8 +97,10 @@ pub(crate) async fn serve<S: AdminSource>(listener: TcpListener, source: Arc<S>,
     }
 }
 
-async fn serve_connection<S: AdminSource>(stream: tokio::net::TcpStream, peer: SocketAddr, source: Arc<S>) {
-    let service = hyper::service::service_fn(|request| answer(request, source.clone()));
+async fn serve_connection<S: AdminSource>(stream: tokio::net::TcpStream, peer: SocketAddr, host: &str, source: Arc<S>) {
+    // Fails for connections that are gone.
+    let Ok(local) = stream.local_addr() else { return };
+    let service = hyper::service::service_fn(|request| answer(request, host, local.ip(), Arc::clone(&source)));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -104,8 +113,13 @@ async fn serve_connection<S: AdminSource>(stream: tokio::net::TcpStream, peer: S
 
 async fn answer<S: AdminSource>(
     request: Request<Incoming>,
+    host: &str,
+    local: IpAddr,
     source: Arc<S>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Page, Infallible> {
+    if let Some(refusal) = misdirected(&request, host, local) {
+        return Ok(refusal);
+    }
     let path = request.uri().path();
     let file = crate::console::file(path);
     if file.is_none() && !PATHS.contains(&path) {
@@ -128,7 +142,7 @@ async fn answer<S: AdminSource>(
 }
 
 /// What probes are told, in the form that Kubernetes' own programs have.
-fn readiness(mut checks: Vec<Check>, query: &str) -> Response<Full<Bytes>> {
+fn readiness(mut checks: Vec<Check>, query: &str) -> Page {
     let has = |wanted: &str| query.split('&').any(|parameter| parameter == wanted);
     if has("exclude=links") {
         checks.retain(|check| !check.is_link);
@@ -149,18 +163,13 @@ fn readiness(mut checks: Vec<Check>, query: &str) -> Response<Full<Bytes>> {
     text(if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
 }
 
-fn of_type(mut response: Response<Full<Bytes>>, media_type: &'static str) -> Response<Full<Bytes>> {
+fn of_type(mut response: Page, media_type: &'static str) -> Page {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+fn text(status: StatusCode, body: String) -> Page {
+    crate::http::fresh(transport::http::text(status, body))
 }
 
 #[cfg(test)]

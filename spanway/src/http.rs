@@ -47,7 +47,12 @@ pub(crate) fn site(listener: &ListenerEntity, answers: &Answers) -> Option<HttpS
         root: listener.http_root_dir.clone(),
         answers: Arc::clone(answers),
     };
-    Some(HttpSite { websockets: listener.websockets, pages: Arc::new(pages) })
+    Some(HttpSite {
+        host: listener.host.clone(),
+        websockets: listener.websockets,
+        origins: listener.websocket_origins.split_whitespace().map(ToOwned::to_owned).collect(),
+        pages: Arc::new(pages),
+    })
 }
 
 impl Pages for ListenerPages {
@@ -81,7 +86,8 @@ impl Pages for ListenerPages {
     }
 }
 
-fn fresh(mut page: Page) -> Page {
+/// What is true now only.
+pub(crate) fn fresh(mut page: Page) -> Page {
     page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page
 }

@@ -77,7 +77,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
                 // Ends when the sender is dropped.
                 let _ = stopped.changed().await;
             };
-            tokio::spawn(admin::serve(listener, Arc::clone(&observer), stop));
+            tokio::spawn(admin::serve(listener, entity.host.as_str().into(), Arc::clone(&observer), stop));
         }
     }
     observer.set_stage(Ok(()));

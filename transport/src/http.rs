@@ -1,12 +1,14 @@
 //! HTTP on a listener whose connections may become WebSocket (RFC 6455) for AMQP: one request a connection, and no bodies.
 
+mod guard;
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use hyper_util::rt::TokioTimer;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::stream::{Read, Stream, StreamError, WebSocketStream, Write};
+pub use guard::misdirected;
 
 /// Subprotocols that stand for AMQP: the registered one, and two that older clients offer.
 const SUBPROTOCOLS: [&str; 3] = ["amqp", "binary", "AMQPWSB10"];
@@ -50,8 +53,12 @@ pub trait Pages: fmt::Debug + Send + Sync {
 /// An HTTP listener.
 #[derive(Clone, Debug)]
 pub struct HttpSite {
+    /// What it was configured to listen on.
+    pub host: String,
     /// AMQP over WebSocket is taken.
     pub websockets: bool,
+    /// Whose pages may use it, beside those of the same place: origins, or `*` (`websocketOrigins`).
+    pub origins: Vec<String>,
     /// Everything else.
     pub pages: Arc<dyn Pages>,
 }
@@ -69,9 +76,11 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {
 ///
 /// `limit`: how long the head of the request may take, if that is less than 10 s.
 pub async fn serve(stream: Stream, site: &HttpSite, limit: Option<Duration>) -> Option<Stream> {
-    let upgrade: Rc<RefCell<Option<OnUpgrade>>> = Rc::default();
+    // Fails for connections that are gone.
+    let local = stream.local_addr().ok()?.ip();
+    let upgrade: RefCell<Option<OnUpgrade>> = RefCell::default();
     let service = hyper::service::service_fn(|request| async {
-        let mut page = answer(request, site.clone(), Rc::clone(&upgrade)).await;
+        let mut page = answer(request, site, local, &upgrade).await;
         if page.status() != StatusCode::SWITCHING_PROTOCOLS {
             page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -89,16 +98,24 @@ pub async fn serve(stream: Stream, site: &HttpSite, limit: Option<Duration>) -> 
         Ok(Err(error)) => tracing::debug!(target: "HTTP", "a request failed: {error}"),
         Err(_) => return None,
     }
-    let upgraded = upgrade.borrow_mut().take()?;
+    let upgraded = upgrade.take()?;
     let parts = upgraded.await.ok()?.downcast::<HttpStream>().ok()?;
     Some(Stream::WebSocket(Box::new(WebSocketStream::server(parts.io.0, &parts.read_buf))))
 }
 
-async fn answer(mut request: Request<Incoming>, site: HttpSite, upgrade: Rc<RefCell<Option<OnUpgrade>>>) -> Page {
+async fn answer(
+    mut request: Request<Incoming>,
+    site: &HttpSite,
+    local: IpAddr,
+    upgrade: &RefCell<Option<OnUpgrade>>,
+) -> Page {
+    if let Some(refusal) = misdirected(&request, &site.host, local) {
+        return refusal;
+    }
     if request.headers().contains_key(UPGRADE) && site.websockets {
-        let response = handshake(&request);
+        let response = guard::foreign(&request, &site.origins).unwrap_or_else(|| handshake(&request));
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            *upgrade.borrow_mut() = Some(hyper::upgrade::on(&mut request));
+            upgrade.replace(Some(hyper::upgrade::on(&mut request)));
         }
         return response;
     }

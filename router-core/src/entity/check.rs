@@ -217,6 +217,14 @@ impl Entity {
                 "requireSsl without sslProfile: no client could ever connect",
             ));
         }
+        for origin in self.text("websocketOrigins").unwrap_or_default().split_whitespace() {
+            let place = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if origin != "*" && place.is_none_or(|place| place.is_empty() || place.contains('/')) {
+                let expected = "origins such as https://app.example, separated by blanks, or `*`";
+                let message = format!("websocketOrigins: expected {expected}, found `{origin}`");
+                problems.push(Problem::of("websocketOrigins", Stage::Create, message));
+            }
+        }
     }
 
     fn check_tcp_listener(&self, problems: &mut Vec<Problem>) {

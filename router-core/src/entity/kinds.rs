@@ -191,6 +191,9 @@ entities! {
         metrics "metrics": bool = "yes" [create];
         /// An HTTP listener takes AMQP over WebSocket.
         websockets "websockets": bool = "yes" [create];
+        /// Origins whose pages may use the WebSockets of an HTTP listener, such as `https://app.example`, separated by blanks; `*` for all.
+        /// Pages that have the listener's own host and port may always, and programs that are no browsers.
+        websocket_origins "websocketOrigins": String = "" [create ours];
         /// This is an HTTP listener.
         http "http": bool = "no" [create];
         /// The directory that an HTTP listener serves files from; setting it implies `http`.
@@ -484,11 +487,12 @@ entities! {
         "maxMessageSize": i64;
     }
 
-    /// The port for operators: `/livez`, `/readyz`, `/metrics`.
+    /// The port for operators: the console, `/livez`, `/readyz`, `/metrics`, `/topology`.
     Admin AdminEntity = "admin" | "admins" {
         options(ours = true, identity = Identity::HostPortName);
         operations(Read);
-        /// The address to listen on. The port shows much and asks nobody who they are: keep it on a private address.
+        /// The address to listen on. The port shows much and asks nobody who they are: keep it on a private address. On
+        /// loopback it refuses requests whose `Host` is neither an address nor `localhost` nor this.
         host "host": String = "127.0.0.1" [create ours];
         /// The port.
         port "port": Port = "5680" [create ours];

@@ -41,7 +41,7 @@ async fn with_server(test: impl AsyncFnOnce(SocketAddr, Arc<Router>)) {
     let listener = listeners.pop().expect("a socket");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, router.clone(), async {
+    let server = tokio::spawn(serve(listener, free.host.as_str().into(), router.clone(), async {
         let _ = stopped.await;
     }));
     test(address, router).await;
@@ -51,11 +51,12 @@ async fn with_server(test: impl AsyncFnOnce(SocketAddr, Arc<Router>)) {
 }
 
 async fn request(address: SocketAddr, head: &str) -> String {
+    send(address, &format!("{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+}
+
+async fn send(address: SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connected");
-    stream
-        .write_all(format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .expect("sent");
+    stream.write_all(text.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");
     answer
@@ -107,5 +108,20 @@ fn other_requests_are_refused() {
         noise.write_all(b"AMQP\x00\x01\x00\x00").await.expect("sent");
         drop(noise);
         assert!(request(address, "GET /livez").await.starts_with("HTTP/1.1 200 OK"));
+    }));
+}
+
+#[test]
+fn pages_of_other_places_get_nothing_through_a_name_of_their_own() {
+    runtime(with_server(async |address, _| {
+        for path in ["/", "/console.js", "/topology", "/metrics", "/livez", "/other"] {
+            let text =
+                format!("GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\nConnection: close\r\n\r\n", address.port());
+            let answer = send(address, &text).await;
+            assert!(answer.starts_with("HTTP/1.1 421 Misdirected Request") && answer.contains("localhost"), "{answer}");
+        }
+        let literal = format!("GET /topology HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        assert!(send(address, &literal).await.starts_with("HTTP/1.1 200 OK"));
+        assert!(send(address, "GET /readyz?exclude=links HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 200 OK"));
     }));
 }

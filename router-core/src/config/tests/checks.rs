@@ -120,6 +120,10 @@ fn references_and_duplicates_are_found() {
             "test.conf:2:33: port: :5672 is already taken by the listener `listener/:amqp`",
         ),
         ("address: {prefix: a/#}", "use `pattern` for wildcards"),
+        (
+            "listener: {port: 1, websocketOrigins: 'https://a.example b.example'}",
+            "websocketOrigins: expected origins such as https://app.example, separated by blanks, or `*`, found `b.example`",
+        ),
         ("address: {prefix: a, priority: 10}", "priority: expected a whole number from 0 to 9, found `10`"),
     ] {
         let message = refuse(Yaml, text);
