@@ -17,6 +17,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use router_core::entity::ListenerEntity;
+use tokio::runtime::Handle;
 use transport::http::{HttpSite, Page, Pages, text};
 
 use crate::observe::{CONTENT_TYPE as METRICS_TYPE, Observer};
@@ -25,7 +26,25 @@ use crate::observe::{CONTENT_TYPE as METRICS_TYPE, Observer};
 const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who answers, once it is there: listeners are opened before.
-pub(crate) type Answers = Arc<OnceLock<Weak<Observer>>>;
+pub(crate) type Answers = Arc<OnceLock<Answerer>>;
+
+/// The observer, and where it works: listeners are on the threads that carry traffic, which metrics would hold up.
+#[derive(Debug)]
+pub(crate) struct Answerer {
+    observer: Weak<Observer>,
+    control: Handle,
+}
+
+impl Answerer {
+    /// Whoever calls this is where it works. Must run inside a tokio runtime.
+    pub(crate) fn here(observer: &Arc<Observer>) -> Self {
+        Self { observer: Arc::downgrade(observer), control: Handle::current() }
+    }
+
+    fn get(&self) -> Option<(Arc<Observer>, Handle)> {
+        Some((self.observer.upgrade()?, self.control.clone()))
+    }
+}
 
 /// What one listener answers.
 #[derive(Debug)]
@@ -57,16 +76,20 @@ pub(crate) fn site(listener: &ListenerEntity, answers: &Answers) -> Option<HttpS
 
 impl Pages for ListenerPages {
     fn page(&self, path: &str) -> Pin<Box<dyn Future<Output = Page> + Send>> {
-        let observer = self.answers.get().and_then(Weak::upgrade);
-        match (path, observer) {
-            ("/healthz", Some(observer)) if self.healthz => Box::pin(async move {
+        let answerer = self.answers.get().and_then(Answerer::get);
+        match (path, answerer) {
+            ("/healthz", Some((observer, _))) if self.healthz => Box::pin(async move {
                 match tokio::time::timeout(HEALTH_LIMIT, observer.works()).await {
                     Ok(true) => fresh(text(StatusCode::OK, "OK\n")),
                     _ => fresh(text(StatusCode::SERVICE_UNAVAILABLE, "not all workers answer\n")),
                 }
             }),
-            ("/metrics", Some(observer)) if self.metrics => Box::pin(async move {
-                let mut page = fresh(text(StatusCode::OK, observer.text_of_metrics().await));
+            ("/metrics", Some((observer, control))) if self.metrics => Box::pin(async move {
+                let metrics = control.spawn(async move { observer.text_of_metrics().await });
+                let Ok(metrics) = metrics.await else {
+                    return fresh(text(StatusCode::SERVICE_UNAVAILABLE, "the router is ending\n"));
+                };
+                let mut page = fresh(text(StatusCode::OK, metrics));
                 page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
                 page
             }),

@@ -19,7 +19,7 @@ use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
-use crate::http::Answers;
+use crate::http::{Answerer, Answers};
 use crate::observe::Observer;
 use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
@@ -135,7 +135,7 @@ impl Running {
     /// Says who answers for HTTP listeners. Once.
     pub(crate) fn answered_by(&self, observer: &Arc<Observer>) {
         // Nobody calls this twice.
-        let _ = self.answers.set(Arc::downgrade(observer));
+        let _ = self.answers.set(Answerer::here(observer));
     }
 
     /// What is known of the network.
