@@ -6,6 +6,7 @@ pub(crate) mod debug;
 pub(crate) mod generate;
 pub(crate) mod manage;
 pub(crate) mod messaging;
+pub(crate) mod output;
 pub(crate) mod service;
 pub(crate) mod skrouterd;
 pub(crate) mod stat;

@@ -3,8 +3,8 @@
 use amqp_proto::Value;
 use anyhow::{Result, bail};
 
+use crate::cli::output::Format;
 use crate::cli::service::{AskArgs, ServiceArgs, ServiceCommand};
-use crate::cli::stat::Format;
 use crate::client::entities::{Entities, Line};
 use crate::client::format::{csv, json, plain};
 use crate::client::management::{Manager, Query};

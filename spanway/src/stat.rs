@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::cli::stat::{Format, StatArgs};
+use crate::cli::output::Format;
+use crate::cli::stat::StatArgs;
 use crate::client::entities::Entities;
 use crate::client::management::{Manager, Query, Whose};
 use crate::client::network::Network;

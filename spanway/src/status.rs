@@ -5,7 +5,7 @@ mod show;
 
 use anyhow::{Result, bail};
 
-use crate::cli::check::Output;
+use crate::cli::output::ReportFormat;
 use crate::cli::status::StatusArgs;
 use crate::client::entities::{Entities, Line};
 use crate::client::management::{Manager, Query, Whose};
@@ -24,8 +24,8 @@ pub(crate) fn run(args: &StatusArgs) -> Result<()> {
         }
     })?;
     print(&match args.output {
-        Output::Table => show::table(&status),
-        Output::Json => show::json(&status),
+        ReportFormat::Table => show::table(&status),
+        ReportFormat::Json => show::json(&status),
     })?;
     match status.problems.len() {
         0 => Ok(()),

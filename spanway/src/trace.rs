@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::cli::check::Output;
+use crate::cli::output::ReportFormat;
 use crate::cli::trace::TraceArgs;
 use crate::client::entities::Entities;
 use crate::client::management::{Manager, Query, Request, Whose};
@@ -30,8 +30,8 @@ pub(crate) fn run(args: &TraceArgs) -> Result<()> {
         }
     })?;
     print(&match args.output {
-        Output::Table => show::table(&trace),
-        Output::Json => show::json(&trace),
+        ReportFormat::Table => show::table(&trace),
+        ReportFormat::Json => show::json(&trace),
     })?;
     match trace.problems.first() {
         Some(problem) => bail!("{problem}"),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cli::check::Output;
+use crate::cli::output::ReportFormat;
 use crate::client::format::pretty;
 use crate::client::report::print;
 use crate::client::table::shown;
@@ -54,13 +54,13 @@ impl Outcome {
 /// The steps so far.
 #[derive(Debug)]
 pub(super) struct Report {
-    output: Output,
+    output: ReportFormat,
     steps: Vec<serde_json::Value>,
     current: Option<(&'static str, Instant)>,
 }
 
 impl Report {
-    pub(super) fn new(output: Output) -> Self {
+    pub(super) fn new(output: ReportFormat) -> Self {
         Self { output, steps: Vec::new(), current: None }
     }
 
@@ -97,7 +97,7 @@ impl Report {
         let Some((step, since)) = self.current else { return };
         let millis = since.elapsed().as_secs_f64() * 1e3;
         let found = shown(found);
-        if self.output == Output::Table {
+        if self.output == ReportFormat::Table {
             let mut text = format!("{:<5} {step:<11} {found}", outcome.word());
             if millis >= 1.0 {
                 text.push_str(&format!(" ({millis:.0} ms)"));
@@ -123,7 +123,7 @@ impl Report {
         if let Some(fault) = &failed {
             self.tell(Outcome::Failed, &fault.found, Some(&fault.remedy));
         }
-        if self.output == Output::Json {
+        if self.output == ReportFormat::Json {
             let step = failed.and_then(|_| self.step());
             let text = pretty(&json!({ "ok": step.is_none(), "failed": step, "steps": self.steps }));
             print(&text)?;

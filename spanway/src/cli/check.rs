@@ -1,8 +1,9 @@
 //! Options of `spanway check`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::messaging::ConnectArgs;
+use super::output::ReportFormat;
 
 /// Options of `spanway check`.
 #[derive(Debug, Clone, Args)]
@@ -24,19 +25,9 @@ pub(crate) struct CheckArgs {
 
     /// How to show it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Output,
+    pub(crate) output: ReportFormat,
 
     /// How to reach a router.
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
-}
-
-/// How to show it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// A JSON object
-    Json,
 }

@@ -1,11 +1,12 @@
 //! Options of `spanway manage`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use router_core::entity::nearest;
 use router_core::management::{EntityType, Selector};
 
 use super::agent::AgentArgs;
+use super::output::Format;
 
 /// Options of `spanway manage`.
 #[derive(Debug, Clone, Args)]
@@ -59,24 +60,12 @@ pub(crate) enum Operation {
     GetLog(LogArgs),
 }
 
-/// How to show it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// JSON: an object for one entity, an array for several
-    Json,
-    /// Comma-separated values with a line of names
-    Csv,
-}
-
 /// Of whom, and how to show it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NodeArgs {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Output,
+    pub(crate) output: Format,
 
     /// Whose agent is asked.
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::agent::AgentArgs;
-use super::stat::Format;
+use super::output::Format;
 
 /// Options of `spanway service`.
 #[derive(Debug, Clone, Args)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::agent::AgentArgs;
+use super::output::Format;
 
 /// Options of `spanway stat`.
 #[derive(Debug, Clone, Args)]
@@ -72,18 +73,6 @@ pub(crate) enum What {
     Tcp,
     /// Log settings
     Log,
-}
-
-/// How to show it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    #[default]
-    Table,
-    /// A JSON array of objects
-    Json,
-    /// Comma-separated values with a line of names
-    Csv,
 }
 
 /// Reads a number of seconds that can be waited for.

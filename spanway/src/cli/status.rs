@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::agent::AgentArgs;
-use super::check::Output;
+use super::output::ReportFormat;
 
 /// Options of `spanway status`.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +21,7 @@ use super::check::Output;
 pub(crate) struct StatusArgs {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Output,
+    pub(crate) output: ReportFormat,
 
     /// Whose agent is asked.
     #[command(flatten)]

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::check::Output;
 use super::messaging::ConnectArgs;
+use super::output::ReportFormat;
 
 /// Options of `spanway trace`.
 #[derive(Debug, Clone, Args)]
@@ -28,7 +28,7 @@ pub(crate) struct TraceArgs {
 
     /// How to show it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Output,
+    pub(crate) output: ReportFormat,
 
     /// How to reach a router.
     #[command(flatten)]

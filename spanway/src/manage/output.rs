@@ -2,7 +2,7 @@
 
 use amqp_proto::Value;
 
-use crate::cli::manage::Output;
+use crate::cli::output::Format;
 use crate::client::entities::Entities;
 use crate::client::format::{self, object, plain, pretty, to_json};
 use crate::client::management::short;
@@ -23,12 +23,12 @@ pub(super) enum Shown {
 }
 
 /// Everything as text. `several` were asked for in one go.
-pub(super) fn write(all: Vec<Shown>, several: bool, output: Output) -> String {
+pub(super) fn write(all: Vec<Shown>, several: bool, output: Format) -> String {
     match output {
-        Output::Table => all.iter().map(Shown::table).collect::<Vec<_>>().join(if several { "\n" } else { "" }),
-        Output::Json if several => pretty(&all.iter().filter_map(Shown::json).collect()),
-        Output::Json => all.iter().filter_map(Shown::json).map(|value| pretty(&value)).collect(),
-        Output::Csv => {
+        Format::Table => all.iter().map(Shown::table).collect::<Vec<_>>().join(if several { "\n" } else { "" }),
+        Format::Json if several => pretty(&all.iter().filter_map(Shown::json).collect()),
+        Format::Json => all.iter().filter_map(Shown::json).map(|value| pretty(&value)).collect(),
+        Format::Csv => {
             let tables: Vec<Entities> = all.into_iter().filter_map(Shown::entities).collect();
             if tables.is_empty() { String::new() } else { format::csv(&tables.iter().collect::<Vec<_>>()) }
         }
@@ -165,9 +165,9 @@ mod tests {
     #[test]
     fn one_is_an_object_and_many_are_an_array() {
         let one = Entities { rows: vec![entities().rows[0].clone()], ..entities() };
-        let text = write(vec![Shown::One(one)], false, Output::Json);
+        let text = write(vec![Shown::One(one)], false, Format::Json);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("valid"), json!({"name": "a", "port": 1}));
-        let text = write(vec![Shown::Many { entities: entities(), named: true }], false, Output::Json);
+        let text = write(vec![Shown::Many { entities: entities(), named: true }], false, Format::Json);
         let many = serde_json::from_str::<serde_json::Value>(&text).expect("valid");
         assert_eq!(many, json!([{"name": "a", "port": 1}, {"name": "bcd"}]));
     }
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn tables_and_blocks_are_aligned() {
         let named = Shown::Many { entities: entities(), named: true };
-        assert_eq!(write(vec![named], false, Output::Table), "name  port\na        1\nbcd      -\n");
+        assert_eq!(write(vec![named], false, Format::Table), "name  port\na        1\nbcd      -\n");
         let blocks = Shown::Many { entities: entities(), named: false };
-        assert_eq!(write(vec![blocks], false, Output::Table), "name  a\nport  1\n\nname  bcd\n");
+        assert_eq!(write(vec![blocks], false, Format::Table), "name  a\nport  1\n\nname  bcd\n");
     }
 
     #[test]
