@@ -4,9 +4,10 @@ use super::error::HandshakeError;
 use super::handshake::TlsClient;
 use super::stream::StreamRules;
 use super::uid::UidFormat;
+use super::verify::verify_signatures;
 use crate::stream::PlainStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -71,11 +72,12 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 /// It does not speak TLS, or shows no certificate that can be read.
 pub async fn certificate_of(host: &str, socket: PlainStream) -> Result<CertificateFacts, HandshakeError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let anybody = Anybody { algorithms: provider.signature_verification_algorithms };
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(HandshakeError::from_rustls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
     let rules = Arc::new(StreamRules { uid_format: UidFormat::default(), require_close_notify: false });
     let stream = TlsClient::new(Arc::new(config), rules).connect(host, socket).await?;
@@ -88,7 +90,9 @@ pub async fn certificate_of(host: &str, socket: PlainStream) -> Result<Certifica
 
 /// Takes any certificate.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody {
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -102,25 +106,5 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    verify_signatures!();
 }
