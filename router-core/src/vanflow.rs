@@ -101,10 +101,11 @@ pub struct Vanflow {
     ended: VecDeque<u64>,
     flows: usize,
     full: bool,
-    suppressed: u64,
     next: u64,
     log: usize,
     listening: [bool; 4],
+    /// A collector wants all records, which costs as much however many ask.
+    flush: bool,
     /// What this router knows of flows that belong to others, by the address of their owner.
     others: BTreeMap<String, Vec<Value>>,
     output: VecDeque<Transmit>,
@@ -123,10 +124,10 @@ impl Vanflow {
             ended: VecDeque::new(),
             flows: 0,
             full: false,
-            suppressed: 0,
             next: 0,
             log: 0,
             listening: [false; 4],
+            flush: false,
             others: BTreeMap::new(),
             output: VecDeque::new(),
         }
@@ -181,7 +182,8 @@ impl Vanflow {
             // Nobody will hear of their ends.
             self.forget(|record| record.ty == RecordType::TransportFlow);
             (self.flows, self.full) = (0, false);
-            self.ended.clear();
+            // Entries of the log and other records that have ended are still to be told, and to go.
+            self.ended.retain(|id| self.records.contains_key(id));
         }
     }
 
@@ -206,7 +208,6 @@ impl Vanflow {
         }
         self.full = self.flows >= MAX_FLOWS || (self.full && self.flows >= FEW_FLOWS);
         if self.full {
-            self.suppressed += 1;
             return false;
         }
         self.flows += 1;
@@ -252,11 +253,6 @@ impl Vanflow {
         self.set(id, Attribute::EndTime, time);
     }
 
-    /// Flows that got no record because there were too many.
-    pub fn suppressed(&self) -> u64 {
-        self.suppressed
-    }
-
     /// An entry of the log. Those that nobody can hear, and those of a flood, are left out.
     pub fn log(&mut self, attributes: Vec<(Attribute, Said)>, now: Instant) {
         if !self.is_heard(Topic::Log) || self.log >= MAX_LOG {
@@ -278,7 +274,7 @@ impl Vanflow {
     /// A message came to one of our addresses.
     pub fn handle_message(&mut self, message: &Bytes) {
         match codec::read(message) {
-            Some(Heard::Flush) => self.tell_all(),
+            Some(Heard::Flush) => self.flush = true,
             Some(Heard::Flows(flows)) => {
                 for (identity, attributes) in flows {
                     let own = identity.strip_prefix(self.source.as_str()).and_then(|rest| rest.strip_prefix(':'));
@@ -329,6 +325,9 @@ impl Vanflow {
             if self.is_heard(Topic::Records) {
                 self.output.push_back(codec::heartbeat(&self.address(Topic::Records), &id, self.micros(now)));
             }
+        }
+        if std::mem::take(&mut self.flush) {
+            self.tell_all();
         }
         for (to, records) in std::mem::take(&mut self.others) {
             self.write(&to, records);

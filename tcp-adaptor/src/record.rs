@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use router_core::vanflow::MAX_FLOWS;
+
 use crate::adaptor::TcpAdaptor;
 use crate::flow::FlowInfo;
 
@@ -64,6 +66,8 @@ pub(crate) struct Records {
     /// Who collects: the source that identities begin with. None: nobody does.
     source: RefCell<Option<Arc<str>>>,
     next: Cell<u64>,
+    /// Open flows of our own that have a record: no more than the whole router may tell of, so that a look at them stays short.
+    open: Cell<usize>,
     ended: RefCell<Vec<FlowReport>>,
 }
 
@@ -117,6 +121,7 @@ impl TcpAdaptor {
                 self.group.count_records(-1);
             }
         });
+        self.records.open.set(0);
         let mut ended = self.records.ended.borrow_mut();
         let before = ended.len();
         ended.retain(|report| matches!(report.id, FlowId::Other(_)));
@@ -144,6 +149,10 @@ impl TcpAdaptor {
         if info.listener.is_none() || self.records.source.borrow().is_none() || info.record.borrow().is_some() {
             return;
         }
+        if self.records.open.get() >= MAX_FLOWS {
+            return;
+        }
+        self.records.open.set(self.records.open.get() + 1);
         let n = self.records.next.get();
         self.records.next.set(n + 1);
         *info.record.borrow_mut() = Some(Box::new(Record::new(FlowId::Own(n))));
@@ -169,6 +178,9 @@ impl TcpAdaptor {
     /// A flow is over.
     pub(crate) fn end_record(&self, info: &FlowInfo) {
         let Some(record) = info.record.take() else { return };
+        if matches!(record.id, FlowId::Own(_)) {
+            self.records.open.set(self.records.open.get().saturating_sub(1));
+        }
         let mut ended = self.records.ended.borrow_mut();
         if ended.len() < MAX_ENDED {
             ended.push(record.report(info, true));

@@ -190,7 +190,6 @@ fn there_are_only_so_many_flows_with_a_record() {
     }
     world.flow.end(id(10), world.now);
     assert!(world.flow.open_flow(id(9_000), Vec::new(), world.now));
-    assert_eq!(world.flow.suppressed(), 11);
     let told = world.told(3_000);
     assert_eq!(told.len(), MAX_FLOWS + 1);
     world.flow.set_heard(Topic::Flows, false);
@@ -211,6 +210,21 @@ fn a_flood_of_the_log_is_cut() {
     assert_eq!((told.len(), told[0].0.as_str()), (1, "mc/sfe.abcde:0.logs"));
     world.pass(10_000);
     assert_eq!(world.flow.records.len(), 1);
+}
+
+#[test]
+fn other_records_go_though_nobody_collects_flows_any_more() {
+    let mut world = World::heard(&[Topic::Flows, Topic::Log]);
+    for _ in 0..2 * MAX_LOG {
+        world.flow.log(vec![(Attribute::LogText, "full".into())], world.now);
+    }
+    let listener = world.flow.open(RecordType::Listener, Vec::new(), world.now);
+    world.flow.end(listener, world.now);
+    world.flow.set_heard(Topic::Flows, false);
+    world.pass(10_000);
+    assert_eq!(world.flow.records.len(), 1);
+    world.flow.log(vec![(Attribute::LogText, "again".into())], world.now);
+    assert_eq!(world.told(2_000).len(), 1);
 }
 
 proptest! {
