@@ -20,3 +20,15 @@ pub enum Treatment {
     /// Nobody may use the address.
     Unavailable,
 }
+
+impl Treatment {
+    /// As management shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Multicast => "multicast",
+            Self::Closest => "closest",
+            Self::Balanced => "balanced",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

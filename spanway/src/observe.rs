@@ -287,9 +287,10 @@ impl Observer {
     }
 }
 
-/// Edge routers are known to those they are linked to. Forgets the ones that nobody knows any more.
+/// Edge routers are known to those they are linked to. Forgets the ones that nobody knows any more, and those of interior routers that are gone.
 fn note_edges(edges: &mut BTreeMap<String, String>, sites: &BTreeMap<String, Site>, known: &[Known]) {
     let is_interior = |id: &str| known.iter().any(|router| router.id == id);
+    edges.retain(|_, interior| is_interior(interior) || sites.contains_key(interior));
     for site in sites.values().filter(|site| site.kind != "edge") {
         let linked = |edge: &str| site.links.iter().any(|link| link.role == "edge" && link.peer == edge);
         edges.retain(|edge, interior| *interior != site.id || linked(edge));

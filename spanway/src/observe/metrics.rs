@@ -1,5 +1,6 @@
 //! A sample as text for Prometheus.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use router_core::routing::AddressBook;
 
 use super::report::{Places, out};
 use super::sample::{PeerKey, Sample};
+use super::site::LONGEST_NAME;
 use super::table::{
     ABORTED, ACCEPTED, ACCEPTED_SOCKETS, ADDRESS_CONSUMERS, ADDRESS_DELIVERIES, ADDRESS_SENDERS, ADDRESS_WAITING,
     ADDRESSES, ADDRESSES_LEFT_OUT, AMQP_CONNECTIONS, BLOCKED, BUILD, CONNECTED_SOCKETS, CONNECTIONS, DELAYED_1,
@@ -23,9 +25,6 @@ use super::table::{
 
 /// The media type of [`MetricSet::encode`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
-
-/// Longer labels are left out: they are names that peers give.
-const LONGEST_LABEL: usize = 256;
 
 /// Metrics of one scrape.
 #[derive(Debug)]
@@ -131,27 +130,25 @@ pub(super) struct Shown {
 
 impl Shown {
     fn choose(&mut self, sample: &Sample) {
-        self.addresses.retain(|name| sample.addresses.contains_key(name));
-        self.peers.retain(|key| sample.peers.contains_key(key));
-        let mut rest: Vec<_> = sample
-            .addresses
-            .iter()
-            .filter(|(name, _)| name.len() <= LONGEST_LABEL && !self.addresses.contains(*name))
-            .map(|(name, status)| (std::cmp::Reverse(status.deliveries_in + status.deliveries_out), name))
-            .collect();
-        rest.sort_unstable();
-        let room = MOST_ADDRESSES.saturating_sub(self.addresses.len());
-        self.addresses.extend(rest.into_iter().take(room).map(|(_, name)| Arc::clone(name)));
-        let mut rest: Vec<_> = sample
-            .peers
-            .iter()
-            .filter(|(key, _)| key.0.len() <= LONGEST_LABEL && !self.peers.contains(*key))
-            .map(|(key, peer)| (std::cmp::Reverse(peer.passed.bytes_in + peer.passed.bytes_out), key))
-            .collect();
-        rest.sort_unstable();
-        let room = MOST_PEERS.saturating_sub(self.peers.len());
-        self.peers.extend(rest.into_iter().take(room).map(|(_, key)| key.clone()));
+        let addresses = sample.addresses.iter().filter(|(name, _)| name.len() <= LONGEST_NAME);
+        let addresses = addresses.map(|(name, status)| (name, status.deliveries_in + status.deliveries_out));
+        keep_busiest(&mut self.addresses, addresses, MOST_ADDRESSES);
+        let peers = sample.peers.iter().filter(|(key, _)| key.0.len() <= LONGEST_NAME);
+        let peers = peers.map(|(key, peer)| (key, peer.passed.bytes_in + peer.passed.bytes_out));
+        keep_busiest(&mut self.peers, peers, MOST_PEERS);
     }
+}
+
+/// Drops what does not exist any more, and fills up with the busiest of the rest. `all`: what there is, and how busy it was.
+fn keep_busiest<'a, K: Clone + Ord + 'a>(
+    shown: &mut BTreeSet<K>,
+    all: impl Iterator<Item = (&'a K, u64)>,
+    most: usize,
+) {
+    let (known, mut rest): (Vec<_>, Vec<_>) = all.partition(|(key, _)| shown.contains(*key));
+    *shown = known.into_iter().map(|(key, _)| key.clone()).collect();
+    rest.sort_unstable_by_key(|(key, busy)| (Reverse(*busy), *key));
+    shown.extend(rest.into_iter().take(most.saturating_sub(shown.len())).map(|(key, _)| key.clone()));
 }
 
 /// The text of a sample.
@@ -239,7 +236,7 @@ fn addresses(set: &mut MetricSet, sample: &Sample, facts: &Facts<'_>, shown: &Sh
 }
 
 fn links(set: &mut MetricSet, sample: &Sample, facts: &Facts<'_>, shown: &Shown) {
-    for (name, role, up) in facts.connectors.iter().filter(|(name, ..)| name.len() <= LONGEST_LABEL).take(MOST_PEERS) {
+    for (name, role, up) in facts.connectors.iter().filter(|(name, ..)| name.len() <= LONGEST_NAME).take(MOST_PEERS) {
         set.add(&LINK_UP, &[name, role], u64::from(*up));
     }
     for (key, peer) in shown.peers.iter().filter_map(|key| Some((key, sample.peers.get(key)?))) {
@@ -265,7 +262,7 @@ fn tcp(set: &mut MetricSet, sample: &Sample, facts: &Facts<'_>) {
     let mut shown = 0;
     for (kind, name, totals) in listeners.chain(connectors) {
         let address = facts.places.address(kind, name);
-        if name.len() > LONGEST_LABEL || address.len() > LONGEST_LABEL || shown == MOST_SERVICES {
+        if name.len() > LONGEST_NAME || address.len() > LONGEST_NAME || shown == MOST_SERVICES {
             continue;
         }
         shown += 1;
@@ -327,7 +324,7 @@ mod tests {
         sample.addresses.remove("a60");
         shown.choose(&sample);
         assert!(shown.addresses.contains("a0") && shown.addresses.len() == MOST_ADDRESSES);
-        let long = "x".repeat(LONGEST_LABEL + 1);
+        let long = "x".repeat(LONGEST_NAME + 1);
         sample.addresses.insert(long.as_str().into(), status(&long, u64::MAX / 2));
         sample.addresses.remove("a61");
         shown.choose(&sample);

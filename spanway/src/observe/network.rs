@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::rates::busier_first;
 use super::site::{Known, Problem, Rates, Site};
 
 /// Most addresses and services of the answer.
@@ -270,13 +271,10 @@ fn addresses(sites: &BTreeMap<String, Site>, told: &[(String, String)]) -> (Vec<
         }
     }
     let mut addresses: Vec<Address> = all.into_values().collect();
-    let busy = |address: &Address| {
-        let rate = address.rates.map_or(0.0, |rates| rates.deliveries_in + rates.deliveries_out);
-        (rate, address.deliveries_in + address.deliveries_out)
-    };
+    // By name among equals, as they come.
     addresses.sort_by(|a, b| {
-        let ((rate_a, count_a), (rate_b, count_b)) = (busy(a), busy(b));
-        rate_b.total_cmp(&rate_a).then(count_b.cmp(&count_a)).then_with(|| a.address.cmp(&b.address))
+        let deliveries = |address: &Address| address.deliveries_in + address.deliveries_out;
+        busier_first((a.rates, deliveries(a)), (b.rates, deliveries(b)))
     });
     let left = addresses.len().saturating_sub(MOST) as u64;
     addresses.truncate(MOST);

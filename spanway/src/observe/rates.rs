@@ -1,5 +1,6 @@
 //! What happened between two samples, per second.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use router_core::AddressStatus;
@@ -67,6 +68,12 @@ impl<'a> Compared<'a> {
         let of = |t: Totals| [t.connections_opened, 0, t.bytes_in, t.bytes_out];
         self.rates(of(now), before.map(of))
     }
+}
+
+/// The order of addresses: by deliveries in a second, then by those since the start.
+pub(super) fn busier_first(a: (Option<Rates>, u64), b: (Option<Rates>, u64)) -> Ordering {
+    let rate = |rates: Option<Rates>| rates.map_or(0.0, |rates| rates.deliveries_in + rates.deliveries_out);
+    rate(b.0).total_cmp(&rate(a.0)).then(b.1.cmp(&a.1))
 }
 
 /// To a tenth: what is read by people needs no more, and pages stay small.

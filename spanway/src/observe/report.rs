@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use router_core::AddressStatus;
 use router_core::entity::{EntityKind, EntityStore};
-use router_core::{AddressStatus, Treatment};
 
-use super::rates::Compared;
+use super::rates::{Compared, busier_first};
 use super::sample::{Sample, State};
-use super::site::{MOST, Problem, Site, SiteAddress, SiteLink, SiteService};
+use super::site::{LONGEST_NAME, MOST, Problem, Site, SiteAddress, SiteLink, SiteService};
 
 /// A connector to another router, and why it is not up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,7 @@ impl Places {
     }
 
     /// The address of a listener or connector; empty if there are several.
-    pub(super) fn address(&self, kind: &str, name: &str) -> String {
-        let kind = if kind == "listener" { "listener" } else { "connector" };
+    pub(super) fn address(&self, kind: &'static str, name: &str) -> String {
         self.get(kind, name).0
     }
 }
@@ -65,8 +64,8 @@ pub(super) struct Material<'a> {
 pub(super) fn site(m: &Material<'_>) -> Site {
     let compared = Compared::new(m.now, m.before);
     let mut addresses = addresses(m, &compared);
-    let left_out = addresses.len().saturating_sub(MOST) as u64;
     addresses.truncate(MOST);
+    let left_out = m.now.addresses.len().saturating_sub(addresses.len()) as u64;
     Site {
         id: m.id.to_owned(),
         kind: m.kind.to_owned(),
@@ -115,15 +114,10 @@ fn addresses(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteAddress> {
         .now
         .addresses
         .iter()
+        .filter(|(name, _)| name.len() <= LONGEST_NAME)
         .map(|(name, status)| SiteAddress {
             address: name.to_string(),
-            distribution: match status.treatment {
-                Treatment::Multicast => "multicast",
-                Treatment::Closest => "closest",
-                Treatment::Balanced => "balanced",
-                Treatment::Unavailable => "unavailable",
-            }
-            .to_owned(),
+            distribution: status.treatment.as_str().to_owned(),
             consumers: status.outlets.saturating_sub(status.edges) + status.servers + status.in_process,
             edges: if m.kind == "edge" { 0 } else { status.edges },
             senders: status.inlets,
@@ -133,14 +127,10 @@ fn addresses(m: &Material<'_>, compared: &Compared<'_>) -> Vec<SiteAddress> {
             rates: compared.address(name, status),
         })
         .collect();
-    let busy = |address: &SiteAddress| {
-        let rate = address.rates.map_or(0.0, |rates| rates.deliveries_in + rates.deliveries_out);
-        (rate, address.deliveries_in + address.deliveries_out)
-    };
     // By name among equals, as they come.
     all.sort_by(|a, b| {
-        let ((rate_a, count_a), (rate_b, count_b)) = (busy(a), busy(b));
-        rate_b.total_cmp(&rate_a).then(count_b.cmp(&count_a))
+        let deliveries = |address: &SiteAddress| address.deliveries_in + address.deliveries_out;
+        busier_first((a.rates, deliveries(a)), (b.rates, deliveries(b)))
     });
     all
 }

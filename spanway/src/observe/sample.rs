@@ -205,7 +205,7 @@ impl Sample {
         for counts in each(workers, |_| worker::counts()).await {
             sample.core.add(&counts.core);
             sample.io += counts.io;
-            sample.amqp += counts.amqp.opened - counts.amqp.closed;
+            sample.amqp += counts.amqp.opened.saturating_sub(counts.amqp.closed);
             if let Some(tcp) = counts.tcp {
                 sample.add_tcp(tcp);
             }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Most links, addresses and services that a router tells of, so that an answer stays far below what routers take (1 MiB).
 pub(crate) const MOST: usize = 500;
 
+/// Longer names of addresses are left out, as they are of metrics, in bytes: peers give them.
+pub(crate) const LONGEST_NAME: usize = 256;
+
 /// A router as it sees itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -173,17 +173,11 @@ async fn statuses(agent: &Agent, keys: Vec<Arc<str>>) -> BTreeMap<Arc<str>, Addr
 }
 
 fn address_row(status: &AddressStatus, book: &AddressBook) -> Row {
-    let distribution = match status.treatment {
-        Treatment::Multicast => "multicast",
-        Treatment::Closest => "closest",
-        Treatment::Balanced => "balanced",
-        Treatment::Unavailable => "unavailable",
-    };
     let key = &*status.key;
     let elsewhere = book.destinations(key);
     Row::new(EntityType::Operational(OperationalKind::Address), key, key)
         .with("key", key)
-        .with("distribution", distribution)
+        .with("distribution", status.treatment.as_str())
         .with("inProcess", count(status.in_process))
         .with("subscriberCount", count(status.outlets + status.servers))
         .with("remoteCount", count(elsewhere.len() as u64))
@@ -368,7 +362,7 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
     let mut amqp = 0;
     for counts in each(&agent.workers, |_| worker::counts()).await {
         core.add(&counts.core);
-        amqp += counts.amqp.opened - counts.amqp.closed;
+        amqp += counts.amqp.opened.saturating_sub(counts.amqp.closed);
     }
     let (mut clients, mut tcp, mut sockets) = (0, 0, 0);
     let look = |worker: &worker::Worker| (worker.amqp.clients(), worker.tcp.clients(), worker.tcp.socket_ids().len());

@@ -1,3 +1,4 @@
+use super::super::note_edges;
 use super::super::site::{SiteAddress, SiteLink, SiteService};
 use super::*;
 
@@ -26,6 +27,19 @@ fn known(id: &str, links: &[(&str, u32)]) -> Known {
 
 fn by_id(sites: Vec<Site>) -> BTreeMap<String, Site> {
     sites.into_iter().map(|site| (site.id.clone(), site)).collect()
+}
+
+#[test]
+fn edge_routers_are_forgotten_with_whoever_knew_them() {
+    let (mut b, mut edges) = (site("B", "interior"), BTreeMap::new());
+    b.links.push(link("E", "edge", 0, 0));
+    let network = [known("A", &[]), known("B", &[])];
+    note_edges(&mut edges, &by_id(vec![b]), &network);
+    // B does not answer, and may the next time.
+    note_edges(&mut edges, &by_id(vec![site("A", "interior")]), &network);
+    assert_eq!(edges.get("E").map(String::as_str), Some("B"));
+    note_edges(&mut edges, &by_id(vec![site("A", "interior")]), &network[..1]);
+    assert!(edges.is_empty());
 }
 
 #[test]
