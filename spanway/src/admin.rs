@@ -24,6 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use router_core::entity::AdminEntity;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use transport::http::{Page, misdirected};
 
 use crate::observe::Check;
@@ -35,6 +36,10 @@ const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/topology"];
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection takes requests for so long. A client that reads no answers would keep it for ever otherwise, and 64 of them the probes out.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(120);
+/// How long the last answer may take after that.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// What the admin port asks the router.
 pub(crate) trait AdminSource: Send + Sync + 'static {
@@ -101,12 +106,17 @@ async fn serve_connection<S: AdminSource>(stream: tokio::net::TcpStream, peer: S
     // Fails for connections that are gone.
     let Ok(local) = stream.local_addr() else { return };
     let service = hyper::service::service_fn(|request| answer(request, host, local.ip(), Arc::clone(&source)));
-    let served = hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut served = timeout(CONNECTION_LIMIT, connection.as_mut()).await;
+    if served.is_err() {
+        connection.as_mut().graceful_shutdown();
+        served = timeout(LAST_ANSWER, connection).await;
+    }
+    if let Ok(Err(error)) = served {
         tracing::debug!(target: "HTTP", "admin connection from {peer}: {error}");
     }
 }
