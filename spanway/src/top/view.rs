@@ -200,6 +200,23 @@ fn moves(rates: &[Rate]) -> bool {
     rates.iter().flatten().any(|rate| *rate > 0.0)
 }
 
+fn total(rates: &[Rate]) -> f64 {
+    rates.iter().flatten().sum()
+}
+
+/// For the default order: beyond every delay that ends, what waits and does not move, and before that what cannot move.
+const HANGS: f64 = 1e12;
+const CANNOT: f64 = 2e12;
+
+/// How slow something is whose deliveries take so long: `hung` where they hang, else by delay. A stream at full speed has little of it; among equals the busiest
+/// comes first.
+fn slowness(took: Option<f64>, hung: f64, rates: &[Rate]) -> f64 {
+    match took {
+        Some(f64::INFINITY) => hung,
+        took => took.unwrap_or(0.0) * 1e6 + total(rates) / 1e9,
+    }
+}
+
 /// Slower than this, in seconds, is worth a colour.
 const SLOW: f64 = 1.0;
 
@@ -215,7 +232,7 @@ fn router(router: &RouterLoad) -> Row {
         (None, 1..) => format!("{} deliveries are stuck: see the links that are slowest (2)", router.stuck),
         (None, 0) => format!("`spanway status --router {}` shows it in full", router.id),
     };
-    let total: f64 = [router.ingress, router.egress, router.transit].iter().flatten().sum();
+    let total = total(&[router.ingress, router.egress, router.transit]);
     let slowness = match &router.silent {
         Some(_) => f64::INFINITY,
         None => router.stuck as f64 * 1e9 + router.delayed.unwrap_or(0.0) * 1e6 + total / 1e3,
@@ -245,13 +262,14 @@ fn router(router: &RouterLoad) -> Row {
 }
 
 fn link(link: &LinkLoad) -> Row {
+    let rates = [link.ingress, link.egress];
     let under_way = link.waiting + link.unsettled;
     let took = delay(under_way, link.egress);
     let stuck = took == Some(f64::INFINITY) && link.credit == 0;
     let mood = match took {
         _ if stuck => Mood::Bad,
         Some(took) if took > SLOW => Mood::Slow,
-        _ if moves(&[link.ingress, link.egress]) => Mood::Fine,
+        _ if moves(&rates) => Mood::Fine,
         _ => Mood::Idle,
     };
     let hint = if stuck {
@@ -264,14 +282,9 @@ fn link(link: &LinkLoad) -> Row {
     } else {
         format!("connection {} of router {} with {} from {}", link.connection, link.router, link.peer, link.host)
     };
-    let total: f64 = [link.ingress, link.egress].iter().flatten().sum();
-    // A presettled or unsettled stream at full speed has little delay; where nothing moves, what hangs comes first.
-    let slowness = match took {
-        // What takes nothing before those that wait for it.
-        Some(f64::INFINITY) => under_way as f64 + if stuck { 2e12 } else { 1e12 },
-        Some(took) => took * 1e6 + total / 1e9,
-        None => total / 1e9,
-    };
+    // What takes nothing before those that wait for it.
+    let hung = under_way as f64 + if stuck { CANNOT } else { HANGS };
+    let slowness = slowness(took, hung, &rates);
     Row {
         id: format!("{}\n{}", link.router, link.connection),
         cells: vec![
@@ -302,12 +315,13 @@ fn link(link: &LinkLoad) -> Row {
 fn address(load: &AddressLoad) -> Row {
     let out = Some(load.egress.unwrap_or(0.0));
     let took = delay(load.waiting, out);
+    let rates = [load.ingress, load.egress, load.transit];
     let unserved = load.consumers == 0 && (load.senders > 0 || load.waiting > 0);
     let mood = match took {
         _ if unserved => Mood::Bad,
         Some(f64::INFINITY) => Mood::Bad,
         Some(took) if took > SLOW => Mood::Slow,
-        _ if moves(&[load.ingress, load.egress, load.transit]) => Mood::Fine,
+        _ if moves(&rates) => Mood::Fine,
         _ => Mood::Idle,
     };
     let hint = if unserved {
@@ -325,13 +339,7 @@ fn address(load: &AddressLoad) -> Row {
     } else {
         format!("`spanway trace {}` shows the ways to its consumers", load.address)
     };
-    let total: f64 = [load.ingress, load.egress, load.transit].iter().flatten().sum();
-    let slowness = match took {
-        _ if unserved => 2e12,
-        Some(f64::INFINITY) => 1e12 + load.waiting as f64,
-        Some(took) => took * 1e6 + total / 1e9,
-        None => total / 1e9,
-    };
+    let slowness = if unserved { CANNOT } else { slowness(took, HANGS + load.waiting as f64, &rates) };
     Row {
         id: load.address.clone(),
         cells: vec![
