@@ -1,8 +1,8 @@
 //! Files in a compressed tar.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,6 +34,10 @@ impl Archive {
         self.files.sort();
         let mut options = OpenOptions::new();
         let out = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        // A file that was there would keep the mode that it had.
+        if out.metadata()?.is_file() {
+            out.set_permissions(Permissions::from_mode(0o600))?;
+        }
         let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
         let seconds = self.made.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         for (path, content) in &self.files {
@@ -59,6 +63,16 @@ pub(super) fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_owner_reads_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("dump.tar.gz");
+        std::fs::write(&file, "an older one").expect("written");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("set");
+        Archive::new(SystemTime::now()).write(&file).expect("written");
+        assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn names_lead_nowhere_else() {
