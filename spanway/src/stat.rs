@@ -61,12 +61,14 @@ fn heading(interval: Duration) -> String {
 /// Asks, and writes the report.
 async fn collect(manager: &mut Manager, args: &StatArgs) -> Result<String> {
     if !args.all_routers {
-        return Ok(write(&of_one(manager, args, &args.agent.whose()).await?, args.output));
+        let mut reports = reports(manager, args, &[args.agent.whose()]).await?;
+        return Ok(write(&reports.pop().unwrap_or_else(|| Ok(Vec::new()))?, args.output));
     }
-    let network = Network::discover(manager).await?;
+    let members = Network::discover(manager).await?.members;
+    let whose: Vec<Whose> = members.iter().map(|member| member.whose.clone()).collect();
     let mut reports = Vec::new();
-    for member in &network.members {
-        match of_one(manager, args, &member.whose).await {
+    for (member, report) in members.iter().zip(self::reports(manager, args, &whose).await?) {
+        match report {
             Ok(report) => reports.push((&member.id, report)),
             Err(error) => note(format_args!("{}: {error:#}", member.id)),
         }
@@ -89,15 +91,28 @@ async fn collect(manager: &mut Manager, args: &StatArgs) -> Result<String> {
     Ok(write(&all, args.output))
 }
 
-async fn of_one(manager: &mut Manager, args: &StatArgs, whose: &Whose) -> Result<Vec<(Part, Entities)>> {
-    let mut tables = Vec::new();
-    for part in report::parts(args.what) {
-        let query = Query { limit: args.limit.map(|limit| limit as usize), ..Query::all(part.entity) };
-        let mut entities = manager.query(whose, query).await?;
-        part.choose(&mut entities);
-        tables.push((part, entities));
-    }
-    Ok(tables)
+/// What each of some routers tells, all being asked at once.
+async fn reports(
+    manager: &mut Manager,
+    args: &StatArgs,
+    whose: &[Whose],
+) -> Result<Vec<Result<Vec<(Part, Entities)>>>> {
+    let limit = args.limit.map(|limit| limit as usize);
+    let query = |whose: &Whose, part: Part| (whose.clone(), Query { limit, ..Query::all(part.entity) });
+    let of_router = |whose| report::parts(args.what).into_iter().map(move |part| query(whose, part));
+    let queries: Vec<(Whose, Query)> = whose.iter().flat_map(of_router).collect();
+    let mut answers = manager.query_each(&queries).await?.into_iter();
+    let report = |_: &Whose| -> Result<Vec<(Part, Entities)>> {
+        let parts = report::parts(args.what);
+        let own: Vec<Result<Entities>> = answers.by_ref().take(parts.len()).collect();
+        let table = |(part, entities): (Part, Result<Entities>)| {
+            let mut entities = entities?;
+            part.choose(&mut entities);
+            Ok((part, entities))
+        };
+        parts.into_iter().zip(own).map(table).collect()
+    };
+    Ok(whose.iter().map(report).collect())
 }
 
 fn write(tables: &[(Part, Entities)], output: Format) -> String {

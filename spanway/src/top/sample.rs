@@ -226,8 +226,10 @@ impl Sampler {
             }
             // Connections for data of the same neighbour belong together.
             let role = line.str("role").trim_end_matches("-data");
-            let same = |load: &LinkLoad| load.role == role && load.peer == line.str("container") && role != "normal";
-            if let Some(place) = all.iter().position(same) {
+            let same = |load: &LinkLoad| load.role == role && load.peer == line.str("container");
+            if role != "normal"
+                && let Some(place) = all.iter().position(same)
+            {
                 places.insert(line.str("identity"), place);
                 continue;
             }
