@@ -1,11 +1,11 @@
 //! Records of the router, its site, and of listeners and connectors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use amqp_adaptor::ConnectorState;
 use router_core::config::Configuration;
-use router_core::entity::{Entity, EntityKind, Mode, SiteEntity};
+use router_core::entity::{Entity, EntityKind, SiteEntity};
 use router_core::vanflow::{Attribute, RecordType, Said, Vanflow};
 use transport::WorkerHandle;
 
@@ -30,14 +30,9 @@ impl Configured {
     /// Begins the records of the router and its site.
     pub(super) fn of_router(configuration: &Configuration, flow: &mut Vanflow, now: Instant) -> Self {
         let router = &configuration.router;
-        let mode = match router.mode {
-            Mode::Standalone => "standalone",
-            Mode::Interior => "interior",
-            Mode::Edge => "edge",
-        };
         let mut attributes: Vec<(Attribute, Said)> = vec![
             (Attribute::Name, format!("0/{}", router.id.as_deref().unwrap_or_default()).into()),
-            (Attribute::Mode, mode.into()),
+            (Attribute::Mode, router.mode.as_str().into()),
             (Attribute::BuildVersion, VERSION.into()),
         ];
         attributes.extend(crate::management::host_name().map(|name| (Attribute::Hostname, name.into())));
@@ -76,8 +71,8 @@ impl Configured {
     pub(super) async fn look(&mut self, flow: &mut Vanflow, running: &Running, workers: &[WorkerHandle], now: Instant) {
         let entities = |kind| running.with_store(|store| store.query(Some(kind)).cloned().collect::<Vec<Entity>>());
         let routers = |entity: &Entity| matches!(entity.text("role"), Some("inter-router" | "edge" | "inter-edge"));
-        let tcp = |entity: &Entity, ty| {
-            let mut attributes = named(entity, ty);
+        let tcp = |entity: &Entity| {
+            let mut attributes = service(entity);
             attributes.push((Attribute::FlowCount, 0.into()));
             attributes.extend(entity.text("processId").map(|process| (Attribute::Process, process.into())));
             attributes
@@ -87,7 +82,7 @@ impl Configured {
         let mut links = entities(EntityKind::Connector);
         links.retain(routers);
         let secure = |entity: &Entity| entity.text("sslProfile").is_some();
-        let link = |entity: &Entity, _| {
+        let link = |entity: &Entity| {
             let protocol = if secure(entity) { "amqps" } else { "amqp" };
             let proxy = if entity.text("proxyProfile").is_some() { "yes" } else { "no" };
             let cost = entity.get("cost").and_then(|cost| cost.to_string().parse().ok()).unwrap_or(1_u64);
@@ -106,7 +101,7 @@ impl Configured {
         follow(flow, &mut self.links, &links, RecordType::Link, link, now);
         let mut accesses = entities(EntityKind::Listener);
         accesses.retain(routers);
-        let access = |entity: &Entity, _| {
+        let access = |entity: &Entity| {
             let mut attributes = vec![(Attribute::Name, entity.name().into()), (Attribute::LinkCount, 0.into())];
             attributes.extend(entity.text("role").map(|role| (Attribute::Role, role.into())));
             attributes
@@ -182,11 +177,12 @@ fn follow(
     names: &mut Names,
     entities: &[Entity],
     ty: RecordType,
-    attributes: impl Fn(&Entity, RecordType) -> Vec<(Attribute, Said)>,
+    attributes: impl Fn(&Entity) -> Vec<(Attribute, Said)>,
     now: Instant,
 ) {
+    let there: HashSet<&str> = entities.iter().map(Entity::name).collect();
     names.retain(|name, record| {
-        let stays = entities.iter().any(|entity| entity.name() == name);
+        let stays = there.contains(name.as_str());
         if !stays {
             flow.end(*record, now);
         }
@@ -194,13 +190,13 @@ fn follow(
     });
     for entity in entities {
         if !names.contains_key(entity.name()) {
-            names.insert(entity.name().to_owned(), flow.open(ty, attributes(entity, ty), now));
+            names.insert(entity.name().to_owned(), flow.open(ty, attributes(entity), now));
         }
     }
 }
 
 /// What a TCP listener and a TCP connector have in common.
-fn named(entity: &Entity, _: RecordType) -> Vec<(Attribute, Said)> {
+fn service(entity: &Entity) -> Vec<(Attribute, Said)> {
     let mut attributes = vec![(Attribute::Name, entity.name().into()), (Attribute::Protocol, "tcp".into())];
     attributes.extend(entity.text("host").map(|host| (Attribute::DestHost, host.into())));
     attributes.extend(port(entity).map(|port| (Attribute::DestPort, port.into())));
