@@ -3,6 +3,7 @@
 mod amqp;
 mod convergence;
 mod footprint;
+mod management;
 mod networks;
 mod path;
 mod routers;
@@ -22,7 +23,7 @@ use crate::table::Results;
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Only these workloads, separated by commas: tcp-bulk, tcp-requests, tcp-connections, tls-download, tls-connections,
-    /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint; through two linked routers:
+    /// amqp-presettled, amqp-unsettled, amqp-latency, amqp-10k, amqp-multicast, footprint, management; through two linked routers:
     /// r2-amqp-presettled, r2-amqp-unsettled, r2-amqp-latency, r2-amqp-10k, r2-amqp-multicast, r2-tcp-bulk, r2-tls-bulk,
     /// r2-tcp-delayed, r2-tcp-requests, r2-tcp-connections, r2-footprint, r2-streams; through edge, interior, edge: eie-amqp-presettled,
     /// eie-amqp-unsettled, eie-amqp-latency, eie-tcp-bulk, eie-tcp-requests, eie-tcp-connections; and convergence
@@ -89,6 +90,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("amqp-10k", amqp::ten_kilobytes),
     ("amqp-multicast", amqp::multicast),
     ("footprint", footprint::run),
+    ("management", management::run),
     ("r2-amqp-presettled", amqp::presettled_r2),
     ("r2-amqp-unsettled", amqp::unsettled_r2),
     ("r2-amqp-latency", amqp::latency_r2),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::compare::Run;
-use crate::compare::routers::{Network, start_all};
+use crate::compare::routers::{Network, Routers, start_all};
 use crate::process::{free_port, output};
 use crate::table::{Better, Figure, Goal, Results};
 
@@ -87,6 +87,31 @@ fn one(run: &Run<'_>, (to, from): (u16, u16), shape: &Shape, direct: bool) -> Re
 
 fn field(report: &Value, name: &str) -> f64 {
     report.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
+}
+
+/// What traffic at a rate saw, and what it cost the routers.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    /// Messages received in a second.
+    pub(crate) rate: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// CPU of the routers for each message.
+    pub(crate) cpu_us: f64,
+}
+
+/// One pair with unsettled messages of 100 bytes at a rate; 0 is as fast as credit allows.
+pub(crate) fn paced(run: &Run<'_>, routers: &Routers, rate: u32) -> Result<Paced> {
+    let cpu = routers.cpu_seconds();
+    let (_, received) = one(run, (routers.send, routers.receive), &Shape { rate, ..PAIR }, false)?;
+    let cpu = routers.cpu_seconds() - cpu;
+    let count = field(&received, "count");
+    Ok(Paced {
+        rate: count / field(&received, "seconds"),
+        p50_us: field(&received, "p50_us"),
+        p99_us: field(&received, "p99_us"),
+        cpu_us: cpu * 1e6 / count,
+    })
 }
 
 fn over_routers(run: &Run<'_>, shape: &Shape) -> Result<Results> {
