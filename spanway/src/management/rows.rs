@@ -58,6 +58,11 @@ impl Row {
         self.0.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
+    /// Its attributes.
+    pub(super) fn into_attributes(self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.0.into_iter()
+    }
+
     /// As the body of an answer.
     pub(crate) fn into_map(self) -> Value {
         Value::Map(self.0.into_iter().map(|(name, value)| (name.into(), value)).collect())
