@@ -232,8 +232,12 @@ impl Routing {
             if !node.edges.is_empty() && age.is_none_or(|age| age >= self.config.remote_ls_max_age) {
                 silent.push(slot);
             }
-            let away = node.unreachable_since.map(|at| now.saturating_duration_since(at));
             let told = node.mobile_seq > 0 || node.addresses.len() > 0;
+            if told && !node.reachable {
+                // It told us before we had a way to it, and the way may have gone before it was ever in a table.
+                node.unreachable_since.get_or_insert(now);
+            }
+            let away = node.unreachable_since.map(|at| now.saturating_duration_since(at));
             if told && away.is_some_and(|away| away >= self.config.unreachable_holdoff) {
                 unreachable.push(slot);
             }

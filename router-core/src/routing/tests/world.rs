@@ -12,6 +12,8 @@ use crate::routing::{
 };
 
 const LATENCY: Duration = Duration::from_millis(1);
+/// More than a handful of routers ever have to say to each other within `LATENCY`.
+const MOST_IN_FLIGHT: usize = 20_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
@@ -221,6 +223,7 @@ impl World {
         let Some((a, b, true)) = self.links.get(&link.0) else { return };
         let to = if a == from { b.clone() } else { a.clone() };
         self.sequence += 1;
+        assert!(self.flying.len() < MOST_IN_FLIGHT, "messages multiply: {envelope:?}\n{}", self.describe());
         self.queue.push(Reverse((self.now + LATENCY, self.sequence)));
         self.flying.insert(self.sequence, (link.0, to, envelope));
     }
@@ -236,7 +239,9 @@ impl World {
     }
 
     fn arrive(&mut self, link: u64, id: &str, envelope: &Envelope) {
-        if !self.links.get(&link).is_some_and(|(_, _, up)| *up) || !self.routers.contains_key(id) {
+        // What has been here is in a loop, as it can be while tables differ, and multiplies if it may go on.
+        let looped = envelope.trace.iter().any(|passed| **passed == *id);
+        if looped || !self.links.get(&link).is_some_and(|(_, _, up)| *up) || !self.routers.contains_key(id) {
             return;
         }
         let now = self.now;
@@ -252,10 +257,7 @@ impl World {
             Target::Hop(_) => false,
             Target::Router(_) => !mine,
             Target::AllRouters if envelope.message.is_mobile() => true,
-            Target::AllRouters => {
-                router.guard.is_first((&envelope.trace[0], format!("{:?}", envelope.message)), now)
-                    && !envelope.trace.contains(router.routing.id())
-            }
+            Target::AllRouters => router.guard.is_first((&envelope.trace[0], format!("{:?}", envelope.message)), now),
         };
         if on {
             self.forward(id, envelope.clone());
