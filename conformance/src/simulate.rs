@@ -7,6 +7,7 @@ mod check;
 mod faults;
 mod network;
 mod options;
+mod queue;
 mod report;
 mod rng;
 mod topology;

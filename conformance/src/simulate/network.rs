@@ -1,8 +1,7 @@
 //! The routers, their links, and what is on the way between them.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     rc::Rc,
     sync::Arc,
@@ -14,7 +13,7 @@ use router_core::routing::{
     Target, codec,
 };
 
-use super::{Options, rng::Rng};
+use super::{Options, queue::Queue, rng::Rng};
 
 /// What arrives at a router within this time is one batch, as it is for a thread that was woken by the first of it.
 const BATCH: Duration = Duration::from_micros(100);
@@ -100,9 +99,7 @@ pub(super) struct Network {
     pub(super) routers: Vec<Router>,
     pub(super) links: Vec<Link>,
     index: BTreeMap<RouterId, usize>,
-    queue: BinaryHeap<Reverse<(Duration, usize, u64)>>,
-    events: Slots,
-    order: u64,
+    queue: Queue<What>,
     /// When a table or the addresses of a router last changed anywhere.
     pub(super) changed: Duration,
     pub(super) totals: Totals,
@@ -111,33 +108,6 @@ pub(super) struct Network {
     /// Time that the machine spent in routers, and in inputs that ended with a table.
     pub(super) cpu: Duration,
     pub(super) table_cpu: Duration,
-}
-
-/// Events by number. Numbers are used again, so that the queue's entries stay small.
-#[derive(Debug, Default)]
-struct Slots {
-    items: Vec<Option<What>>,
-    free: Vec<usize>,
-}
-
-impl Slots {
-    fn put(&mut self, what: What) -> u64 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.items[slot] = Some(what);
-                slot as u64
-            }
-            None => {
-                self.items.push(Some(what));
-                self.items.len() as u64 - 1
-            }
-        }
-    }
-
-    fn take(&mut self, slot: u64) -> What {
-        self.free.push(slot as usize);
-        self.items[slot as usize].take().expect("an event is taken once")
-    }
 }
 
 /// What makes a flooded message the one that it is. As for real routers, it counts what it says and not when it was sent.
@@ -205,9 +175,7 @@ impl Network {
             routers,
             links,
             index,
-            queue: BinaryHeap::new(),
-            events: Slots::default(),
-            order: 0,
+            queue: Queue::default(),
             changed: Duration::ZERO,
             totals: Totals::default(),
             digest: DefaultHasher::new(),
@@ -275,7 +243,7 @@ impl Network {
         let (connection, times) = (state.connection, state.hears_from);
         for (end, at) in [a, b].into_iter().zip(times) {
             if at > self.now {
-                self.push(at, end, What::Up { link, connection });
+                self.queue.push(at, end, What::Up { link, connection });
             } else {
                 self.up(end, link, connection);
             }
@@ -390,7 +358,7 @@ impl Network {
             let wake = wake.saturating_duration_since(self.base).max(self.now);
             if self.routers[router].wake != Some(wake) {
                 self.routers[router].wake = Some(wake);
-                self.push(wake, router, What::Wake);
+                self.queue.push(wake, router, What::Wake);
             }
         }
     }
@@ -430,16 +398,9 @@ impl Network {
                 let to = if ends.0 == router { ends.1 } else { ends.0 };
                 let at = self.now + latency;
                 let at = Duration::from_nanos((at.as_nanos() as u64).next_multiple_of(BATCH.as_nanos() as u64));
-                self.push(at, to, What::Arrive { link, connection, envelope: next.clone() });
+                self.queue.push(at, to, What::Arrive { link, connection, envelope: next.clone() });
             }
         }
-    }
-
-    fn push(&mut self, at: Duration, router: usize, what: What) {
-        self.order += 1;
-        // In one batch things come in the order in which they were sent.
-        let slot = self.events.put(what);
-        self.queue.push(Reverse((at, router, self.order << 32 | slot)));
     }
 
     fn arrive(&mut self, router: usize, link: usize, connection: u32, envelope: &Envelope) {
@@ -449,6 +410,10 @@ impl Network {
         if !state.up || state.silent || state.connection != connection || deaf {
             return;
         }
+        // Who finds itself in the trace refuses the message, whatever it says: it is in a loop, as it can be while tables differ.
+        if envelope.trace.contains(&self.routers[router].id) {
+            return;
+        }
         let Router { routing: Some(routing), guard, .. } = &mut self.routers[router] else { return };
         let (mine, on) = match &envelope.to {
             Target::Hop(_) => (true, false),
@@ -456,7 +421,7 @@ impl Network {
             Target::AllRouters if envelope.message.is_mobile() => (true, true),
             // A second copy has nothing new, neither for us nor for others.
             Target::AllRouters => {
-                let first = !envelope.trace.contains(routing.id()) && guard.is_first(content(&envelope.message), now);
+                let first = guard.is_first(content(&envelope.message), now);
                 (first, first)
             }
         };
@@ -472,17 +437,12 @@ impl Network {
 
     /// Lets everything happen up to a time.
     pub(super) fn run_until(&mut self, until: Duration) {
-        while let Some(Reverse((at, router, _))) = self.queue.peek().copied()
-            && at <= until
-        {
+        while let Some((at, router)) = self.queue.next(until) {
             self.now = at;
             let mut touched = false;
             // All that this router gets at this time.
-            while let Some(Reverse((next, to, key))) = self.queue.peek().copied()
-                && (next, to) == (at, router)
-            {
-                self.queue.pop();
-                match self.events.take(key & 0xffff_ffff) {
+            while let Some(what) = self.queue.take(at, router) {
+                match what {
                     What::Arrive { link, connection, envelope } => self.arrive(router, link, connection, &envelope),
                     What::Up { link, connection } => self.up(router, link, connection),
                     What::Wake if self.routers[router].wake == Some(at) => self.routers[router].wake = None,
