@@ -8,6 +8,7 @@ mod check;
 mod docs;
 mod kinds;
 mod operational;
+mod otlp;
 mod record;
 mod store;
 pub(crate) mod table;
@@ -18,6 +19,7 @@ pub use check::{Problem, Stage, check_all, inactive_reason, ineffective, warning
 pub use docs::markdown;
 pub use kinds::*;
 pub use operational::OperationalKind;
+pub use otlp::{ENDPOINT_FORM, OtlpEndpoint, otlp_pairs};
 pub use record::Entity;
 pub use store::{Change, EntityStore, StoreError};
 pub use table::{AttributeDescriptor, COMMON_ATTRIBUTES, EntityDescriptor, Identity, Operation, TYPE_PREFIX};

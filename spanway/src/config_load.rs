@@ -1,6 +1,7 @@
 //! From files and flags to a [`Configuration`].
 
 mod links;
+mod otlp;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -80,12 +81,15 @@ pub(crate) fn load(args: &RunArgs) -> Result<Configuration, LoadError> {
     for flag in flags(args)?.into_iter().chain(mode) {
         flag.merge_into(&mut sections);
     }
+    otlp::merge_into(&mut sections, args.otlp.as_ref(), |name| std::env::var(name).ok())?;
     build(name, sections)
 }
 
 /// Loads the file that skrouterd was given.
 pub(crate) fn load_file(file: &str) -> Result<Configuration, LoadError> {
-    build(file, read(file)?)
+    let mut sections = read(file)?;
+    otlp::merge_into(&mut sections, None, |name| std::env::var(name).ok())?;
+    build(file, sections)
 }
 
 fn read(file: &str) -> Result<Vec<Section>, LoadError> {

@@ -22,6 +22,7 @@ mod service;
 mod start;
 mod stat;
 mod status;
+mod telemetry;
 mod top;
 mod trace;
 

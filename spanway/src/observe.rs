@@ -15,7 +15,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use amqp_adaptor::Incoming;
 use parking_lot::Mutex;
@@ -29,13 +29,16 @@ use crate::cli::VERSION;
 use crate::router::entities::Running;
 use crate::router::{Seen, View};
 use exchange::{Exchange, Target};
-pub(crate) use metrics::CONTENT_TYPE;
+pub(crate) use metrics::{CONTENT_TYPE, MetricSet};
 use metrics::{Facts, Shown};
 use network::Topology;
 pub(crate) use ready::Check;
 use report::{LinkUp, Material, Places};
 use sample::{Ledger, Sample, name_of};
 use site::{Known, Site};
+#[cfg(test)]
+pub(crate) use table::FAMILIES;
+pub(crate) use table::{Family, Kind};
 
 /// What was looked at is shown for so long.
 const FRESH: Duration = Duration::from_millis(900);
@@ -58,6 +61,8 @@ pub(crate) struct Observer {
     running: Arc<Running>,
     view: View,
     started: Instant,
+    /// When it began to count.
+    since: SystemTime,
     /// `Err`: it starts or ends.
     stage: Mutex<Result<(), String>>,
     looked: tokio::sync::Mutex<Looked>,
@@ -103,6 +108,7 @@ impl Observer {
             view: running.network(),
             running,
             started: Instant::now(),
+            since: SystemTime::now(),
             stage: Mutex::new(Err("the router is starting".to_owned())),
             looked: tokio::sync::Mutex::default(),
             picture: tokio::sync::Mutex::default(),
@@ -189,8 +195,28 @@ impl Observer {
         sample::each(&self.workers, |_| ()).await.len() == self.workers.len()
     }
 
+    /// The router's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The router's mode.
+    pub(crate) const fn mode(&self) -> &'static str {
+        self.mode.as_str()
+    }
+
+    /// Since when metrics count.
+    pub(crate) const fn since(&self) -> SystemTime {
+        self.since
+    }
+
     /// Metrics in the format of Prometheus.
     pub(crate) async fn text_of_metrics(&self) -> String {
+        self.metric_set().await.map(|set| set.encode()).unwrap_or_default()
+    }
+
+    /// Metrics as they are now. `None` when there is nothing to look at.
+    pub(crate) async fn metric_set(&self) -> Option<MetricSet> {
         let ready = self.ready().await.iter().all(|check| check.result.is_ok());
         let connectors =
             self.connectors().into_iter().map(|link| (link.name, link.role, link.state.is_ok())).collect::<Vec<_>>();
@@ -199,7 +225,7 @@ impl Observer {
         let reachable = self.known(&seen).iter().filter(|router| router.reachable).count() as u64;
         let mut looked = self.look().await;
         let Looked { shown, now, .. } = &mut *looked;
-        let Some(now) = now else { return String::new() };
+        let now = now.as_ref()?;
         let facts = Facts {
             version: VERSION,
             id: &self.id,
@@ -213,7 +239,7 @@ impl Observer {
             places: &places,
             book: &seen.book,
         };
-        metrics::text(now, &facts, shown)
+        Some(metrics::metrics(now, &facts, shown))
     }
 
     /// The whole network as JSON.
@@ -323,5 +349,17 @@ impl AdminSource for Observer {
 
     async fn topology(&self) -> String {
         self.picture().await
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{MetricSet, table};
+
+    /// Two metrics.
+    pub(crate) fn small_set() -> MetricSet {
+        let mut set = MetricSet::new();
+        set.add(&table::LINK_BYTES, &["B", "edge", "in"], 7).add(&table::LINKS, &[], 1);
+        set
     }
 }

@@ -20,6 +20,7 @@ use crate::admin;
 use crate::management::{Agent, LogControl};
 use crate::observe::Observer;
 use crate::start::{Ended, Start, StartedAs};
+use crate::telemetry::Telemetry;
 
 use entities::Running;
 use network::Network;
@@ -80,6 +81,10 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
             tokio::spawn(admin::serve(listener, entity.host.as_str().into(), Arc::clone(&observer), stop));
         }
     }
+    let telemetry = match &configuration.otlp {
+        Some(otlp) => Some(Telemetry::start(otlp, running.collector_tls(otlp)?, Arc::clone(&observer))?),
+        None => None,
+    };
     observer.set_stage(Ok(()));
     announce(&start, &running, &admin_addresses, workers.len());
     let interrupted = tokio::select! {
@@ -90,6 +95,9 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     };
     observer.set_stage(Err("the router is shutting down".to_owned()));
     drain(&running, workers.handles(), &start, &mut signals).await;
+    if let Some(telemetry) = telemetry {
+        telemetry.stop().await;
+    }
     drop(stop_admin);
     running.stop(workers.handles()).await;
     workers.stop();

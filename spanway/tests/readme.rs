@@ -53,6 +53,8 @@ const COMMANDS: &[&str] = &[
     "spanway manage delete tcpListener db",
     // `shells_and_man_are_told`
     "spanway completions bash > spanway.bash",
+    // `metrics_are_pushed`
+    "spanway run --otlp http://127.0.0.1:4318",
     // The tests of `benches` run it.
     "cargo run --release -p benches -- compare --only tcp-bulk --seconds 2 --runs 1",
 ];
@@ -236,6 +238,16 @@ fn a_router_is_looked_at() {
     assert!(text.starts_with("address ") && text.contains("$management (local)"), "{text}");
     receiver.kill().unwrap();
     receiver.wait().unwrap();
+}
+
+#[test]
+fn metrics_are_pushed() {
+    let collector = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let _router = Router::start(&["--otlp", &format!("http://{}", collector.local_addr().unwrap())]);
+    let (mut connection, _) = collector.accept().unwrap();
+    let mut line = [0; 20];
+    connection.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"POST /v1/metrics HTT");
 }
 
 #[test]

@@ -169,7 +169,16 @@ fn handshake(request: &Request<Incoming>) -> Page {
 }
 
 /// A stream, as hyper wants it.
-struct HttpStream(Stream);
+#[derive(Debug)]
+pub struct HttpStream(Stream);
+
+impl HttpStream {
+    /// For a connection of hyper's.
+    #[must_use]
+    pub const fn new(stream: Stream) -> Self {
+        Self(stream)
+    }
+}
 
 fn failure(error: StreamError) -> io::Error {
     io::Error::other(error)

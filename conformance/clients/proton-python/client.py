@@ -16,6 +16,7 @@ ARGS = dict(arg.split("=", 1) for arg in sys.argv[2:])
 COUNT = int(ARGS.get("count", "1"))
 ADDRESS = ARGS.get("address")
 SIZE = int(ARGS.get("size", "0"))
+PROPERTIES = {key[5:]: value for key, value in ARGS.items() if key.startswith("prop:")}
 
 
 def say(**line):
@@ -210,7 +211,7 @@ class Send(Command):
 
     def on_sendable(self, event):
         while self.sender.credit and self.sent < COUNT:
-            message = Message(body=body(self.sent))
+            message = Message(body=body(self.sent), properties=PROPERTIES or None)
             if self.to:
                 message.address = self.to[self.sent % len(self.to)]
             elif "label" in ARGS:
@@ -253,6 +254,8 @@ class Recv(Command):
         self.ordered &= text.rstrip(".") == "m-%d" % self.received
         self.received += 1
         self.bytes += len(text)
+        if event.message.properties:
+            say(properties=event.message.properties)
         self.accept(event.delivery)
         if self.received == COUNT:
             self.done(received=self.received, ordered=self.ordered, bytes=self.bytes)

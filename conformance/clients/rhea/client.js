@@ -12,6 +12,8 @@ const ARGS = Object.fromEntries(process.argv.slice(3).map((arg) => {
 const COUNT = Number(ARGS.count ?? 1);
 const SIZE = Number(ARGS.size ?? 0);
 const ADDRESS = ARGS.address;
+const properties = Object.entries(ARGS).filter(([key]) => key.startsWith('prop:'));
+const PROPERTIES = properties.length ? Object.fromEntries(properties.map(([key, value]) => [key.slice(5), value])) : undefined;
 
 const say = (line) => fs.writeSync(1, JSON.stringify(line) + '\n');
 
@@ -263,7 +265,7 @@ const COMMANDS = {
     let settled = 0;
     sender.on('sendable', () => {
       while (sender.sendable() && sent < COUNT) {
-        const msg = { body: `m-${sent}`.padEnd(SIZE, '.') };
+        const msg = { body: `m-${sent}`.padEnd(SIZE, '.'), application_properties: PROPERTIES };
         if (to) msg.to = to[sent % to.length];
         sender.send(msg);
         sent += 1;
@@ -298,6 +300,8 @@ const COMMANDS = {
       ordered = ordered && text.split('.')[0] === `m-${received}`;
       bytes += text.length;
       received += 1;
+      const { application_properties: seen } = context.message;
+      if (seen) say({ properties: seen });
       context.delivery.accept();
       if (received === COUNT) done({ received, ordered, bytes });
     });

@@ -4,7 +4,7 @@ use super::source::{Attribute, ConfigError, Finding, Position, Section};
 use super::{json, text, yaml};
 use crate::entity::{
     AddressEntity, AdminEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Entity, EntityKind, EntityStore,
-    ListenerAddressEntity, ListenerEntity, LogEntity, LogModule, NetworkEntity, PolicyEntity, Problem,
+    ListenerAddressEntity, ListenerEntity, LogEntity, LogModule, NetworkEntity, OtlpEntity, PolicyEntity, Problem,
     ProxyProfileEntity, RouterEntity, Shortened, SiteEntity, SslProfileEntity, StoreError, TcpConnectorEntity,
     TcpListenerEntity, check_all, inactive_reason, nearest, warnings,
 };
@@ -82,6 +82,8 @@ pub struct Configuration {
     pub listener_addresses: Vec<ListenerAddressEntity>,
     /// Admin ports.
     pub admins: Vec<AdminEntity>,
+    /// The collector that metrics are pushed to.
+    pub otlp: Option<OtlpEntity>,
     /// All entities, in the order in which they are to be put to work.
     pub entities: Vec<Entity>,
     /// What the user should know: most of it is about things without effect in this version.
@@ -166,6 +168,7 @@ impl Configuration {
             tcp_connectors: Vec::new(),
             listener_addresses: Vec::new(),
             admins: Vec::new(),
+            otlp: None,
             entities: Vec::new(),
             warnings,
         };
@@ -186,6 +189,7 @@ impl Configuration {
                 AnyEntity::TcpConnector(connector) => this.tcp_connectors.push(*connector),
                 AnyEntity::ListenerAddress(address) => this.listener_addresses.push(*address),
                 AnyEntity::Admin(admin) => this.admins.push(*admin),
+                AnyEntity::Otlp(otlp) => this.otlp = Some(*otlp),
                 // Its check refuses every one.
                 AnyEntity::Vhost(_) => {}
             }
@@ -306,10 +310,10 @@ fn add_missing(drafts: &mut Vec<Draft>) {
     }
 }
 
-/// Adds sections that came from flags: attributes of a singleton replace those of the file, all others are added.
+/// Adds sections that came from flags: attributes of what there is one of replace those of the file, all others are added.
 pub(crate) fn merge(sections: &mut Vec<Section>, flag: Section) {
-    let singleton = EntityKind::from_name(&flag.name).is_some_and(|kind| kind.descriptor().singleton);
-    let existing = sections.iter_mut().find(|section| singleton && section.name == flag.name);
+    let single = EntityKind::from_name(&flag.name).is_some_and(|kind| kind.descriptor().is_single());
+    let existing = sections.iter_mut().find(|section| single && section.name == flag.name);
     let Some(existing) = existing else {
         sections.push(flag);
         return;

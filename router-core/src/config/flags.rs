@@ -2,7 +2,7 @@
 
 use super::build::merge;
 use super::source::{Attribute, Position, Section};
-use crate::entity::{EntityKind, Shortened, Value, parse_port};
+use crate::entity::{ENDPOINT_FORM, EntityKind, OtlpEndpoint, Shortened, Value, parse_port};
 
 /// The `sslProfile` that `--cert`, `--key` and `--ca` make.
 const COMMAND_LINE_PROFILE: &str = "command-line";
@@ -154,6 +154,23 @@ impl Flag {
     pub fn admin(value: &str) -> Result<Self, FlagError> {
         let (host, port) = host_port(value, None, "HOST:PORT, such as 127.0.0.1:5680")?;
         Ok(Self::new(EntityKind::Admin, "--admin", value, vec![("host", host), ("port", port)]))
+    }
+
+    /// `--otlp url`.
+    ///
+    /// # Errors
+    /// The value is not the URL of a collector.
+    pub fn otlp(value: &str) -> Result<Self, FlagError> {
+        if OtlpEndpoint::parse(value).is_none() {
+            return Err(FlagError::Form { expected: ENDPOINT_FORM, found: Shortened(value).to_string() });
+        }
+        Ok(Self::new(EntityKind::Otlp, "--otlp", value, vec![("endpoint", value.to_owned())]))
+    }
+
+    /// An attribute of the collector of [`Flag::otlp`], from a variable of the environment. Its value is not repeated in messages.
+    pub fn otlp_variable(variable: &str, attribute: &'static str, value: &str) -> Self {
+        let attributes = vec![(attribute, value.to_owned())];
+        Self { content: Content { kind: EntityKind::Otlp, source: variable.to_owned(), attributes } }
     }
 
     /// An attribute of the router: `--id`, `--mode`, `--workers`.

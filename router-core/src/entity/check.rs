@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::kinds::EntityKind;
+use super::otlp::{ENDPOINT_FORM, OtlpEndpoint, otlp_pairs};
 use super::record::Entity;
 use super::table::Identity;
 use super::tags::{Mode, MultiAddressStrategy, Role};
-use super::value::{Value, nearest};
+use super::value::{Shortened, Value, nearest};
 
 /// When the reference would have found a problem; it says so in the text that it fails with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,7 @@ impl Entity {
                 self.check_range(&mut problems, "oldestValidOrdinal", 0, ordinal);
             }
             EntityKind::Log => self.check_levels(&mut problems),
+            EntityKind::Otlp => self.check_otlp(&mut problems),
             EntityKind::Policy => self.check_policy(&mut problems),
             EntityKind::Vhost => problems.push(Problem::whole(
                 Stage::Load,
@@ -300,6 +302,32 @@ impl Entity {
         }
     }
 
+    fn check_otlp(&self, problems: &mut Vec<Problem>) {
+        let mut refuse = |name: &str, expected: &str| {
+            problems.push(Problem::of(name, Stage::Create, format!("{name}: expected {expected}")));
+        };
+        let pairs = "NAME=VALUE, separated by commas, with %XX for other bytes";
+        let endpoint = self.text("endpoint").map(|url| (url, OtlpEndpoint::parse(url)));
+        match &endpoint {
+            Some((url, None)) => refuse("endpoint", &format!("{ENDPOINT_FORM}, found `{}`", Shortened(url))),
+            Some((url, Some(endpoint))) if !endpoint.tls && self.text("sslProfile").is_some() => {
+                refuse(
+                    "sslProfile",
+                    &format!("an endpoint that begins with https:// beside it, found `{}`", Shortened(url)),
+                );
+            }
+            _ => {}
+        }
+        // Nothing of a secret is shown.
+        if self.text("headers").is_some_and(|text| otlp_pairs(text).is_none_or(|pairs| !pairs.iter().all(is_header))) {
+            refuse("headers", pairs);
+        }
+        if self.text("resourceAttributes").is_some_and(|text| otlp_pairs(text).is_none()) {
+            refuse("resourceAttributes", pairs);
+        }
+        self.check_range(problems, "metricsIntervalSeconds", 1, i64::MAX);
+    }
+
     fn check_policy(&self, problems: &mut Vec<Problem>) {
         if self.flag("enableVhostPolicy") {
             problems.push(Problem::of(
@@ -309,6 +337,12 @@ impl Entity {
             ));
         }
     }
+}
+
+/// A header that a request can have, and that nobody else sets.
+fn is_header((name, value): &(String, String)) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    name.bytes().all(token) && value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
 }
 
 /// Everything that is wrong with these entities together. A problem comes with the place of the entity it is about.
@@ -323,7 +357,7 @@ pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
     for (index, entity) in entities.iter().copied().enumerate() {
         let kind = entity.kind();
         let mut problem = |problem| problems.push((index, problem));
-        if kind.descriptor().singleton && entities.iter().take(index).any(|earlier| earlier.kind() == kind) {
+        if kind.descriptor().is_single() && entities.iter().take(index).any(|earlier| earlier.kind() == kind) {
             problem(Problem::whole(Stage::Load, format!("there can only be one {}", kind.name())));
             continue;
         }

@@ -498,4 +498,25 @@ entities! {
         port "port": Port = "5680" [create ours];
     }
     status {}
+
+    /// The OpenTelemetry collector that metrics are pushed to, with OTLP over HTTP. There may be one of it.
+    Otlp OtlpEntity = "otlp" | "otlps" {
+        options(ours = true, at_most_one = true);
+        operations(Read);
+        /// The collector: `http://HOST:PORT`, or `https://HOST:PORT`. A path is put in front of `/v1/metrics`.
+        endpoint "endpoint": String [create required ours];
+        /// Push what `/metrics` shows.
+        metrics "metrics": bool = "yes" [create ours];
+        /// Seconds between two pushes of metrics.
+        metrics_interval_seconds "metricsIntervalSeconds": u32 = "60" [create ours];
+        /// Headers for the collector, such as those that say who pushes: `NAME=VALUE`, separated by commas, with `%XX` for other bytes.
+        headers "headers": Option<Secret> [create ours];
+        /// The `sslProfile` for `https`. Without one, the authorities of the system are trusted.
+        ssl_profile "sslProfile": Option<String> [create ours];
+        /// The name of this service (`service.name`).
+        service_name "serviceName": String = "spanway" [create ours];
+        /// What else the collector is told of this router: `NAME=VALUE`, separated by commas, with `%XX` for other bytes.
+        resource_attributes "resourceAttributes": Option<String> [create ours];
+    }
+    status {}
 }

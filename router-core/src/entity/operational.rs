@@ -48,6 +48,7 @@ macro_rules! operational {
                             aliases: &[],
                             plural: $name,
                             singleton: false,
+                            at_most_one: false,
                             ours: false,
                             operations: &[$(Operation::$operation),*],
                             identity: Identity::BareCounter,

@@ -59,6 +59,7 @@ impl EntityKind {
             Self::TcpConnector => 12,
             Self::ListenerAddress => 13,
             Self::Admin => 14,
+            Self::Otlp => 15,
         }
     }
 

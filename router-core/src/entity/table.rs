@@ -90,6 +90,8 @@ pub struct EntityDescriptor {
     pub plural: &'static str,
     /// There is exactly one, which is made with its defaults if a configuration does not have it.
     pub singleton: bool,
+    /// There is one or none.
+    pub at_most_one: bool,
     /// The reference does not have it.
     pub ours: bool,
     /// What management offers.
@@ -154,6 +156,11 @@ impl EntityDescriptor {
     /// The name that management uses.
     pub fn long_name(&self) -> String {
         format!("{TYPE_PREFIX}{}", self.name)
+    }
+
+    /// There is not more than one.
+    pub const fn is_single(&self) -> bool {
+        self.singleton || self.at_most_one
     }
 
     /// Whether management offers an operation.
@@ -241,6 +248,7 @@ macro_rules! entities {
                         aliases: &[$($alias),*],
                         plural: $plural,
                         singleton: false,
+                        at_most_one: false,
                         ours: false,
                         operations: &[$($crate::entity::Operation::$operation),*],
                         identity: $crate::entity::Identity::Counter,

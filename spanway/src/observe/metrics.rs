@@ -1,4 +1,4 @@
-//! A sample as text for Prometheus.
+//! A sample as metrics, and as text for Prometheus.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -26,65 +26,46 @@ use super::table::{
 /// The media type of [`MetricSet::encode`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Metrics of one scrape.
+/// All metrics at one moment.
 #[derive(Debug)]
 pub(crate) struct MetricSet {
     /// In the order of [`FAMILIES`].
-    metrics: Vec<Vec<Metric>>,
+    points: Vec<Vec<Point>>,
+}
+
+/// A number of a family.
+#[derive(Debug)]
+pub(crate) struct Point {
+    /// The values of the family's labels, in its order.
+    pub(crate) labels: Vec<String>,
+    pub(crate) value: u64,
 }
 
 impl MetricSet {
     /// No metrics yet.
     pub(crate) fn new() -> Self {
-        Self { metrics: FAMILIES.iter().map(|_| Vec::new()).collect() }
+        Self { points: FAMILIES.iter().map(|_| Vec::new()).collect() }
     }
 
     /// Adds a number. `labels`: the values of the family's labels, in its order.
     pub(crate) fn add(&mut self, family: &Family, labels: &[&str], value: u64) -> &mut Self {
         debug_assert_eq!(family.labels.len(), labels.len(), "{}", family.name);
-        let pairs = family.labels.iter().zip(labels).map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        });
-        let mut metric = Metric::from_label(pairs.collect());
-        match family.kind {
-            Kind::Counter => {
-                let mut counter = Counter::default();
-                counter.set_value(as_float(value));
-                metric.set_counter(counter);
-            }
-            Kind::Gauge => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(as_float(value));
-                metric.set_gauge(gauge);
-            }
-        }
         let at = FAMILIES.iter().position(|other| other.name == family.name);
-        if let Some(metrics) = at.and_then(|at| self.metrics.get_mut(at)) {
-            metrics.push(metric);
+        if let Some(points) = at.and_then(|at| self.points.get_mut(at)) {
+            points.push(Point { labels: labels.iter().map(|label| (*label).to_owned()).collect(), value });
         }
         self
     }
 
-    /// The text, in the order of the table. Families without metrics are left out.
-    pub(crate) fn encode(self) -> String {
-        let mut families = Vec::new();
-        for (family, metrics) in FAMILIES.iter().zip(self.metrics) {
-            if metrics.is_empty() {
-                continue;
-            }
-            let mut encoded = MetricFamily::default();
-            encoded.set_name(family.name.to_owned());
-            encoded.set_help(family.help.to_owned());
-            encoded.set_field_type(match family.kind {
-                Kind::Counter => MetricType::COUNTER,
-                Kind::Gauge => MetricType::GAUGE,
-            });
-            encoded.set_metric(metrics);
-            families.push(encoded);
-        }
+    /// The families that have numbers, in the order of the table.
+    pub(crate) fn families(&self) -> impl Iterator<Item = (&'static Family, &[Point])> {
+        let all = FAMILIES.iter().zip(&self.points);
+        all.filter(|(_, points)| !points.is_empty()).map(|(family, points)| (*family, points.as_slice()))
+    }
+
+    /// The text for Prometheus.
+    pub(crate) fn encode(&self) -> String {
+        let families: Vec<MetricFamily> = self.families().map(|(family, points)| encoded(family, points)).collect();
         let mut text = Vec::new();
         // Only fails for families without metrics, and for writers that fail.
         match TextEncoder::new().encode(&families, &mut text) {
@@ -92,6 +73,40 @@ impl MetricSet {
             Err(error) => format!("# {error}\n"),
         }
     }
+}
+
+fn encoded(family: &Family, points: &[Point]) -> MetricFamily {
+    let metric = |point: &Point| {
+        let pairs = family.labels.iter().zip(&point.labels).map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value.clone());
+            pair
+        });
+        let mut metric = Metric::from_label(pairs.collect());
+        match family.kind {
+            Kind::Counter => {
+                let mut counter = Counter::default();
+                counter.set_value(as_float(point.value));
+                metric.set_counter(counter);
+            }
+            Kind::Gauge => {
+                let mut gauge = Gauge::default();
+                gauge.set_value(as_float(point.value));
+                metric.set_gauge(gauge);
+            }
+        }
+        metric
+    };
+    let mut encoded = MetricFamily::default();
+    encoded.set_name(family.name.to_owned());
+    encoded.set_help(family.help.to_owned());
+    encoded.set_field_type(match family.kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::Gauge => MetricType::GAUGE,
+    });
+    encoded.set_metric(points.iter().map(metric).collect());
+    encoded
 }
 
 /// Prometheus knows floats only; exact up to 2^53.
@@ -151,8 +166,8 @@ fn keep_busiest<'a, K: Clone + Ord + 'a>(
     shown.extend(rest.into_iter().take(most.saturating_sub(shown.len())).map(|(key, _)| key.clone()));
 }
 
-/// The text of a sample.
-pub(super) fn text(sample: &Sample, facts: &Facts<'_>, shown: &mut Shown) -> String {
+/// The metrics of a sample.
+pub(super) fn metrics(sample: &Sample, facts: &Facts<'_>, shown: &mut Shown) -> MetricSet {
     let mut set = MetricSet::new();
     set.add(&BUILD, &[facts.version, facts.id, facts.mode], 1);
     for (family, value) in [
@@ -171,7 +186,7 @@ pub(super) fn text(sample: &Sample, facts: &Facts<'_>, shown: &mut Shown) -> Str
     addresses(&mut set, sample, facts, shown);
     links(&mut set, sample, facts, shown);
     tcp(&mut set, sample, facts);
-    set.encode()
+    set
 }
 
 fn core(set: &mut MetricSet, sample: &Sample) {

@@ -1,4 +1,4 @@
-//! Every metric, described once: `/metrics` and `docs/reference/metrics.md` derive from this table.
+//! Every metric, described once: `/metrics`, what is pushed to collectors, and `docs/reference/metrics.md` derive from this table.
 
 /// Whether a number only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,6 @@ pub(crate) struct Family {
     /// The names of its labels.
     pub(crate) labels: &'static [&'static str],
     /// What it is counted in.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
     pub(crate) unit: &'static str,
     /// What it tells.
     pub(crate) help: &'static str,

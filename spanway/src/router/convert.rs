@@ -9,14 +9,15 @@ use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
     AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
-    MultiAddressStrategy, Properties, ProxyProfileEntity, ProxyProtocolAccept, ProxyProtocolSend, Role, Secret,
-    SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity, Value,
+    MultiAddressStrategy, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity, ProxyProtocolAccept,
+    ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
+    Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
 use transport::secret::{SecretError, reveal};
 use transport::socket::{Family, Keepalive};
-use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsProfile};
+use transport::tls::{ClientCerts, ClientOptions, ServerOptions, SslProfileSettings, TlsClient, TlsProfile};
 
 use crate::http::Answers;
 
@@ -117,6 +118,18 @@ impl Profile {
             tracing::warn!(target: "CONN_MGR", "sslProfile {}: {warning}", self.tls.name());
         }
     }
+}
+
+/// The TLS of a collector, if its endpoint wants any: with the profile that it names, or what the system trusts.
+pub(crate) fn collector_tls(otlp: &OtlpEntity, profiles: &Profiles) -> anyhow::Result<Option<Arc<TlsClient>>> {
+    if !OtlpEndpoint::parse(&otlp.endpoint).is_some_and(|endpoint| endpoint.tls) {
+        return Ok(None);
+    }
+    let profile = match find_profile(profiles, otlp.ssl_profile.as_deref())? {
+        Some(profile) => profile,
+        None => TlsProfile::load(&SslProfileSettings { name: "otlp".to_owned(), ..SslProfileSettings::default() })?,
+    };
+    Ok(Some(profile.client(&ClientOptions::default()).context("otlp")?))
 }
 
 fn find_profile(profiles: &Profiles, name: Option<&str>) -> anyhow::Result<Option<Arc<TlsProfile>>> {

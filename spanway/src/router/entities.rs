@@ -12,10 +12,11 @@ use anyhow::{Context as _, anyhow};
 use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
-    AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, SslProfileEntity, StoreError, Value,
-    inactive_reason, ineffective,
+    AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, OtlpEntity, SslProfileEntity, StoreError,
+    Value, inactive_reason, ineffective,
 };
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
+use transport::tls::TlsClient;
 use transport::{WorkerHandle, mailbox};
 
 use crate::cli::VERSION;
@@ -176,6 +177,14 @@ impl Running {
         }
         while self.lock().store.poll_change().is_some() {}
         outcome
+    }
+
+    /// The TLS of a collector, if its endpoint wants any.
+    ///
+    /// # Errors
+    /// Files that it needs cannot be used.
+    pub(crate) fn collector_tls(&self, otlp: &OtlpEntity) -> anyhow::Result<Option<Arc<TlsClient>>> {
+        convert::collector_tls(otlp, &self.lock().profiles)
     }
 
     /// Looks at the entities.

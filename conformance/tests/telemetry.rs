@@ -1,0 +1,204 @@
+//! Trace context of messages, and what routers push to an OpenTelemetry collector.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use conformance::certs::Certs;
+use conformance::client::{Client, installed};
+use conformance::http::{admin, get};
+use conformance::network::{Network, Plan};
+use conformance::ports::free_port;
+use conformance::process::Process;
+use conformance::router::{Config, PATIENCE, Router};
+use conformance::wait_for;
+use serde_json::Value;
+
+/// As in the recommendation's examples, sampled.
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
+
+/// A - B, and an edge router E of B.
+fn network() -> (Network, Router) {
+    let network = Plan::line(2).edges().start();
+    let mut config = Config::edge("E");
+    config.listener(&[]);
+    config.uplink(network.edge_port("B"));
+    let edge = config.start();
+    (network, edge)
+}
+
+#[test]
+fn trace_context_passes_through_unchanged() {
+    let (network, edge) = network();
+    let a = network.router("A");
+    let context = [("prop:traceparent", PARENT), ("prop:tracestate", STATE), ("prop:other", "x")];
+    for (from, sender, to, receiver) in
+        [(a, Client::Rhea, &edge, Client::ProtonPython), (&edge, Client::ProtonPython, a, Client::Rhea)]
+    {
+        let args = [("address", "traced"), ("count", "2")];
+        let receiving = receiver.start(to.dir(), "recv", to.port, &args).ready();
+        sender.run(from.dir(), "send", from.port, &[&args[..], &context[..]].concat());
+        let lines = receiving.finish(PATIENCE);
+        let wanted = serde_json::json!({ "traceparent": PARENT, "tracestate": STATE, "other": "x" });
+        let seen: Vec<_> = lines.iter().filter_map(|line| line.get("properties")).collect();
+        assert_eq!(seen, [&wanted, &wanted], "{sender} to {receiver}");
+    }
+}
+
+/// The receiver of the OpenTelemetry Collector.
+struct Collector {
+    process: Process,
+}
+
+impl Collector {
+    fn start(dir: &std::path::Path, port: u16, tls: Option<&Certs>) -> Self {
+        let mut command = Command::new(installed("otel-collector").join("collector"));
+        command.arg(format!("127.0.0.1:{port}"));
+        if let Some(certs) = tls {
+            command.arg(&certs.server.cert).arg(&certs.server.key);
+        }
+        let mut process = Process::start("collector", dir, &mut command);
+        process.wait_output("\"ready\"", PATIENCE);
+        Self { process }
+    }
+
+    /// What was pushed so far, one request each.
+    fn requests(&self) -> Vec<Value> {
+        let output = self.process.output();
+        // The last line may not be complete yet.
+        output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The metrics of the last push of each router, by `service.instance.id`, with the resource.
+    fn metrics(&self) -> BTreeMap<String, (Value, Vec<Value>)> {
+        let mut found = BTreeMap::new();
+        for resource in self.requests().iter().flat_map(|request| list(&request["resourceMetrics"])) {
+            let id = attribute(&resource["resource"], "service.instance.id").expect("a resource has an id");
+            let metrics =
+                list(&resource["scopeMetrics"]).into_iter().flat_map(|scope| list(&scope["metrics"])).collect();
+            found.insert(id, (resource["resource"].clone(), metrics));
+        }
+        found
+    }
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+fn attribute(of: &Value, key: &str) -> Option<String> {
+    let found = list(&of["attributes"]).into_iter().find(|attribute| attribute["key"] == key)?;
+    let value = &found["value"];
+    value["stringValue"].as_str().or_else(|| value["intValue"].as_str()).map(str::to_owned)
+}
+
+/// Standalone, with an admin port, and a collector at this URL.
+fn pushing(url: &str, attributes: &[(&str, &str)], extend: impl FnOnce(&mut Config)) -> Router {
+    Router::with(|config| {
+        config.section("admin", &[("host", "127.0.0.1"), ("port", "0")]);
+        config.section("otlp", &[&[("endpoint", url), ("metricsIntervalSeconds", "1")], attributes].concat());
+        extend(config);
+    })
+}
+
+#[test]
+fn a_collector_gets_what_prometheus_gets() {
+    let port = free_port();
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), port, None);
+    let attributes = [("serviceName", "van"), ("resourceAttributes", "deployment.environment.name=the%20test")];
+    let router = pushing(&format!("http://127.0.0.1:{port}"), &attributes, |_| {});
+    // One more than come, so that the address stays.
+    let args = [("address", "news"), ("count", "11")];
+    let _receiving = Client::ProtonPython.start(router.dir(), "recv", router.port, &args).ready();
+    Client::ProtonPython.run(router.dir(), "send", router.port, &[args[0], ("count", "10")]);
+    let (resource, metrics) = wait_for("the deliveries", PATIENCE, || {
+        let (resource, metrics) = collector.metrics().remove("QDR")?;
+        let of_news = |point: &Value| {
+            attribute(point, "address").as_deref() == Some("news")
+                && attribute(point, "direction").as_deref() == Some("out")
+        };
+        let deliveries = metrics.iter().find(|metric| metric["name"] == "spanway_address_deliveries_total")?;
+        let counted = list(&deliveries["sum"]["dataPoints"]).into_iter().find(of_news)?;
+        (counted["asInt"] == "10").then_some((resource, metrics))
+    });
+    for (key, value) in [
+        ("service.name", "van"),
+        ("deployment.environment.name", "the test"),
+        ("spanway.router.id", "QDR"),
+        ("spanway.router.mode", "standalone"),
+    ] {
+        assert_eq!(attribute(&resource, key).as_deref(), Some(value), "{resource}");
+    }
+    let text = get(admin(&router), "/metrics").body;
+    let shown: BTreeSet<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let kind = |metric: &Value| match (&metric["sum"]["isMonotonic"], &metric["gauge"]) {
+        (Value::Bool(true), Value::Null) => "counter",
+        (Value::Null, Value::Object(_)) => "gauge",
+        other => panic!("{other:?}"),
+    };
+    let pushed: BTreeSet<(&str, &str)> =
+        metrics.iter().map(|metric| (metric["name"].as_str().unwrap(), kind(metric))).collect();
+    assert_eq!(pushed, shown);
+    // What it has counted is pushed when it ends, however long the interval.
+    let before = collector.requests().len();
+    assert!(router.stop().success());
+    assert!(collector.requests().len() > before);
+}
+
+#[test]
+fn a_collector_that_is_away_is_tried_again() {
+    let port = free_port();
+    let router = pushing(&format!("http://127.0.0.1:{port}/"), &[], |_| {});
+    let said = |text: &str| router.process.output().matches(text).count();
+    wait_for("a warning", PATIENCE, || (said("Cannot push to http://127.0.0.1") > 0).then_some(()));
+    // Traffic does not notice.
+    let args = [("address", "news"), ("count", "10")];
+    let receiving = Client::ProtonPython.start(router.dir(), "recv", router.port, &args).ready();
+    Client::ProtonPython.run(router.dir(), "send", router.port, &args);
+    receiving.finish(PATIENCE);
+    let collector = Collector::start(router.dir(), port, None);
+    wait_for("metrics", PATIENCE, || collector.metrics().remove("QDR"));
+    wait_for("the good news", PATIENCE, || (said("Pushes to http://127.0.0.1") > 0).then_some(()));
+    assert_eq!(said("Cannot push to http://127.0.0.1"), 1);
+    // Nor does a router wait for one that went away.
+    drop(collector);
+    let begun = Instant::now();
+    assert!(router.stop().success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_collector_that_does_not_answer_holds_nothing_up() {
+    // It accepts, and never reads.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let router = pushing(&url, &[], |_| {});
+    let (_connection, _) = silent.accept().unwrap();
+    let text = get(admin(&router), "/metrics").body;
+    assert!(text.contains("spanway_ready 1"), "{text}");
+    let begun = Instant::now();
+    assert!(router.stop().success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn metrics_over_tls_to_a_collector_that_is_known() {
+    let port = free_port();
+    let dir = tempfile::tempdir().unwrap();
+    let certs = Certs::new(dir.path(), "collector");
+    let collector = Collector::start(dir.path(), port, Some(&certs));
+    let url = format!("https://localhost:{port}");
+    let ca = certs.ca.display().to_string();
+    let known = pushing(&url, &[("sslProfile", "collector")], |config| {
+        config.section("sslProfile", &[("name", "collector"), ("caCertFile", &ca)]);
+    });
+    wait_for("metrics", PATIENCE, || collector.metrics().remove("QDR"));
+    assert!(!known.process.output().contains("Cannot push"));
+    // Its authority is none of the system's.
+    let mut unknown = pushing(&url, &[], |_| {});
+    let line = unknown.process.wait_output("Cannot push to https://localhost", PATIENCE);
+    assert!(line.contains("TLS: "), "{line}");
+}
