@@ -50,6 +50,9 @@ fn send(engine: &mut Engine, plaintext: &[u8]) -> Result<(), rustls::Error> {
     Ok(())
 }
 
+/// For how many turns both talk.
+const TALK: usize = 1000;
+
 /// Lets both talk over a wire that delivers pieces of the sizes given; `spoil` changes the byte at that position of the server's stream.
 fn talk(
     version: &'static SupportedProtocolVersion,
@@ -62,6 +65,8 @@ fn talk(
     feed(&mut engines[0], &[], &mut got[0])?;
     let mut sizes = sizes.iter().copied().cycle();
     let mut sent_by_server = 0;
+    // Turns since both may talk, which takes some thousands when single bytes arrive.
+    let mut ready = 0;
     for turn in 0..100_000 {
         let from = turn % 2;
         let to = 1 - from;
@@ -78,10 +83,13 @@ fn talk(
         }
         feed(&mut engines[to], &piece, &mut got[to])?;
         // Talk at every moment, also while a message of the peer is incomplete.
-        if !engines[to].common().is_handshaking() && turn < 4000 && turn % 7 < 2 {
+        if !engines[to].common().is_handshaking() && ready < TALK && turn % 7 < 2 {
             send(&mut engines[to], &[to as u8; 50])?;
         }
-        if turn > 4000 && engines.iter().all(|engine| engine.outgoing.is_empty()) {
+        let shaking = engines.iter().any(|engine| engine.common().is_handshaking());
+        ready += usize::from(!shaking);
+        let silent = engines.iter().all(|engine| engine.outgoing.is_empty());
+        if silent && (ready > TALK || shaking && turn > TALK) {
             for engine in &mut engines {
                 if !engine.incoming.is_empty() || engine.common().is_handshaking() {
                     return Err(rustls::Error::General("both wait for ever".to_owned()));
