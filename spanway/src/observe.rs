@@ -192,7 +192,7 @@ impl Observer {
 
     /// Whether all workers answer.
     pub(crate) async fn works(&self) -> bool {
-        sample::each(&self.workers, |_| ()).await.len() == self.workers.len()
+        crate::router::asking::each(&self.workers, |_| ()).await.len() == self.workers.len()
     }
 
     /// The router's id.

@@ -1,5 +1,6 @@
 //! Wires entities to workers and adaptors, and ends them in order.
 
+pub(crate) mod asking;
 mod convert;
 pub(crate) mod entities;
 mod hints;

@@ -49,10 +49,14 @@ fn places(columns: &[String]) -> HashMap<&str, Vec<usize>> {
 fn cells(row: Row, places: &HashMap<&str, Vec<usize>>, columns: usize) -> Vec<Value> {
     let mut cells = vec![Value::Null; columns];
     for (name, value) in row.into_attributes() {
-        for place in places.get(name).into_iter().flatten() {
+        let Some((last, others)) = places.get(name).and_then(|places| places.split_last()) else { continue };
+        for place in others {
             if let Some(cell) = cells.get_mut(*place) {
                 *cell = value.clone();
             }
+        }
+        if let Some(cell) = cells.get_mut(*last) {
+            *cell = value;
         }
     }
     cells

@@ -11,12 +11,12 @@ use router_core::config::levels::Severity;
 use router_core::entity::{EntityDescriptor, LogModule, OperationalKind};
 use router_core::management::{EntityType, Selector};
 use router_core::routing::{RouterInfo, Routes};
-use transport::WorkerHandle;
 
 use super::Agent;
 use super::response::Failure;
 use super::values::count;
-use crate::router::worker::{self, Worker};
+use crate::router::asking::each;
+use crate::router::worker::Worker;
 
 /// An entity: its attributes that have a value. Those of running traffic are all there, some of them null.
 #[derive(Debug, Clone, PartialEq)]
@@ -266,21 +266,4 @@ fn not_found(name: Option<&str>, identity: Option<&str>) -> Failure {
     let ids = [("name", name), ("identity", identity)];
     let ids: Vec<_> = ids.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={value}"))).collect();
     Failure::not_found(format!("No entity with {}", ids.join(" ")))
-}
-
-/// Asks every worker, one after the other.
-async fn each<R: Send + 'static>(
-    workers: &[WorkerHandle],
-    job: impl Fn(&Worker) -> R + Clone + Send + 'static,
-) -> Vec<R> {
-    let mut answers = Vec::with_capacity(workers.len());
-    for handle in workers {
-        answers.extend(ask(handle, job.clone()).await);
-    }
-    answers
-}
-
-/// Asks one worker. `None` while the router ends.
-async fn ask<R: Send + 'static>(handle: &WorkerHandle, job: impl FnOnce(&Worker) -> R + Send + 'static) -> Option<R> {
-    handle.call(move || worker::current().map(|worker| job(&worker))).await.ok().flatten()
 }

@@ -5,7 +5,7 @@ use router_core::entity::{AnyEntity, Entity, Role};
 use transport::WorkerHandle;
 
 use super::report::LinkUp;
-use super::sample::each;
+use crate::router::asking::each;
 
 /// One condition of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What all workers have counted, at one moment. Asked for in pages, so that none of them is held up for long.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use tcp_adaptor::{OperStatus, Totals};
 use transport::WorkerHandle;
 use transport::metrics::IoCounters;
 
+use crate::router::asking::{address_keys, each};
 use crate::router::worker::{self, Worker};
 
 /// How many addresses a worker is asked for at once: a few hundred microseconds of its time (2026-11, computed).
@@ -165,19 +166,6 @@ impl Ledger {
     }
 }
 
-/// Asks every worker, one after the other. Those that are gone are left out.
-pub(super) async fn each<R: Send + 'static>(
-    workers: &[WorkerHandle],
-    job: impl Fn(&Worker) -> R + Clone + Send + 'static,
-) -> Vec<R> {
-    let mut answers = Vec::with_capacity(workers.len());
-    for handle in workers {
-        let job = job.clone();
-        answers.extend(handle.call(move || worker::current().map(|worker| job(&worker))).await.ok().flatten());
-    }
-    answers
-}
-
 impl Sample {
     /// Nothing but these routers.
     pub(super) fn new(peers: BTreeMap<PeerKey, Peer>) -> Self {
@@ -241,11 +229,8 @@ pub(super) fn name_of(key: &str) -> Option<&str> {
 }
 
 async fn addresses(workers: &[WorkerHandle]) -> BTreeMap<Arc<str>, AddressStatus> {
-    let mut keys: BTreeSet<Arc<str>> = BTreeSet::new();
-    for found in each(workers, |worker| worker.amqp.with_core(|core, _| core.address_keys())).await {
-        keys.extend(found.into_iter().filter(|key| name_of(key).is_some()));
-    }
-    let keys: Vec<Arc<str>> = keys.into_iter().collect();
+    let mut keys = address_keys(workers).await;
+    keys.retain(|key| name_of(key).is_some());
     let mut all: BTreeMap<Arc<str>, AddressStatus> = BTreeMap::new();
     for page in keys.chunks(PAGE) {
         let page: Arc<[Arc<str>]> = page.into();

@@ -9,10 +9,11 @@ use router_core::entity::{Entity, EntityKind, Type};
 use router_core::management::{EntityType, Selector};
 use tcp_adaptor::{OperStatus, Totals};
 
-use super::{Row, each, of_core};
+use super::{Row, of_core};
 use crate::cli::VERSION;
 use crate::management::Agent;
 use crate::management::values::{count, to_amqp};
+use crate::router::asking::each;
 use crate::router::worker;
 
 /// Entities of a type from `offset` on, at most `limit`; and how many there are in all.

@@ -1,6 +1,6 @@
 //! Connections, links, addresses and counters of all workers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,12 +12,12 @@ use router_core::routing::{AddressBook, Hint};
 use router_core::{AddressStatus, Counters, Crossed, Delayed, Direction, LinkHandle, LinkKind, Treatment};
 use tcp_adaptor::SocketStatus;
 
-use super::{Row, ask, each};
+use super::Row;
 use crate::cli::VERSION;
 use crate::management::Agent;
 use crate::management::values::{count, text};
-use crate::router::Seen;
-use crate::router::worker;
+use crate::router::asking::{address_keys, ask, each};
+use crate::router::{Seen, worker};
 
 /// How many rows a worker is asked for at once: a few hundred microseconds of its time (2026-11, computed).
 const PAGE: usize = 500;
@@ -119,14 +119,13 @@ fn link_row(info: &LinkInfo) -> Row {
 
 /// Addresses, by key.
 pub(super) async fn addresses(agent: &Agent, offset: usize, limit: usize) -> (Vec<Row>, usize) {
-    let mut keys: BTreeSet<Arc<str>> = BTreeSet::new();
-    for found in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.address_keys())).await {
-        keys.extend(found);
-    }
+    let mut keys = address_keys(&agent.workers).await;
     let book = agent.running.network().get().book;
     keys.extend(book.keys().cloned());
+    keys.sort();
+    keys.dedup();
     let total = keys.len();
-    let keys: Vec<Arc<str>> = keys.into_iter().skip(offset).take(limit).collect();
+    let keys = window(keys, offset, limit);
     let mut rows = Vec::with_capacity(keys.len());
     for page in keys.chunks(PAGE) {
         let mut known = statuses(agent, page.to_vec()).await;
@@ -371,10 +370,7 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         tcp += accepted as u64;
         sockets += all as u64;
     }
-    let mut keys: BTreeSet<Arc<str>> = BTreeSet::new();
-    for found in each(&agent.workers, |worker| worker.amqp.with_core(|core, _| core.address_keys())).await {
-        keys.extend(found);
-    }
+    let addresses = address_keys(&agent.workers).await.len();
     let auto_links =
         agent.running.with_store(|store| store.query(Some(router_core::entity::EntityKind::AutoLink)).count());
     let (size, resident) = memory();
@@ -384,7 +380,7 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
     Row::new(EntityType::Operational(OperationalKind::RouterMetrics), "routerMetrics", "1")
         .with("id", agent.router.id.as_str())
         .with("version", VERSION)
-        .with("addrCount", count(keys.len() as u64))
+        .with("addrCount", count(addresses as u64))
         .with("linkCount", count(core.inlets + core.outlets))
         .with("nodeCount", count(super::nodes(agent).len().saturating_sub(1) as u64))
         .with("autoLinkCount", count(auto_links as u64))
