@@ -1,7 +1,7 @@
 //! The connections of a worker, as what the core sends to.
 
 use std::io::IoSlice;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_proto::connection::{End, LinkId, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
@@ -346,6 +346,16 @@ impl Egress for Conns {
 
     fn open_stream(&mut self, neighbour: &str) {
         self.streams_wanted.push(neighbour.to_owned());
+    }
+
+    fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn peer(&self, link: LinkRef) -> Option<&str> {
+        let conn = self.slab.get(link.conn as usize)?;
+        Some(conn.details.container.as_str()).filter(|name| !name.is_empty())
     }
 
     fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>) {

@@ -4,11 +4,13 @@ mod content;
 mod head;
 mod properties;
 mod section;
+mod trace_context;
 
 pub use content::{Body, Message, data_header};
 pub use head::{Head, HeadCursor, Progress};
 pub use properties::{MediaType, MessageHeader, Properties, PropertiesView};
 pub use section::{ROUTER_ANNOTATIONS, Section, SectionKind, Sections};
+pub use trace_context::TraceContext;
 
 /// How many bytes the sections before the body may take, by default.
 ///

@@ -18,11 +18,16 @@ use serde_json::Value;
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
 
-/// A - B, and an edge router E of B.
-fn network() -> (Network, Router) {
-    let network = Plan::line(2).edges().start();
+/// A - B, and an edge router E of B, which push to a collector if there is one.
+fn network(collector: Option<&str>) -> (Network, Router) {
+    let mut plan = Plan::line(2).edges();
     let mut config = Config::edge("E");
     config.listener(&[]);
+    if let Some(url) = collector {
+        plan = plan.section("otlp", &[("endpoint", url)]);
+        config.section("otlp", &[("endpoint", url)]);
+    }
+    let network = plan.start();
     config.uplink(network.edge_port("B"));
     let edge = config.start();
     (network, edge)
@@ -30,7 +35,7 @@ fn network() -> (Network, Router) {
 
 #[test]
 fn trace_context_passes_through_unchanged() {
-    let (network, edge) = network();
+    let (network, edge) = network(None);
     let a = network.router("A");
     let context = [("prop:traceparent", PARENT), ("prop:tracestate", STATE), ("prop:other", "x")];
     for (from, sender, to, receiver) in
@@ -68,6 +73,17 @@ impl Collector {
         let output = self.process.output();
         // The last line may not be complete yet.
         output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The spans of each router, by `service.instance.id`.
+    fn spans(&self) -> BTreeMap<String, Vec<Value>> {
+        let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for resource in self.requests().iter().flat_map(|request| list(&request["resourceSpans"])) {
+            let id = attribute(&resource["resource"], "service.instance.id").expect("a resource has an id");
+            let spans = list(&resource["scopeSpans"]).into_iter().flat_map(|scope| list(&scope["spans"]));
+            found.entry(id).or_default().extend(spans);
+        }
+        found
     }
 
     /// The metrics of the last push of each router, by `service.instance.id`, with the resource.
@@ -201,4 +217,69 @@ fn metrics_over_tls_to_a_collector_that_is_known() {
     let mut unknown = pushing(&url, &[], |_| {});
     let line = unknown.process.wait_output("Cannot push to https://localhost", PATIENCE);
     assert!(line.contains("TLS: "), "{line}");
+}
+
+#[test]
+fn each_router_makes_a_span_of_a_sampled_message() {
+    let port = free_port();
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), port, None);
+    let (network, edge) = network(Some(&format!("http://127.0.0.1:{port}")));
+    let a = network.router("A");
+    let args = [("address", "traced"), ("count", "6")];
+    let receiving = Client::ProtonPython.start(edge.dir(), "recv", edge.port, &args).ready();
+    let not_sampled = format!("{}00", &PARENT[..PARENT.len() - 2]);
+    for (parent, settled) in [(PARENT, false), (PARENT, true), (not_sampled.as_str(), false)] {
+        let mut args = vec![args[0], ("count", "2"), ("prop:traceparent", parent), ("prop:tracestate", STATE)];
+        args.extend(settled.then_some(("settled", "1")));
+        Client::Rhea.run(a.dir(), "send", a.port, &args);
+    }
+    receiving.finish(PATIENCE);
+    let spans = wait_for("the spans of all routers", PATIENCE, || {
+        let spans = collector.spans();
+        (["A", "B", "E"].iter().all(|id| spans.get(*id).is_some_and(|spans| spans.len() >= 4))).then_some(spans)
+    });
+    let mut ids = BTreeSet::new();
+    for (router, from, to) in [("A", None, Some("B")), ("B", Some("A"), Some("E")), ("E", Some("B"), None)] {
+        let spans = &spans[router];
+        assert_eq!(spans.len(), 4, "{spans:?}");
+        for span in spans {
+            assert_eq!(span["traceId"], PARENT[3..35], "{span}");
+            assert_eq!((&span["parentSpanId"], &span["traceState"]), (&PARENT[36..52].into(), &STATE.into()), "{span}");
+            assert!(ids.insert(span["spanId"].as_str().unwrap().to_owned()), "{span} has the id of another");
+            assert_eq!((&span["name"], &span["kind"]), (&"forward traced".into(), &1.into()), "{span}");
+            assert_eq!(attribute(span, "messaging.destination.name").as_deref(), Some("traced"));
+            let time = |key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
+            assert!(time("startTimeUnixNano") > 0 && time("endTimeUnixNano") >= time("startTimeUnixNano"), "{span}");
+            let before = attribute(span, "spanway.peer.from").unwrap_or_else(|| panic!("from nobody: {span}"));
+            assert!(from.is_none_or(|from| before == from), "{span}");
+            // The connection of an edge router may be that of another worker.
+            let after = attribute(span, "spanway.peer.to");
+            assert!(to.is_none_or(|to| after.as_deref() == Some(to) || (to == "E" && after.is_none())), "{span}");
+        }
+        let of = |outcome| {
+            spans.iter().filter(|span| attribute(span, "spanway.outcome").as_deref() == Some(outcome)).count()
+        };
+        assert_eq!((of("accepted"), of("settled")), (2, 2), "{spans:?}");
+    }
+}
+
+#[test]
+fn what_nobody_takes_has_a_span_that_says_so() {
+    let port = free_port();
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), port, None);
+    let router = pushing(&format!("http://127.0.0.1:{port}"), &[("metrics", "no")], |_| {});
+    let mut receiving =
+        Client::ProtonPython.start(router.dir(), "outcomes-recv", router.port, &[("address", "a")]).ready();
+    let args = [("address", "a"), ("prop:traceparent", PARENT)];
+    Client::ProtonPython.run(router.dir(), "outcomes-send", router.port, &args);
+    receiving.process.wait(PATIENCE);
+    let spans = wait_for("the spans", PATIENCE, || collector.spans().remove("QDR").filter(|spans| spans.len() == 4));
+    let mut seen: Vec<(String, bool)> =
+        spans.iter().map(|span| (attribute(span, "spanway.outcome").unwrap(), span["status"]["code"] == 2)).collect();
+    seen.sort();
+    let expected = [("accepted", false), ("modified", true), ("rejected", true), ("released", true)];
+    assert_eq!(seen, expected.map(|(outcome, failed)| (outcome.to_owned(), failed)));
+    assert!(collector.metrics().is_empty());
 }

@@ -32,6 +32,7 @@ pub use delays::{Delayed, LinkDelays};
 pub use edges::{Demand, EdgeEnd, EdgeLink, edge_of_hop};
 pub use flows::FlowPick;
 pub use hops::HopLink;
+pub use spans::{Span, SpanOutcome};
 
 mod anonymous;
 mod attach;
@@ -57,6 +58,7 @@ mod servers;
 mod settle;
 mod shares;
 pub(crate) mod slots;
+mod spans;
 mod stalls;
 mod stream;
 mod stream_links;
@@ -104,6 +106,8 @@ pub struct CoreConfig {
     pub pool: usize,
     /// Content that a worker holds, of whatever kind, beyond which no delivery of several frames begins: it is rejected. Default 512 MiB.
     pub streams: usize,
+    /// Make spans of messages that carry a sampled trace context: [`Core::take_spans`]. Default: no.
+    pub spans: bool,
     /// Counters that all workers share, and what other routers tell: clones have the same.
     pub shares: Shares,
 }
@@ -125,6 +129,7 @@ impl CoreConfig {
             orphans: 32 << 20,
             pool: 64 << 20,
             streams: 512 << 20,
+            spans: false,
             shares: Shares::default(),
         }
     }
@@ -232,6 +237,7 @@ pub struct Core {
     edges: edges::Edges,
     tallies: Tallies,
     loads: loads::Loads,
+    spans: spans::Spans,
     /// Addresses with less outstanding elsewhere than before, where something waits.
     relieved: Vec<Key>,
     /// How many addresses stand for links to neighbours.
@@ -445,6 +451,7 @@ impl Core {
             edges: edges::Edges::new(config.edge),
             tallies: Tallies::new(config.shares),
             loads: loads::Loads::default(),
+            spans: spans::Spans::new(config.spans, &seed, worker.0),
             relieved: Vec::new(),
             hop_addresses: 0,
             trees: trees::Trees::default(),

@@ -37,6 +37,10 @@ pub struct Counters {
     pub connections_denied: u64,
     /// Connections opened.
     pub connections_opened: u64,
+    /// Spans of messages that were over.
+    pub spans: u64,
+    /// Spans that were not made, or are lost, because there were too many at a time.
+    pub spans_dropped: u64,
     /// Gauge: connections.
     pub connections: u64,
     /// Gauge: inlets.
@@ -72,6 +76,8 @@ impl Counters {
             links_denied,
             connections_denied,
             connections_opened,
+            spans,
+            spans_dropped,
             connections,
             inlets,
             outlets,
@@ -96,6 +102,8 @@ impl Counters {
         self.links_denied += links_denied;
         self.connections_denied += connections_denied;
         self.connections_opened += connections_opened;
+        self.spans += spans;
+        self.spans_dropped += spans_dropped;
         self.connections += connections;
         self.inlets += inlets;
         self.outlets += outlets;

@@ -90,6 +90,8 @@ pub(crate) const TELL_WAITED: u32 = 1 << 17;
 pub(crate) const STUCK_IN: u32 = 1 << 18;
 /// See [`STUCK_IN`].
 pub(crate) const STUCK_OUT: u32 = 1 << 19;
+/// It has a span.
+pub(crate) const TRACED: u32 = 1 << 20;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 

@@ -93,6 +93,17 @@ pub trait Egress {
         None
     }
 
+    /// The time, in nanoseconds since 1970. Asked for when a delivery with a span begins and when it ends.
+    fn now(&self) -> u64 {
+        0
+    }
+
+    /// What the peer of a link calls itself, for spans.
+    fn peer(&self, link: LinkRef) -> Option<&str> {
+        let _ = link;
+        None
+    }
+
     /// A message for the core of another worker. Adaptors collect them in a [`WorkerBatch`](crate::WorkerBatch).
     fn post(&mut self, worker: WorkerId, msg: WorkerMsg<'_>);
 }

@@ -26,7 +26,7 @@ pub use crate::{
     address::AddressConfig,
     core::{
         Core, CoreConfig, Delayed, Demand, EdgeEnd, EdgeLink, FlowPick, HopLink, InletAttached, InletRequest,
-        LinkDelays, OutletAttached, OutletRequest, Presence, Shares, edge_of_hop,
+        LinkDelays, OutletAttached, OutletRequest, Presence, Shares, Span, SpanOutcome, edge_of_hop,
         keys::{ConnKey, InKey, InletKey, OutKey, OutletKey, ServerKey, WatchKey},
     },
     counters::Counters,

@@ -222,7 +222,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = Flag::admin)]
     pub(crate) admin: Vec<Flag>,
 
-    /// Push metrics to an OpenTelemetry collector, with OTLP over HTTP: http://HOST:PORT or https://HOST:PORT. The environment variable
+    /// Push metrics and spans to an OpenTelemetry collector, with OTLP over HTTP: http://HOST:PORT or https://HOST:PORT. The environment variable
     /// OTEL_EXPORTER_OTLP_ENDPOINT says the same; docs/telemetry.md tells about others
     #[arg(long, value_name = "URL", value_parser = Flag::otlp)]
     pub(crate) otlp: Option<Flag>,

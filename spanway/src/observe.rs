@@ -15,10 +15,12 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use amqp_adaptor::Incoming;
 use parking_lot::Mutex;
+use router_core::Span;
 use router_core::config::Configuration;
 use router_core::entity::{EntityKind, Mode};
 use router_core::routing::RouterInfo;
@@ -63,6 +65,8 @@ pub(crate) struct Observer {
     started: Instant,
     /// When it began to count.
     since: SystemTime,
+    /// Spans that were taken from the workers, and came to nothing.
+    spans_dropped: AtomicU64,
     /// `Err`: it starts or ends.
     stage: Mutex<Result<(), String>>,
     looked: tokio::sync::Mutex<Looked>,
@@ -109,6 +113,7 @@ impl Observer {
             running,
             started: Instant::now(),
             since: SystemTime::now(),
+            spans_dropped: AtomicU64::new(0),
             stage: Mutex::new(Err("the router is starting".to_owned())),
             looked: tokio::sync::Mutex::default(),
             picture: tokio::sync::Mutex::default(),
@@ -210,6 +215,19 @@ impl Observer {
         self.since
     }
 
+    /// Takes the spans that are over, `most` of each worker at most.
+    pub(crate) async fn take_spans(&self, most: usize) -> Vec<Span> {
+        let taken = crate::router::asking::each(&self.workers, move |worker| {
+            worker.amqp.with_core(|core, _| core.take_spans(most))
+        });
+        taken.await.into_iter().flatten().collect()
+    }
+
+    /// So many of them were not wanted by anybody.
+    pub(crate) fn drop_spans(&self, count: usize) {
+        self.spans_dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// Metrics in the format of Prometheus.
     pub(crate) async fn text_of_metrics(&self) -> String {
         self.metric_set().await.map(|set| set.encode()).unwrap_or_default()
@@ -235,6 +253,7 @@ impl Observer {
             ready,
             routers: reachable,
             topology_change: seen.changed,
+            spans_dropped: self.spans_dropped.load(Ordering::Relaxed),
             connectors,
             places: &places,
             book: &seen.book,

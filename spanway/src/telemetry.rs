@@ -1,12 +1,14 @@
-//! Metrics for an OpenTelemetry collector: OTLP over HTTP, from a thread of its own.
+//! Metrics and spans for an OpenTelemetry collector: OTLP over HTTP, from a thread of its own.
 //!
 //! Nothing waits for the collector: what workers count is looked at as it is for `/metrics`, and a request that fails is made again later
-//! with what is counted then.
+//! with what is counted then. Spans are taken from the workers once a second; so many are kept, and others dropped and counted.
 
 mod collector;
 mod metrics;
 mod proto;
+mod spans;
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use prost::Message as _;
+use router_core::Span;
 use router_core::entity::{OtlpEndpoint, OtlpEntity, otlp_pairs};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -29,6 +32,12 @@ use proto::{KeyValue, Resource, Scope};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often spans are taken from the workers.
+const SPANS_INTERVAL: Duration = Duration::from_secs(1);
+/// Spans that are taken from a worker at a time, and that wait for the collector: some MiB.
+const MOST_SPANS: usize = 16_384;
+/// Spans of a request: the default of OpenTelemetry.
+const BATCH: usize = 512;
 /// How long the last requests may take when the router ends.
 const LAST_LIMIT: Duration = Duration::from_secs(2);
 
@@ -53,6 +62,8 @@ impl Telemetry {
             resource: resource(entity, &observer),
             scope: Scope { name: "spanway".to_owned(), version: VERSION.to_owned() },
             interval: entity.metrics.then(|| Duration::from_secs(entity.metrics_interval_seconds.into())),
+            wants_spans: entity.spans,
+            waiting: VecDeque::new(),
             observer,
             pause: Pause::new(),
         };
@@ -99,25 +110,44 @@ struct Exporter {
     scope: Scope,
     /// Between pushes of metrics, if they are pushed.
     interval: Option<Duration>,
+    /// Spans are pushed.
+    wants_spans: bool,
+    /// Spans that are to be pushed, oldest first.
+    waiting: VecDeque<Span>,
     observer: Arc<Observer>,
     pause: Pause,
 }
 
 impl Exporter {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let mut next = Instant::now();
+        let begin = Instant::now();
+        // When metrics are due, and when the collector is to be left alone until.
+        let (mut due, mut free) = (self.interval.map(|_| begin), begin);
         loop {
+            let spans = self.wants_spans.then(|| Instant::now() + SPANS_INTERVAL);
+            let next = due.into_iter().map(|due| due.max(free)).chain(spans).min();
             tokio::select! {
-                () = tokio::time::sleep_until(next) => {}
+                () = sleep_until(next) => {}
                 // Also when nobody can stop it any more.
                 _ = &mut stopped => break,
             }
             let work = async {
-                let Some(interval) = self.interval else { return LONGEST_PAUSE };
-                self.push_metrics().await.map_or(interval, |pause| pause.min(interval))
+                let mut pause = None;
+                if self.wants_spans {
+                    self.take_spans().await;
+                    if Instant::now() >= free {
+                        pause = self.push_spans().await;
+                    }
+                }
+                if pause.is_none() && due.is_some_and(|due| Instant::now() >= due.max(free)) {
+                    pause = self.push_metrics().await;
+                    // With what is counted then, however long it takes until it can be pushed.
+                    due = self.interval.map(|interval| Instant::now() + interval).filter(|_| pause.is_none()).or(due);
+                }
+                pause
             };
             tokio::select! {
-                after = work => next = Instant::now() + after,
+                pause = work => free = pause.map_or(free, |pause| Instant::now() + pause),
                 _ = &mut stopped => break,
             }
         }
@@ -126,9 +156,43 @@ impl Exporter {
     }
 
     async fn last(&mut self) {
+        if self.wants_spans {
+            self.take_spans().await;
+            let _ = self.push_spans().await;
+        }
         if self.interval.is_some() {
             let _ = self.push_metrics().await;
         }
+    }
+
+    /// Takes from the workers what is over. What is too much is dropped, newest first.
+    async fn take_spans(&mut self) {
+        let mut taken = self.observer.take_spans(MOST_SPANS).await;
+        let room = MOST_SPANS.saturating_sub(self.waiting.len());
+        self.observer.drop_spans(taken.len().saturating_sub(room));
+        taken.truncate(room);
+        self.waiting.extend(taken);
+    }
+
+    /// Pushes what waits. Answers how long to wait if it failed; what the collector refuses is dropped.
+    async fn push_spans(&mut self) -> Option<Duration> {
+        while !self.waiting.is_empty() {
+            let batch = self.waiting.len().min(BATCH);
+            let request = spans::request(self.waiting.iter().take(batch), &self.resource, &self.scope);
+            let pushed = self.collector.push("traces", request.encode_to_vec().into()).await;
+            let refused = pushed.as_ref().is_err_and(|error| !error.is_passing());
+            if refused {
+                self.observer.drop_spans(batch);
+            }
+            if refused || pushed.is_ok() {
+                self.waiting.drain(..batch);
+            }
+            let pause = self.pause.told(&self.collector, "traces", &pushed);
+            if pause.is_some() {
+                return pause;
+            }
+        }
+        None
     }
 
     /// Answers how long to wait if it failed.
@@ -138,6 +202,14 @@ impl Exporter {
         let request = metrics::request(&set, &self.resource, &self.scope, start, now);
         let pushed = self.collector.push("metrics", request.encode_to_vec().into()).await;
         self.pause.told(&self.collector, "metrics", &pushed)
+    }
+}
+
+/// Never, if there is nothing to wait for.
+async fn sleep_until(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use amqp_proto::connection::{End, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
 use anyhow::{Result, bail};
+use bytes::Bytes;
 use router_core::{
     AddressConfig, ConnInfo, Core, CoreConfig, Egress, InletKey, InletRequest, LinkRef, OutKey, OutletKey,
     OutletRequest, Terminus, Transfer, Treatment, WorkerId, WorkerMsg,
@@ -17,6 +18,7 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![
         Bench { name: "core transfer presettled", make: || transfers("bench", 1, true) },
         Bench { name: "core transfer unsettled", make: || transfers("bench", 1, false) },
+        Bench { name: "core transfer presettled, looked at for spans", make: looked_at },
         Bench { name: "core transfer presettled that waits", make: || waits(true) },
         Bench { name: "core transfer unsettled that waits", make: || waits(false) },
         Bench { name: "core outcome", make: || outcomes("bench", 1) },
@@ -64,7 +66,12 @@ impl Egress for Null {
 
 /// A core with multicast addresses below `mc`.
 pub(super) fn new_core() -> Core {
+    core_with(false)
+}
+
+fn core_with(spans: bool) -> Core {
     let mut config = CoreConfig::new("MICRO");
+    config.spans = spans;
     config.addresses = vec![AddressConfig::prefix("mc", Treatment::Multicast)];
     Core::new(config, WorkerId(0), 1, [7; 32], Instant::now())
 }
@@ -75,11 +82,15 @@ struct Setup {
     inlet: InletKey,
     outlets: Vec<OutletKey>,
     next: u32,
+    message: Bytes,
 }
 
 impl Setup {
     fn new(address: &str, receivers: u32) -> Result<Self> {
-        let mut core = new_core();
+        Self::of(new_core(), address, receivers)
+    }
+
+    fn of(mut core: Core, address: &str, receivers: u32) -> Result<Self> {
         let mut egress = Null::default();
         let mut outlets = Vec::new();
         for conn in 1..=receivers {
@@ -90,7 +101,7 @@ impl Setup {
         let key = core.connection_opened(&ConnInfo::default())?;
         let request = InletRequest { target: Terminus::Address(address) };
         let inlet = core.attach_inlet(key, LinkRef { conn: 0, link: 0 }, &request, &mut egress)?.key;
-        Ok(Self { core, egress, inlet, outlets, next: 0 })
+        Ok(Self { core, egress, inlet, outlets, next: 0, message: message() })
     }
 
     fn set_credit(&mut self, credit: u32) {
@@ -140,15 +151,28 @@ impl Setup {
 }
 
 fn transfers(address: &str, receivers: u32, settled: bool) -> Result<Operation> {
-    both(address, receivers, settled, move |setup, n, payload, clock| {
+    both(Setup::new(address, receivers)?, settled, move |setup, n, payload, clock| {
         clock.time(|| setup.transfers(n, payload, settled));
         setup.outcomes();
     })
 }
 
+/// Messages that nobody traces, where spans are wanted.
+fn looked_at() -> Result<Operation> {
+    let mut setup = Setup::of(core_with(true), "bench", 1)?;
+    // Header, properties, and application properties with a context that is not sampled.
+    let mut head = b"\x00\x53\x70\xc0\x02\x01\x41\x00\x53\x73\xc0\x0a\x03\x40\x40\xa1\x05bench".to_vec();
+    head.extend_from_slice(b"\x00\x53\x74\xc1\x47\x02\xa1\x0btraceparent\xa1\x37");
+    head.extend_from_slice(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+    setup.message = [&head[..], &setup.message[..]].concat().into();
+    both(setup, true, |setup, n, payload, clock| {
+        clock.time(|| setup.transfers(n, payload, true));
+    })
+}
+
 /// Deliveries that come when the receiver has no credit, and go when it has some again.
 fn waits(settled: bool) -> Result<Operation> {
-    both("bench", 1, settled, move |setup, n, payload, clock| {
+    both(Setup::new("bench", 1)?, settled, move |setup, n, payload, clock| {
         setup.set_credit(0);
         clock.time(|| {
             setup.transfers(n, payload, settled);
@@ -159,20 +183,18 @@ fn waits(settled: bool) -> Result<Operation> {
 }
 
 fn outcomes(address: &str, receivers: u32) -> Result<Operation> {
-    both(address, receivers, false, |setup, n, payload, clock| {
+    both(Setup::new(address, receivers)?, false, |setup, n, payload, clock| {
         setup.transfers(n, payload, false);
         clock.time(|| setup.outcomes());
     })
 }
 
 fn both(
-    address: &str,
-    receivers: u32,
+    mut setup: Setup,
     settled: bool,
     step: impl Fn(&mut Setup, u64, &Payload<'_>, &mut Clock) + 'static,
 ) -> Result<Operation> {
-    let mut setup = Setup::new(address, receivers)?;
-    let message = message();
+    let message = setup.message.clone();
     Ok(blocks(move |n, clock| {
         setup.set_credit(1000);
         setup.forget();

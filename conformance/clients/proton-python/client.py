@@ -328,7 +328,7 @@ class OutcomesSend(Command):
     def on_sendable(self, event):
         while self.sender.credit and len(self.names) < len(OUTCOMES):
             name = OUTCOMES[len(self.names)]
-            self.names[self.sender.send(Message(body=name)).tag] = name
+            self.names[self.sender.send(Message(body=name, properties=PROPERTIES or None)).tag] = name
 
     def on_settled(self, event):
         delivery = event.delivery

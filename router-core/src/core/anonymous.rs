@@ -132,6 +132,7 @@ impl Core {
             untracked: false,
             row: 0,
             stream: None,
+            traced: false,
         };
         let d = self.refuse(&arrival, t.end, Some(state), eg);
         if t.end == End::More {

@@ -230,6 +230,7 @@ impl Core {
             untracked: false,
             row: 0,
             stream: None,
+            traced: false,
         };
         Some((key, arrival))
     }

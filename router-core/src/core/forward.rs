@@ -12,7 +12,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, TELL_WAITED, TRACKED, To, WAITED, WAITS,
+        SECOND, SENT, STARTED, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -52,6 +52,8 @@ pub(super) struct Arrival<'a> {
     pub(super) row: u8,
     /// If it is forwarded while it arrives, or served here, where it entered the network.
     pub(super) stream: Option<Origin>,
+    /// It has a span.
+    pub(super) traced: bool,
 }
 
 /// How many deliveries may wait at a worker before their senders at other routers are slowed down: those of an address alone, and those of several.
@@ -83,6 +85,9 @@ impl Arrival<'_> {
         }
         if self.tell_waited {
             flags |= TELL_WAITED;
+        }
+        if self.traced {
+            flags |= TRACED;
         }
         let mut record = Delivery::new(self.from, address, flags, self.message_format, self.seq, end);
         record.born = self.born;
@@ -161,6 +166,7 @@ impl Core {
             return self.refuse_anonymous(key, t, &too_much(), eg);
         }
         self.seq += 1;
+        let traced = self.spans.on && self.begin_span(key, address, payload, eg);
         let prefix = if self.networks > 0 { self.prefix_for_networks(address, &way) } else { Vec::new() };
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
@@ -180,8 +186,12 @@ impl Core {
             untracked: false,
             row: 0,
             stream: None,
+            traced,
         };
         let d = self.route(address, &arrival, payload, t.end, eg);
+        if traced {
+            self.span_begun(d, t.settled, eg);
+        }
         if matches!(way, Way::Routed { .. }) && t.end != End::More {
             self.routed_arrived(key, d);
         }
@@ -347,6 +357,7 @@ impl Core {
         let outlet = self.outlets.get_mut(o)?;
         outlet.credit = outlet.credit.saturating_sub(1);
         outlet.counters.begin(arrival.settled);
+        let outlet_link = outlet.link;
         self.counters.bytes_out += sent.taken as u64;
         if sent.done && end == End::Complete {
             let dry = outlet.free() == 0;
@@ -355,6 +366,9 @@ impl Core {
                 self.refresh(o);
             }
             if d.is_none() {
+                if arrival.traced {
+                    self.span_to_link(outlet_link, eg);
+                }
                 self.left_bare(arrival);
                 return None;
             }

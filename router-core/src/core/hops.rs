@@ -345,6 +345,9 @@ impl Core {
         if self.is_between(&arrival.way, hop) {
             self.passed(address);
         }
+        if arrival.traced {
+            self.span_to_hop(hop);
+        }
         let settled = arrival.goes_settled;
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
         let tracking = if settled && ours { self.tracking(links, arrival, payload, end) } else { Tracking::No };

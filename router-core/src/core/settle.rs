@@ -6,7 +6,7 @@ use crate::{
     core::slots::Key,
     delivery::{
         CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT,
-        TELL_WAITED, TRACKED, To, WAITED,
+        TELL_WAITED, TRACED, TRACKED, To, WAITED,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -57,6 +57,7 @@ impl Core {
                 && state.is_some_and(|state| *state != DeliveryState::Accepted)
             {
                 self.counters.dropped_presettled += 1;
+                self.span_outcome(d, state);
             }
             return self.receiver_done(d, settled, eg);
         }
@@ -116,6 +117,9 @@ impl Core {
 
     /// Tells the sender the outcome, once.
     pub(super) fn tell_sender(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        if self.spans.on && self.deliveries.get(d).is_some_and(|delivery| delivery.has(TRACED)) {
+            self.span_outcome(d, state);
+        }
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if let From::Copy { parent } = delivery.from {
             return self.copy_done(d, parent, state, eg);
@@ -305,6 +309,9 @@ impl Core {
 
     /// Forgets a delivery, whatever its state.
     pub(super) fn remove(&mut self, d: Key, eg: &mut impl Egress) {
+        if self.spans.on {
+            self.end_span(d, eg);
+        }
         self.count_delay(d);
         self.drop_content(d, eg);
         self.unlist(d);

@@ -15,6 +15,7 @@ mod network;
 mod operations;
 mod pool;
 mod settlement;
+mod spans;
 mod stream_links;
 mod streaming;
 mod trees;

@@ -327,6 +327,7 @@ impl Core {
             untracked: false,
             row: 0,
             stream: None,
+            traced: false,
         };
         match deliver.target {
             DeliverTo::Address(address) => {

@@ -499,16 +499,19 @@ entities! {
     }
     status {}
 
-    /// The OpenTelemetry collector that metrics are pushed to, with OTLP over HTTP. There may be one of it.
+    /// The OpenTelemetry collector that metrics and spans are pushed to, with OTLP over HTTP. There may be one of it.
     Otlp OtlpEntity = "otlp" | "otlps" {
         options(ours = true, at_most_one = true);
         operations(Read);
-        /// The collector: `http://HOST:PORT`, or `https://HOST:PORT`. A path is put in front of `/v1/metrics`.
+        /// The collector: `http://HOST:PORT`, or `https://HOST:PORT`. A path is put in front of `/v1/metrics` and
+        /// `/v1/traces`.
         endpoint "endpoint": String [create required ours];
         /// Push what `/metrics` shows.
         metrics "metrics": bool = "yes" [create ours];
         /// Seconds between two pushes of metrics.
         metrics_interval_seconds "metricsIntervalSeconds": u32 = "60" [create ours];
+        /// Push a span for each message whose application properties carry a W3C `traceparent` with the flag `sampled`.
+        spans "spans": bool = "yes" [create ours];
         /// Headers for the collector, such as those that say who pushes: `NAME=VALUE`, separated by commas, with `%XX` for other bytes.
         headers "headers": Option<Secret> [create ours];
         /// The `sslProfile` for `https`. Without one, the authorities of the system are trusted.

@@ -57,8 +57,10 @@ pub(super) fn merge_into(
         let seconds = milliseconds.div_ceil(1000).to_string();
         flags.push(Flag::otlp_variable("OTEL_METRIC_EXPORT_INTERVAL", "metricsIntervalSeconds", &seconds));
     }
-    if variable("OTEL_METRICS_EXPORTER").is_some_and(|exporter| exporter == "none") {
-        flags.push(Flag::otlp_variable("OTEL_METRICS_EXPORTER", "metrics", "no"));
+    for (name, attribute) in [("OTEL_METRICS_EXPORTER", "metrics"), ("OTEL_TRACES_EXPORTER", "spans")] {
+        if variable(name).is_some_and(|exporter| exporter == "none") {
+            flags.push(Flag::otlp_variable(name, attribute, "no"));
+        }
     }
     for flag in flags {
         flag.merge_into(sections);
@@ -110,11 +112,13 @@ mod tests {
                 ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
                 ("OTEL_METRIC_EXPORT_INTERVAL", "1500"),
                 ("OTEL_METRICS_EXPORTER", "none"),
+                ("OTEL_TRACES_EXPORTER", "none"),
             ],
         );
         let otlp = otlp.expect("a configuration").expect("a collector");
         assert_eq!(otlp.headers.expect("headers").expose(), "authorization=Basic%20eA==");
-        assert_eq!((otlp.service_name.as_str(), otlp.metrics_interval_seconds, otlp.metrics), ("van", 2, false));
+        assert_eq!((otlp.service_name.as_str(), otlp.metrics_interval_seconds), ("van", 2));
+        assert!(!otlp.metrics && !otlp.spans);
         assert_eq!(otlp.resource_attributes.as_deref(), Some("deployment.environment.name=test"));
         // They do nothing alone, or empty, or when they are not to do anything.
         for without in [

@@ -8,7 +8,7 @@ use serde_json::Value;
 const REMOVED: &str = "(removed)";
 
 /// Parts of the names of attributes, in lower case, whose values are secrets whoever describes them.
-const SECRETS: [&str; 6] = ["password", "passphrase", "passwd", "secret", "token", "credential"];
+const SECRETS: [&str; 7] = ["password", "passphrase", "passwd", "secret", "token", "credential", "headers"];
 
 /// An entity of a type without its secrets.
 pub(super) fn json(entity: Value, entity_type: &str) -> Value {

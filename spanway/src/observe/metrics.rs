@@ -18,9 +18,9 @@ use super::table::{
     DELAYED_10, DENIED_CONNECTIONS, DENIED_LINKS, DROPPED, EGRESS, FAMILIES, Family, HELD, HELD_BYTES, INGRESS, Kind,
     LINK_BYTES, LINK_CONNECTIONS, LINK_COST, LINK_DELIVERIES, LINK_UP, LINKS, MEMORY, MODIFIED, MOST_ADDRESSES,
     MOST_PEERS, MOST_SERVICES, OPENED_CONNECTIONS, PRESETTLED, READY, RECEIVED, REJECTED, RELEASED, ROUTERS,
-    ROUTERS_LEFT_OUT, SENT, SOCKET_READ_BYTES, SOCKET_READS, SOCKET_WRITES, SOCKET_WRITTEN_BYTES, STALLED, STUCK,
-    TCP_CLOSED, TCP_CONNECTIONS, TCP_FAILED, TCP_LEFT_OUT, TCP_OPEN, TCP_OPENED, TCP_RECEIVED, TCP_SENT,
-    TLS_HANDSHAKES, TLS_RESUMPTIONS, TOPOLOGY_CHANGE, TRANSIT, UPTIME, WAITED,
+    ROUTERS_LEFT_OUT, SENT, SOCKET_READ_BYTES, SOCKET_READS, SOCKET_WRITES, SOCKET_WRITTEN_BYTES, SPANS, SPANS_DROPPED,
+    STALLED, STUCK, TCP_CLOSED, TCP_CONNECTIONS, TCP_FAILED, TCP_LEFT_OUT, TCP_OPEN, TCP_OPENED, TCP_RECEIVED,
+    TCP_SENT, TLS_HANDSHAKES, TLS_RESUMPTIONS, TOPOLOGY_CHANGE, TRANSIT, UPTIME, WAITED,
 };
 
 /// The media type of [`MetricSet::encode`].
@@ -128,6 +128,8 @@ pub(super) struct Facts<'a> {
     pub(super) routers: u64,
     /// Seconds since 1970.
     pub(super) topology_change: u64,
+    /// Spans that were taken from the workers, and came to nothing.
+    pub(super) spans_dropped: u64,
     /// Connectors to other routers: name, role, whether they are up.
     pub(super) connectors: Vec<(String, &'static str, bool)>,
     /// What TCP listeners and connectors are for.
@@ -181,7 +183,7 @@ pub(super) fn metrics(sample: &Sample, facts: &Facts<'_>, shown: &mut Shown) -> 
     if let Some(memory) = facts.memory {
         set.add(&MEMORY, &[], memory);
     }
-    core(&mut set, sample);
+    core(&mut set, sample, facts);
     shown.choose(sample);
     addresses(&mut set, sample, facts, shown);
     links(&mut set, sample, facts, shown);
@@ -189,7 +191,7 @@ pub(super) fn metrics(sample: &Sample, facts: &Facts<'_>, shown: &mut Shown) -> 
     set
 }
 
-fn core(set: &mut MetricSet, sample: &Sample) {
+fn core(set: &mut MetricSet, sample: &Sample, facts: &Facts<'_>) {
     let (c, io) = (&sample.core, &sample.io);
     for (family, value) in [
         (&CONNECTIONS, c.connections),
@@ -218,6 +220,8 @@ fn core(set: &mut MetricSet, sample: &Sample) {
         (&DENIED_LINKS, c.links_denied),
         (&DENIED_CONNECTIONS, c.connections_denied),
         (&OPENED_CONNECTIONS, c.connections_opened),
+        (&SPANS, c.spans),
+        (&SPANS_DROPPED, c.spans_dropped + facts.spans_dropped),
         (&TCP_CONNECTIONS, sample.flows),
         (&AMQP_CONNECTIONS, sample.amqp),
         (&SOCKET_READS, io.reads),

@@ -78,6 +78,8 @@ families! {
     STALLED = "spanway_stalled_deliveries_total" Counter [] "deliveries" "Deliveries that were given up because their sender stalled in the middle";
     DENIED_LINKS = "spanway_denied_links_total" Counter [] "links" "Links that were refused";
     DENIED_CONNECTIONS = "spanway_denied_connections_total" Counter [] "connections" "Connections that were refused";
+    SPANS = "spanway_spans_total" Counter [] "spans" "Spans of messages with a sampled trace context";
+    SPANS_DROPPED = "spanway_dropped_spans_total" Counter [] "spans" "Spans that were too many for the router, or that the collector did not take in time";
     OPENED_CONNECTIONS = "spanway_opened_connections_total" Counter [] "connections" "Connections of clients that were opened";
 
     ADDRESS_DELIVERIES = "spanway_address_deliveries_total" Counter ["address" "direction"] "deliveries" "Deliveries of an address that came from clients here (in), went to them here (out), and came from one router and went to another (transit)";

@@ -478,6 +478,7 @@ async fn install_workers(
     core.edge = configuration.router.mode == Mode::Edge;
     core.default_distribution = convert::treatment(configuration.router.default_distribution);
     core.stall_limit = STALL_LIMIT;
+    core.spans = configuration.otlp.as_ref().is_some_and(|otlp| otlp.spans);
     let count = u16::try_from(workers.len()).context("too many workers")?;
     if let Some(memory) = transport::memory::limit() {
         let share = usize::try_from(memory / MEMORY_SHARE).unwrap_or(usize::MAX) / workers.len().max(1);

@@ -23,6 +23,7 @@ impl Core {
             "the pool is used"
         );
         assert_eq!(self.inlets.len() + self.outlets.len() + self.remotes.len(), 0);
+        assert_eq!(self.spans.open(), 0, "spans are left");
         assert_eq!(self.onwards.len() + self.targets.len(), 0);
         let shares = self.addresses.iter().filter_map(|(_, a)| Some(a.far.as_ref()?.next_hops()));
         self.tallies.assert_empty(shares.sum());

@@ -70,6 +70,9 @@ fn body(serial: u32, size: u16, to: Option<&str>) -> Vec<u8> {
         body.extend([0x00, 0x53, 0x73, 0xc0, (to.len() + 4) as u8, 3, 0x40, 0x40, 0xa1, to.len() as u8]);
         body.extend(to.as_bytes());
     }
+    if serial.is_multiple_of(2) {
+        body.extend(super::spans::context(true));
+    }
     body.extend([0x00, 0x53, 0x75, 0xb0]);
     body.extend((u32::from(size) + 4).to_be_bytes());
     body.extend(serial.to_be_bytes());
@@ -379,7 +382,7 @@ impl Run {
 fn run(workers: usize, known: [&'static str; 4], ops: &[Op]) {
     let mut run = Run {
         known,
-        world: World::with(workers, |c| c.multicast_lag = 3000),
+        world: World::with(workers, |c| (c.multicast_lag, c.spans) = (3000, true)),
         serial: 0,
         addresses: Vec::new(),
         lost_receivers: false,
