@@ -37,15 +37,23 @@ impl Core {
     ///
     /// `closest` prefers servers here, then the cheapest router. Everything else takes what has the least to do: of a server its open
     /// connections, of a neighbour what is outstanding for the address, the cost of the way added. Servers that fail come last.
+    ///
+    /// The first pick of a flow counts as a delivery that came in for its address, a server as one that went out.
     pub fn pick_flow(&mut self, address: &str, tried: &[ServerKey], hops: &[u32]) -> Option<FlowPick> {
         let key = self.reachable(address)?;
         if self.addresses.get(key)?.treatment == Treatment::Unavailable {
             return None;
         }
-        if let Some(hop) = self.far_flow(key, &Way::Stream, tried, hops) {
-            return Some(FlowPick::Far(hop));
+        let pick = match self.far_flow(key, &Way::Stream, tried, hops) {
+            Some(hop) => FlowPick::Far(hop),
+            None => FlowPick::Server(self.take_server(key, tried)?),
+        };
+        if let Some(a) = self.addresses.get_mut(key) {
+            // A flow is one delivery of its address, however often it is tried; its answers have an address of their own.
+            a.past.deliveries_in += u64::from(tried.is_empty() && hops.is_empty());
+            a.past.deliveries_out += u64::from(matches!(pick, FlowPick::Server(_)));
         }
-        self.take_server(key, tried).map(FlowPick::Server)
+        Some(pick)
     }
 
     /// The neighbour that should have a flow rather than a server here.
@@ -186,6 +194,7 @@ impl Core {
         };
         let arrival = &Arrival { stream: Some(arrival.way.origin()), ..*arrival };
         let d = self.record(arrival, address, end);
+        self.addresses.get_mut(address)?.past.deliveries_out += 1;
         let outlet = self.outlets.get_mut(o)?;
         (outlet.link, outlet.credit) = (link, 1);
         let head = SendHead {

@@ -56,6 +56,12 @@ fn pick(w: &mut World, address: &str, tried: &[ServerKey], hops: &[u32]) -> Opti
     w.cores[0].pick_flow(address, tried, hops)
 }
 
+/// Deliveries of an address that came in and went out.
+fn counted(w: &World, key: &str) -> (u64, u64) {
+    let status = w.cores[0].address_status(key).unwrap();
+    (status.deliveries_in, status.deliveries_out)
+}
+
 fn is_far(pick: Option<FlowPick>) -> bool {
     matches!(pick, Some(FlowPick::Far(_)))
 }
@@ -90,6 +96,8 @@ fn closest_takes_servers_here_before_neighbours() {
     let Some(FlowPick::Far(hop)) = pick(&mut w, "close", &[one.key], &[]) else { panic!() };
     assert!(matches!(pick(&mut w, "close", &[], &[hop]), Some(FlowPick::Server(_))));
     assert_eq!(pick(&mut w, "close", &[one.key], &[hop]), None);
+    // Five flows, of which one was tried three times; servers here got four.
+    assert_eq!(counted(&w, "Mclose"), (5, 4));
 }
 
 #[test]
@@ -228,6 +236,8 @@ fn a_stream_of_another_router_is_served_here() {
     let r = w.served(0, 3);
     w.abort(from);
     assert_eq!(w.outlet(r).received[0].end, End::Aborted);
+    // They came from another router, and each went out to a server.
+    assert_eq!(counted(&w, "Msvc"), (0, 4));
     w.cores[0].remove_server(one.key, &mut w.sides[0]);
     w.assert_empty();
 }
