@@ -1,6 +1,7 @@
 //! Trace context of messages, and what routers push to an OpenTelemetry collector.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -282,4 +283,61 @@ fn what_nobody_takes_has_a_span_that_says_so() {
     let expected = [("accepted", false), ("modified", true), ("rejected", true), ("released", true)];
     assert_eq!(seen, expected.map(|(outcome, failed)| (outcome.to_owned(), failed)));
     assert!(collector.metrics().is_empty());
+}
+
+#[test]
+fn a_collector_may_take_metrics_and_no_spans() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (said, paths) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Ends with the test, whose end of the channel is gone then.
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut request = Vec::new();
+            let mut block = [0; 16384];
+            let complete = |request: &[u8]| {
+                let text = String::from_utf8_lossy(request);
+                let (head, _) = text.split_once("\r\n\r\n")?;
+                let length =
+                    head.to_lowercase().split("content-length: ").nth(1)?.split("\r\n").next()?.parse::<usize>();
+                (request.len() >= head.len() + 4 + length.ok()?).then(|| head.split(' ').nth(1).unwrap().to_owned())
+            };
+            let path = loop {
+                match socket.read(&mut block) {
+                    Ok(n) if n > 0 => request.extend_from_slice(&block[..n]),
+                    _ => break None,
+                }
+                if let Some(path) = complete(&request) {
+                    break Some(path);
+                }
+            };
+            let Some(path) = path else { continue };
+            let status = if path == "/v1/metrics" { "200 OK" } else { "404 Not Found" };
+            let _ = write!(socket, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            if said.send(path).is_err() {
+                return;
+            }
+        }
+    });
+    let router = pushing(&url, &[], |_| {});
+    let args = [("address", "a"), ("count", "2")];
+    let receiving = Client::ProtonPython.start(router.dir(), "recv", router.port, &args).ready();
+    let send = || {
+        let args = [("address", "a"), ("prop:traceparent", PARENT)];
+        Client::ProtonPython.run(router.dir(), "send", router.port, &args);
+    };
+    let wait_path = |wanted: &str| while paths.recv_timeout(PATIENCE).unwrap() != wanted {};
+    send();
+    wait_path("/v1/traces");
+    wait_path("/v1/metrics");
+    send();
+    wait_path("/v1/traces");
+    wait_path("/v1/metrics");
+    receiving.finish(PATIENCE);
+    let output = router.process.output();
+    assert_eq!(output.matches("Cannot push to").count(), 1, "{output}");
+    assert!(
+        output.contains("/v1/traces: it answers 404 Not Found; dropped") && !output.contains("Pushes to"),
+        "{output}"
+    );
 }

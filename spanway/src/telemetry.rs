@@ -65,7 +65,8 @@ impl Telemetry {
             wants_spans: entity.spans,
             waiting: VecDeque::new(),
             observer,
-            pause: Pause::new(),
+            metrics: Signal::new("metrics"),
+            spans: Signal::new("traces"),
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("otlp: its runtime")?;
@@ -115,39 +116,38 @@ struct Exporter {
     /// Spans that are to be pushed, oldest first.
     waiting: VecDeque<Span>,
     observer: Arc<Observer>,
-    pause: Pause,
+    metrics: Signal,
+    spans: Signal,
 }
 
 impl Exporter {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let begin = Instant::now();
-        // When metrics are due, and when the collector is to be left alone until.
-        let (mut due, mut free) = (self.interval.map(|_| begin), begin);
+        // When metrics are due.
+        let mut due = self.interval.map(|_| Instant::now());
         loop {
             let spans = self.wants_spans.then(|| Instant::now() + SPANS_INTERVAL);
-            let next = due.into_iter().map(|due| due.max(free)).chain(spans).min();
+            let next = due.into_iter().map(|due| due.max(self.metrics.free)).chain(spans).min();
             tokio::select! {
                 () = sleep_until(next) => {}
                 // Also when nobody can stop it any more.
                 _ = &mut stopped => break,
             }
             let work = async {
-                let mut pause = None;
                 if self.wants_spans {
                     self.take_spans().await;
-                    if Instant::now() >= free {
-                        pause = self.push_spans().await;
+                    if self.spans.free <= Instant::now() {
+                        self.push_spans().await;
                     }
                 }
-                if pause.is_none() && due.is_some_and(|due| Instant::now() >= due.max(free)) {
-                    pause = self.push_metrics().await;
-                    // With what is counted then, however long it takes until it can be pushed.
-                    due = self.interval.map(|interval| Instant::now() + interval).filter(|_| pause.is_none()).or(due);
+                if let Some(interval) = self.interval
+                    && due.is_some_and(|due| due.max(self.metrics.free) <= Instant::now())
+                    && self.push_metrics().await
+                {
+                    due = Some(Instant::now() + interval);
                 }
-                pause
             };
             tokio::select! {
-                pause = work => free = pause.map_or(free, |pause| Instant::now() + pause),
+                () = work => {}
                 _ = &mut stopped => break,
             }
         }
@@ -158,10 +158,10 @@ impl Exporter {
     async fn last(&mut self) {
         if self.wants_spans {
             self.take_spans().await;
-            let _ = self.push_spans().await;
+            self.push_spans().await;
         }
         if self.interval.is_some() {
-            let _ = self.push_metrics().await;
+            self.push_metrics().await;
         }
     }
 
@@ -174,12 +174,12 @@ impl Exporter {
         self.waiting.extend(taken);
     }
 
-    /// Pushes what waits. Answers how long to wait if it failed; what the collector refuses is dropped.
-    async fn push_spans(&mut self) -> Option<Duration> {
+    /// Pushes what waits, until something fails. What the collector refuses is dropped.
+    async fn push_spans(&mut self) {
         while !self.waiting.is_empty() {
             let batch = self.waiting.len().min(BATCH);
             let request = spans::request(self.waiting.iter().take(batch), &self.resource, &self.scope);
-            let pushed = self.collector.push("traces", request.encode_to_vec().into()).await;
+            let pushed = self.collector.push(self.spans.name, request.encode_to_vec().into()).await;
             let refused = pushed.as_ref().is_err_and(|error| !error.is_passing());
             if refused {
                 self.observer.drop_spans(batch);
@@ -187,21 +187,20 @@ impl Exporter {
             if refused || pushed.is_ok() {
                 self.waiting.drain(..batch);
             }
-            let pause = self.pause.told(&self.collector, "traces", &pushed);
-            if pause.is_some() {
-                return pause;
+            if !self.spans.told(&self.collector, &pushed, LONGEST_PAUSE) {
+                return;
             }
         }
-        None
     }
 
-    /// Answers how long to wait if it failed.
-    async fn push_metrics(&mut self) -> Option<Duration> {
-        let set = self.observer.metric_set().await?;
+    /// Whether the collector took them.
+    async fn push_metrics(&mut self) -> bool {
+        let Some(set) = self.observer.metric_set().await else { return true };
         let (start, now) = (nanos(self.observer.since()), nanos(SystemTime::now()));
         let request = metrics::request(&set, &self.resource, &self.scope, start, now);
-        let pushed = self.collector.push("metrics", request.encode_to_vec().into()).await;
-        self.pause.told(&self.collector, "metrics", &pushed)
+        let pushed = self.collector.push(self.metrics.name, request.encode_to_vec().into()).await;
+        let longest = self.interval.unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        self.metrics.told(&self.collector, &pushed, longest)
     }
 }
 
@@ -219,39 +218,40 @@ fn nanos(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How long to wait after failures, and who was told about them.
+/// What became of the pushes of a signal. A collector may take one and not the other.
 #[derive(Debug)]
-struct Pause {
+struct Signal {
+    /// As in URLs.
+    name: &'static str,
+    /// Not to be tried before.
+    free: Instant,
+    /// How many failed, one after the other.
     failures: u32,
-    /// It was said that something is refused.
-    refused: bool,
+    /// It was said that the collector does not take everything.
+    partial: bool,
     random: RandomState,
 }
 
-impl Pause {
-    fn new() -> Self {
-        Self { failures: 0, refused: false, random: RandomState::new() }
+impl Signal {
+    fn new(name: &'static str) -> Self {
+        Self { name, free: Instant::now(), failures: 0, partial: false, random: RandomState::new() }
     }
 
-    /// What became of a request. Said once when it begins to fail, and when it ends to. Answers how long to wait if it failed.
-    fn told(
-        &mut self,
-        collector: &Collector,
-        signal: &str,
-        pushed: &Result<Option<String>, PushError>,
-    ) -> Option<Duration> {
-        let url = collector.url(signal);
+    /// A request was made; whether it went well. Said once when it begins to fail, and when it ends to. Then the pauses between requests grow, up to
+    /// `longest`.
+    fn told(&mut self, collector: &Collector, pushed: &Result<Option<String>, PushError>, longest: Duration) -> bool {
+        let url = collector.url(self.name);
         let error = match pushed {
             Ok(said) => {
                 if std::mem::take(&mut self.failures) > 0 {
                     tracing::info!(target: "HTTP", "Pushes to {url} again");
                 }
                 if let Some(said) = said
-                    && !std::mem::replace(&mut self.refused, true)
+                    && !std::mem::replace(&mut self.partial, true)
                 {
                     tracing::warn!(target: "HTTP", "{url} does not take everything: {said}");
                 }
-                return None;
+                return true;
             }
             Err(error) => error,
         };
@@ -262,8 +262,9 @@ impl Pause {
         } else {
             tracing::debug!(target: "HTTP", "Cannot push to {url}: {error}");
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(6)).min(LONGEST_PAUSE);
-        Some(error.pause().unwrap_or_default().max(self.varied(pause)))
+        let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(6)).min(longest);
+        self.free = Instant::now() + error.pause().unwrap_or_default().max(self.varied(pause));
+        false
     }
 
     /// Up to a quarter more, so that routers which lost the same collector do not come back to it together.
@@ -282,16 +283,23 @@ mod tests {
         let endpoint = OtlpEndpoint::parse("http://127.0.0.1:1/x").expect("a URL");
         let collector = Collector::new(endpoint, None, &[]);
         assert_eq!(collector.url("metrics"), "http://127.0.0.1:1/x/v1/metrics");
-        let mut pause = Pause::new();
-        let seconds: Vec<u64> = (0..9)
-            .filter_map(|_| pause.told(&collector, "metrics", &Err(PushError::Late)))
-            .map(|pause| pause.as_secs_f64().log2().floor() as u64)
-            .collect();
-        assert_eq!(seconds[..5], [0, 1, 2, 3, 4]);
-        assert!(seconds[5..].iter().all(|pause| (5..=6).contains(pause)), "{seconds:?}");
-        let busy = PushError::Busy(hyper::StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(200)));
-        assert_eq!(pause.told(&collector, "metrics", &Err(busy)), Some(Duration::from_secs(200)));
-        assert_eq!(pause.told(&collector, "metrics", &Ok(None)), None);
-        assert!(pause.told(&collector, "metrics", &Err(PushError::Late)).expect("a pause") < Duration::from_secs(2));
+        let mut signal = Signal::new("metrics");
+        let mut pause = |pushed| {
+            let before = Instant::now();
+            assert_eq!(signal.told(&collector, &pushed, LONGEST_PAUSE), pushed.is_ok());
+            signal.free.saturating_duration_since(before)
+        };
+        // With a random part, and the time that passes.
+        let within = |pause: Duration, least: u64| {
+            let (pause, least) = (pause.as_secs_f64(), least as f64);
+            assert!((least..least * 1.25 + 0.5).contains(&pause), "{pause} instead of {least}");
+        };
+        for least in [1, 2, 4, 8, 16, 32, 60, 60] {
+            within(pause(Err(PushError::Late)), least);
+        }
+        let asked = Duration::from_secs(200);
+        within(pause(Err(PushError::Busy(hyper::StatusCode::TOO_MANY_REQUESTS, Some(asked)))), 200);
+        pause(Ok(None));
+        within(pause(Err(PushError::Late)), 1);
     }
 }

@@ -161,4 +161,15 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
     }
+
+    #[test]
+    fn the_page_about_it_has_a_configuration() {
+        let page = include_str!("../../../docs/telemetry.md");
+        let yaml = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        let otlp = load(yaml, None, &[]).expect("a configuration").expect("a collector");
+        assert_eq!(
+            (otlp.ssl_profile.as_deref(), otlp.metrics_interval_seconds, otlp.spans),
+            (Some("collector"), 30, false)
+        );
+    }
 }
