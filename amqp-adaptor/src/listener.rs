@@ -165,7 +165,7 @@ async fn secure(socket: PlainStream, config: &ListenerConfig, tls: &TlsServer) -
     }
     let socket = PlainStream::new(socket);
     if first == [TLS_HANDSHAKE] {
-        return tls.accept(socket).await.map(Some).map_err(|e| format!("TLS connection failed: {e}"));
+        return tls.accept(socket).await.map(Some).map_err(|e| e.to_string());
     }
     if config.require_tls {
         return Err("amqp:connection:policy-error Client connection unencrypted".to_owned());

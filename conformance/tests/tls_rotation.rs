@@ -228,7 +228,8 @@ fn rotate(pair: Rotating, outsider: Config, role: &str, given_back: u64) {
     let (outsider, _files) = pair.outsider(outsider, role);
     wait_for("a refusal", PATIENCE, || {
         let rows = Agent::connect(outsider.port).rows("connector", &["connectionStatus", "connectionMsg"]);
-        (rows[0][0].text() == Some("FAILED")).then_some(())
+        let state = [rows[0][0].text(), rows[0][1].text()].map(Option::unwrap_or_default);
+        (state[0] == "CONNECTING" && state[1].contains("failed")).then_some(())
     });
     streams.iter().for_each(Stream::wait);
     others.into_iter().for_each(Stream::finish);

@@ -92,6 +92,8 @@ pub(crate) const STUCK_IN: u32 = 1 << 18;
 pub(crate) const STUCK_OUT: u32 = 1 << 19;
 /// It has a span.
 pub(crate) const TRACED: u32 = 1 << 20;
+/// Its sender did not ask for it, but settles before us, because its receiver waits for that.
+pub(crate) const YIELDED: u32 = 1 << 21;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 

@@ -71,7 +71,7 @@ impl Dial {
             Part::Control => {
                 self.run.targets().opened(theirs.failover.clone());
                 let place = self.shown();
-                self.run.status().opened(format!("[C{id}] Connection to {place} opened: container_id={container}"));
+                self.run.status().opened(format!("[C{id}] Connection Opened: dir=out host={place} container_id={container}"));
             }
             Part::Data(_) => self.run.status().data += 1,
         }
@@ -230,7 +230,7 @@ async fn make(config: &ConnectorConfig, place: &Place) -> Result<Stream, String>
     let Some(tls) = &config.tls else { return Ok(Stream::Plain(socket)) };
     let name = place.hostname.as_deref().unwrap_or(&place.host);
     let handshake = within(limit, "the end of the TLS handshake", tls.connect(name, socket)).await?;
-    handshake.map_err(|e| format!("TLS connection failed: {e}"))
+    handshake.map_err(|e| e.to_string())
 }
 
 async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> Result<T, String> {

@@ -3,13 +3,11 @@
 /// How far a connector has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConnectorState {
-    /// On its way.
+    /// On its way, or waiting for the next try: the message says what became of the last one.
     #[default]
     Connecting,
     /// The peer has opened.
     Success,
-    /// The last try failed, or the connection was lost. There will be another try.
-    Failed,
 }
 
 impl ConnectorState {
@@ -19,7 +17,6 @@ impl ConnectorState {
         match self {
             Self::Connecting => "CONNECTING",
             Self::Success => "SUCCESS",
-            Self::Failed => "FAILED",
         }
     }
 }
@@ -71,7 +68,7 @@ impl Status {
 
     /// True if this should be logged.
     pub(crate) fn failed(&mut self, message: &str) -> bool {
-        self.state = ConnectorState::Failed;
+        self.state = ConnectorState::Connecting;
         self.message = message.to_owned();
         self.failures += 1;
         let news = self.logged != message;
@@ -108,7 +105,9 @@ mod tests {
         assert!(status.failed("reset"));
         status.opened("open".into());
         assert_eq!(status.shown(String::new()).failures, 0);
+        assert_eq!(status.shown(String::new()).state.as_str(), "SUCCESS");
         assert!(status.failed("reset"));
-        assert_eq!(ConnectorState::Failed.as_str(), "FAILED");
+        let shown = status.shown(String::new());
+        assert_eq!((shown.state.as_str(), shown.message.as_str()), ("CONNECTING", "reset"));
     }
 }

@@ -183,9 +183,18 @@ impl AddressTable {
         self.entries.len() != before
     }
 
+    /// Whether a mobile address (without its class letter) was configured, and not only how all others are treated.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        self.entry(address).is_some()
+    }
+
+    fn entry(&self, address: &str) -> Option<&(Pattern, Treatment, Option<u8>)> {
+        self.entries.iter().find(|(pattern, ..)| pattern.matches(address))
+    }
+
     /// Treatment and priority of a mobile address (without its class letter).
     pub(crate) fn find(&self, address: &str) -> (Treatment, Option<u8>) {
-        let found = self.entries.iter().find(|(pattern, ..)| pattern.matches(address));
+        let found = self.entry(address);
         found.map_or((self.default, None), |(_, treatment, priority)| (*treatment, *priority))
     }
 }

@@ -229,7 +229,7 @@ impl Core {
         let mut name = std::mem::take(&mut self.name);
         let class = self.syntax.key(text, &mut name);
         let known = class.filter(|class| matches!(class, Class::Mobile | Class::Network));
-        let found = known.map(|_| (Arc::from(name.as_str()), self.treatment_of(&name, false).0));
+        let found = known.map(|_| (Arc::from(name.as_str()), self.own_treatment(&name, false).0));
         self.name = name;
         found
     }

@@ -120,6 +120,7 @@ impl Core {
     pub(super) fn refresh_far(&mut self, key: Key, eg: &mut impl Egress) {
         let Some(name) = self.addresses.get(key).filter(|a| !a.is_hop()).map(|a| Arc::clone(&a.name)) else { return };
         let mut far = self.far_of(&name).map(|far| self.tallied(far, &name));
+        self.relearn(key, &name);
         let Some(a) = self.addresses.get_mut(key) else { return };
         if let (None, Some(old)) = (&far, &a.far) {
             self.delays.remember_transit(key, old.transit);

@@ -6,7 +6,7 @@ use crate::{
     core::slots::Key,
     delivery::{
         CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT,
-        TELL_WAITED, TRACED, TRACKED, To, WAITED,
+        TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -61,13 +61,63 @@ impl Core {
             }
             return self.receiver_done(d, settled, eg);
         }
-        if delivery.has(SECOND) && !settled {
+        if settled && delivery.has(YIELDED) && delivery.has(OUTCOME_SENT) {
+            return self.settled_after_all(d, state, eg);
+        }
+        if !settled && self.settles_second(d) {
             // The sender settles first; then we tell the receiver.
             return self.tell_sender_unsettled(d, state, eg);
         }
         // Settled on both sides at once. (If the sender settles second, only toward the receiver; see `tell_sender`.)
         self.tell_sender(d, state, eg);
         self.receiver_done(d, settled, eg);
+    }
+
+    /// The receiver of this delivery leaves it to its sender to settle first, whatever that asked for: so nobody forgets a delivery whose
+    /// sender does not know its outcome (§2.6.12). Senders inside this router do not answer, and of what another router still sends it
+    /// is not known whether it does.
+    fn settles_second(&mut self, d: Key) -> bool {
+        let Some(delivery) = self.deliveries.get(d) else { return false };
+        if delivery.has(SECOND) {
+            return true;
+        }
+        match delivery.from {
+            From::Inlet { inlet, .. } => {
+                let asks = self.inlets.get(inlet).is_some_and(|inlet| !self.is_internal(inlet.conn));
+                let asks = asks && delivery.arrived();
+                if asks && let Some(delivery) = self.deliveries.get_mut(d) {
+                    delivery.set(SECOND | YIELDED);
+                }
+                asks
+            }
+            From::Worker { .. } => {
+                // The worker that has the link decides.
+                if let Some(delivery) = self.deliveries.get_mut(d) {
+                    delivery.set(SECOND | YIELDED);
+                }
+                true
+            }
+            From::Copy { .. } => false,
+        }
+    }
+
+    /// The receiver did not wait for the sender, which knows the outcome already: now it is settled for both.
+    fn settled_after_all(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        delivery.flags |= IN_SETTLED;
+        match delivery.from {
+            From::Inlet { inlet, id } => {
+                if let Some(inlet) = self.inlets.get(inlet) {
+                    eg.settle_in(inlet.link, id, state, true);
+                }
+            }
+            From::Worker { worker, key } => {
+                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: true };
+                eg.post(WorkerId(worker), WorkerMsg::bare(msg));
+            }
+            From::Copy { .. } => {}
+        }
+        self.receiver_done(d, true, eg);
     }
 
     /// The receiver has no more to say; `settled`: nor has it to hear anything.
@@ -111,7 +161,12 @@ impl Core {
         let Some(delivery) = self.deliveries.get(d) else { return };
         match delivery.from {
             From::Inlet { .. } => self.tell_sender(d, state, eg),
-            _ => self.pass_state(d, state, eg),
+            _ => {
+                self.pass_state(d, state, eg);
+                if let Some(delivery) = self.deliveries.get_mut(d) {
+                    delivery.flags |= OUTCOME_SENT;
+                }
+            }
         }
     }
 
@@ -154,8 +209,10 @@ impl Core {
                 if delivery.has(SECOND) && state.is_some() {
                     delivery.flags |= OUTCOME_SENT;
                     let (seconds, deliveries) = (&mut inlet.seconds, &self.deliveries);
-                    if seconds.len() > 16 && seconds.len() > 2 * inlet.open as usize {
+                    // Those that are over leave before it grows.
+                    if seconds.len() == seconds.capacity() {
                         seconds.retain(|second| deliveries.contains(*second));
+                        seconds.reserve(seconds.len() + 1);
                     }
                     seconds.push(d);
                     eg.settle_in(inlet.link, id, state, false);

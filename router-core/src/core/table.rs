@@ -10,6 +10,7 @@ use crate::{
     delivery::{From, Waiting},
     distribution::Candidates,
     egress::{DeliveryState, Egress},
+    routing::Hint,
     server::reachability_event,
 };
 
@@ -21,6 +22,46 @@ const RECORDS: &str = "Mmc/sfe.";
 impl Core {
     /// Treatment and priority of an address that has this lookup key.
     pub(super) fn treatment_of(&self, name: &str, dynamic: bool) -> (Treatment, Option<u8>) {
+        let (treatment, priority) = self.own_treatment(name, dynamic);
+        if treatment == Treatment::Balanced
+            && let Some(learned) = self.learned(name)
+            && !dynamic
+            && !self.table.has(name.get(1..).unwrap_or_default())
+        {
+            return (learned, priority);
+        }
+        (treatment, priority)
+    }
+
+    /// How other routers treat a mobile address, if not as everybody does who knows nothing of it (decision 0034).
+    pub(super) fn learned(&self, name: &str) -> Option<Treatment> {
+        if Class::of_key(name) != Class::Mobile || name == MANAGEMENT {
+            return None;
+        }
+        let treatment = |hint: Option<Hint>| match hint {
+            Some(Hint::Multicast) => Some(Treatment::Multicast),
+            Some(Hint::Closest) => Some(Treatment::Closest),
+            _ => None,
+        };
+        // If they do not agree, too many copies are better than too few.
+        let rank = |treatment: &Treatment| u8::from(*treatment == Treatment::Multicast);
+        self.book.destinations(name).iter().filter_map(|to| treatment(to.hint)).max_by_key(rank)
+    }
+
+    /// What others say of an address may have changed.
+    pub(super) fn relearn(&mut self, key: Key, name: &str) {
+        let learned = self.learned(name).unwrap_or(Treatment::Balanced);
+        if self.addresses.get(key).is_none_or(|a| a.treatment == learned) {
+            return;
+        }
+        let (treatment, _) = self.treatment_of(name, is_dynamic(name));
+        if let Some(a) = self.addresses.get_mut(key) {
+            a.treatment = treatment;
+        }
+    }
+
+    /// The same as it was configured here. That is what other routers are told: they do not hear from us what we have from them.
+    pub(super) fn own_treatment(&self, name: &str, dynamic: bool) -> (Treatment, Option<u8>) {
         match Class::of_key(name) {
             // The router's own address must work whatever is configured for others.
             _ if dynamic || name == MANAGEMENT => (Treatment::Balanced, None),
@@ -99,17 +140,10 @@ impl Core {
 
     /// Outlets or servers of the address came or went.
     pub(super) fn destinations_changed(&mut self, key: Key, eg: &mut impl Egress) {
+        self.tell_presence(key);
         let Some(address) = self.addresses.get_mut(key) else { return };
         let here = address.candidates.len() > 0;
         let open = (here || address.far.is_some()) && address.treatment != Treatment::Unavailable;
-        let told = (here || !address.servers.is_empty()) && address.is_told();
-        if std::mem::replace(&mut address.told, told) != told && self.worker == 0 {
-            self.presence.push_back(Presence {
-                key: Arc::clone(&address.name),
-                treatment: address.treatment,
-                here: told,
-            });
-        }
         let was_open = std::mem::replace(&mut address.open, open);
         let reachable = open || (!address.servers.is_empty() && address.treatment != Treatment::Unavailable);
         if std::mem::replace(&mut address.reachable, reachable) != reachable {
@@ -140,6 +174,17 @@ impl Core {
             Some(name) if edges::is_edge_hop(&name) => self.edge_link_changed(key, &name, open, eg),
             Some(name) if !open => self.hop_closed(&name, eg),
             _ => {}
+        }
+    }
+
+    /// Tells other routers, if the first consumer or server came, or the last one went.
+    fn tell_presence(&mut self, key: Key) {
+        let Some(address) = self.addresses.get_mut(key) else { return };
+        let told = (address.candidates.len() > 0 || !address.servers.is_empty()) && address.is_told();
+        if std::mem::replace(&mut address.told, told) != told && self.worker == 0 {
+            let key = Arc::clone(&address.name);
+            let (treatment, _) = self.own_treatment(&key, is_dynamic(&key));
+            self.presence.push_back(Presence { key, treatment, here: told });
         }
     }
 
@@ -194,8 +239,7 @@ impl Core {
     fn reconfigure(&mut self, eg: &mut impl Egress) {
         for key in self.addresses.keys() {
             let Some(name) = self.addresses.get(key).map(|a| a.name.clone()) else { continue };
-            // Dynamic targets are mobile, but nobody configures them.
-            let (treatment, priority) = self.treatment_of(&name, name.starts_with("M_$temp."));
+            let (treatment, priority) = self.treatment_of(&name, is_dynamic(&name));
             if let Some(address) = self.addresses.get_mut(key) {
                 (address.treatment, address.priority) = (treatment, priority);
             }
@@ -203,4 +247,9 @@ impl Core {
             self.pump(key, eg);
         }
     }
+}
+
+/// Dynamic targets are mobile, but nobody configures them.
+fn is_dynamic(name: &str) -> bool {
+    name.starts_with("M_$temp.")
 }

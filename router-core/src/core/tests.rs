@@ -8,6 +8,7 @@ mod flows;
 mod forwarding;
 mod inspect;
 mod invariants;
+mod learned;
 mod lifecycle;
 mod loads;
 mod multicast;

@@ -257,7 +257,7 @@ entities! {
     status {
         /// Other places that the peer told us to go to when this one is lost.
         "failoverUrls": String;
-        /// `CONNECTING`, `SUCCESS` or `FAILED`.
+        /// `SUCCESS`, or `CONNECTING`, also while it waits for its next try.
         "connectionStatus": String;
         /// What happened last, in words.
         "connectionMsg": String;

@@ -43,7 +43,7 @@ pub(super) fn link(entity: &Entity, states: &[(String, ConnectorStatus)]) -> Opt
     let (_, status) = states.iter().find(|(name, _)| name == entity.name())?;
     let state = match status.state {
         ConnectorState::Success => Ok(()),
-        ConnectorState::Connecting | ConnectorState::Failed => Err(status.message.clone()),
+        ConnectorState::Connecting => Err(status.message.clone()),
     };
     let place = format!("{}:{}", connector.host, connector.port.number());
     Some(LinkUp { name: entity.name().to_owned(), role, place, state })

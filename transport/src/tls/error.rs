@@ -57,7 +57,7 @@ pub enum TlsConfigError {
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The peer's certificate is not acceptable to us.
-    #[error("TLS connection failed: certificate verify failed: {0}")]
+    #[error("TLS connection failed: SSL Failure: certificate verify failed: {0}")]
     Certificate(String),
     /// The peer, from which we require a certificate, sent none.
     #[error("TLS connection failed: peer did not return a certificate")]

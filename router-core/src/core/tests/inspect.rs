@@ -42,8 +42,12 @@ fn links_count_what_they_carry() {
             Some(DeliveryState::Accepted),
         ];
         for (n, state) in states.into_iter().enumerate() {
-            w.send(s, b"x", false);
-            w.outcome(r, n, state, n % 2 == 0);
+            let id = w.send(s, b"x", false);
+            let settled = n % 2 == 0;
+            w.outcome(r, n, state, settled);
+            if !settled {
+                w.sender_state(s, id, None, true);
+            }
         }
         w.send(s, b"x", true);
         w.send(s, b"x", false);

@@ -21,6 +21,11 @@ fn every_outcome_travels_as_it_is() {
                 let id = w.send(s, b"x", false);
                 w.outcome(r, 0, Some(state.clone()), settled);
                 assert_eq!(w.told(s, id), Some(state.clone()));
+                if !settled {
+                    // Nobody settles before the sender knows.
+                    assert!(!w.inlet(s).deliveries[&id].settled && !w.outlet(r).received[0].settled);
+                    w.sender_state(s, id, None, true);
+                }
                 assert!(w.inlet(s).deliveries[&id].settled);
                 assert!(w.outlet(r).received[0].settled, "{state:?} {settled}: the receiver is left unsettled");
                 w.assert_empty();
@@ -81,6 +86,38 @@ fn a_sender_may_settle_first() {
             w.assert_empty();
         }
     }
+}
+
+#[test]
+fn a_receiver_may_settle_after_all() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let r = w.receiver(workers - 1, "a", 10);
+        let s = w.sender(0, "a");
+        let id = w.send(s, b"x", false);
+        let accepted = Some(DeliveryState::Accepted);
+        for settled in [false, true] {
+            w.outcome(r, 0, accepted.clone(), settled);
+            assert_eq!(w.inlet(s).deliveries[&id].outcomes, [(accepted.clone(), settled)]);
+        }
+        assert_eq!(w.cores.iter().map(|c| c.counters().accepted).sum::<u64>(), 1);
+        assert!(w.cores.iter().all(|c| c.counters().deliveries_held == 0));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn many_that_wait_for_their_sender_are_forgotten_when_it_settles() {
+    let mut w = World::new(1);
+    let r = w.receiver(0, "a", 1000);
+    let s = w.sender(0, "a");
+    let ids: Vec<_> = (0..200u8).map(|n| w.send(s, &[n], false)).collect();
+    (0..200).for_each(|n| w.outcome(r, n, Some(DeliveryState::Accepted), false));
+    assert!(w.outlet(r).received.iter().all(|d| !d.settled));
+    ids.iter().for_each(|id| w.sender_state(s, *id, None, true));
+    assert!(w.outlet(r).received.iter().all(|d| d.settled));
+    assert_eq!(w.cores[0].counters().deliveries_held, 0);
+    w.assert_empty();
 }
 
 #[test]
