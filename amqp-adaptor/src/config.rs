@@ -76,6 +76,8 @@ pub struct ListenerConfig {
     pub handshake_timeout: Option<Duration>,
     /// Credit for each sender (`linkCapacity`); adapts when unset.
     pub link_capacity: Option<u32>,
+    /// The identity of its flow record, which routers that connect here hear.
+    pub access_id: Option<String>,
     /// Properties of the user's own for open, where the peer is no router.
     pub open_properties: Vec<(String, Value)>,
     /// It speaks HTTP, and AMQP inside WebSocket (`http`).

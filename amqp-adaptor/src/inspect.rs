@@ -133,11 +133,15 @@ impl AmqpAdaptor {
         conns.slab.iter().filter_map(|(_, conn)| status(conn)).collect()
     }
 
-    /// How many connections of this worker a listener has taken that are open.
+    /// How many connections of this worker a listener has taken that are open; those that only carry data for another are not counted.
     #[must_use]
     pub fn connections_of_listener(&self, name: &str) -> usize {
         let conns = self.0.conns.borrow();
-        let of = |conn: &Conn| matches!(conn.origin, Origin::Listener(_)) && conn.origin.name() == name;
+        let of = |conn: &Conn| {
+            matches!(conn.origin, Origin::Listener(_))
+                && conn.origin.name() == name
+                && conn.role() != ConnectionRole::InterRouterData
+        };
         conns.slab.iter().filter(|(_, conn)| conn.engine.is_open() && of(conn)).count()
     }
 

@@ -389,6 +389,10 @@ impl Inner {
             cost: origin.cost(),
             workers: u32::try_from(self.mail.len()).unwrap_or(u32::MAX),
             group,
+            access: match origin {
+                Origin::Listener(listener) => listener.access_id.as_deref(),
+                Origin::Connector(_) => None,
+            },
             custom,
         };
         let capabilities = open::capabilities(role);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use conformance::agent::Agent;
 use conformance::ports::free_port;
 use conformance::raw::{Heard, Session, V};
-use conformance::tcp::peers::{client, echo, read_n, read_to_end};
+use conformance::tcp::peers::{client, echo, read_n, read_to_end, read_to_reset};
 use conformance::tcp::wait_listening;
 use conformance::{Config, PATIENCE, Router};
 
@@ -24,19 +24,25 @@ const ROUTER: u64 = 1;
 const LINK: u64 = 2;
 const LISTENER: u64 = 4;
 const CONNECTOR: u64 = 5;
+const ROUTER_ACCESS: u64 = 15;
 const FLOW: u64 = 16;
 const PARENT: u64 = 2;
+const PEER: u64 = 6;
 const END: u64 = 4;
 const SOURCE_HOST: u64 = 14;
 const ADDRESS: u64 = 19;
 const OCTETS: u64 = 23;
+const LATENCY: u64 = 24;
 const NAME: u64 = 30;
 const COST: u64 = 33;
 const FLOW_COUNT: u64 = 40;
+const LINKS: u64 = 52;
 const STATUS: u64 = 53;
 const REVERSE: u64 = 58;
 const ITS_CONNECTOR: u64 = 60;
+const PROCESS_LATENCY: u64 = 61;
 const PROXY_HOST: u64 = 62;
+const ERROR_CONNECTOR: u64 = 65;
 
 /// A collector: everything that it was told, by identity.
 struct Collector {
@@ -168,8 +174,12 @@ fn a_flow_through_two_routers_is_one_record() {
     b.connect_router(between);
     let port = a.tcp_listener("svc", &[("name", "front")]);
     b.tcp_connector("svc", echo("hello "), &[("name", "back")]);
+    let asks = a.tcp_listener("asks", &[("name", "asks")]);
+    b.tcp_connector("asks", echo(""), &[("name", "answers")]);
+    let dead = a.tcp_listener("dead", &[("name", "dead")]);
+    b.tcp_connector("dead", free_port(), &[("name", "nobody")]);
     let (a, b) = (a.start(), b.start());
-    wait_listening(port);
+    [port, asks, dead].into_iter().for_each(wait_listening);
 
     // A client that is there before anybody collects.
     let mut early = client(port);
@@ -180,10 +190,16 @@ fn a_flow_through_two_routers_is_one_record() {
     });
     collector.until("listener and connector, and the link between the routers", |c| {
         let listener = c.find(LISTENER, NAME, "front").is_some_and(|(_, said)| said[&ADDRESS].text() == Some("svc"));
-        let link = c
-            .records
-            .values()
-            .any(|(ty, record)| *ty == LINK && record[&STATUS].text() == Some("up") && said(record, COST) == Some(1));
+        // It names the record of the listener at its other end.
+        let access =
+            c.records.iter().find(|(_, (ty, said))| *ty == ROUTER_ACCESS && self::said(said, LINKS) == Some(1));
+        let access = access.map(|(identity, _)| identity.as_str());
+        let link = c.records.values().filter(|(ty, _)| *ty == LINK).any(|(_, record)| {
+            record[&STATUS].text() == Some("up")
+                && said(record, COST) == Some(1)
+                && access.is_some()
+                && record.get(&PEER).and_then(V::text) == access
+        });
         listener && link && c.find(CONNECTOR, NAME, "back").is_some()
     });
     collector.until("a flow that was open before", |c| c.flows().len() == 1);
@@ -207,6 +223,22 @@ fn a_flow_through_two_routers_is_one_record() {
                 && flow.contains_key(&END)
         })
     });
+    let mut asking = client(asks);
+    asking.write_all(b"?").unwrap();
+    assert_eq!(read_n(&mut asking, 1), b"?");
+    collector.until("how long an answer takes, at both routers", |c| {
+        let of = |flow: &&BTreeMap<u64, V>| said(flow, LATENCY).zip(said(flow, PROCESS_LATENCY));
+        c.flows().iter().find_map(of).is_some_and(|(all, there)| 0 < there && there <= all)
+    });
+    assert_eq!(read_to_reset(&mut client(dead)), 0);
+    collector.until("which connector did not reach its server", |c| {
+        let nobody = c.find(CONNECTOR, NAME, "nobody").map(|(identity, _)| identity);
+        c.flows().iter().any(|flow| {
+            flow.contains_key(&ERROR_CONNECTOR)
+                && flow.contains_key(&END)
+                && flow.get(&ITS_CONNECTOR).and_then(V::text) == nobody
+        })
+    });
     collector.until("flows are counted", |c| {
         let count = |ty, name| c.find(ty, NAME, name).and_then(|(_, record)| said(record, FLOW_COUNT));
         count(LISTENER, "front") == Some(2) && count(CONNECTOR, "back") == Some(2)
@@ -228,4 +260,39 @@ fn a_flow_through_two_routers_is_one_record() {
     collector.until("the listener has ended", |c| {
         c.find(LISTENER, NAME, "front").is_some_and(|(_, said)| said.contains_key(&END))
     });
+}
+
+#[test]
+fn each_address_of_a_listener_has_a_record() {
+    let mut config = Config::interior("A");
+    config.listener(&[]);
+    let port = config.tcp_listener_with_strategy("front", "priority");
+    for (name, address, value) in [("first", "one", "2"), ("second", "two", "1")] {
+        let attributes = [("name", name), ("listener", "front"), ("address", address), ("value", value)];
+        config.section("listenerAddress", &attributes);
+    }
+    config.tcp_connector("one", echo("hello "), &[("name", "back")]);
+    let router = config.start();
+    wait_listening(port);
+    let mut collector = Collector::start(&router);
+    collector.until("the router", |c| c.find(ROUTER, NAME, "0/A").is_some());
+    let mut near = client(port);
+    assert_eq!(read_n(&mut near, 6), b"hello ");
+    near.shutdown(Shutdown::Write).unwrap();
+    read_to_end(&mut near);
+    collector.until("a flow of the address that it went to", |c| {
+        let listeners = c.records.iter().filter(|(_, (ty, _))| *ty == LISTENER).collect::<Vec<_>>();
+        let of = |address| {
+            let found = listeners.iter().find(|(_, (_, said))| said[&ADDRESS].text() == Some(address))?;
+            assert_eq!(found.1.1[&NAME].text(), Some("front"));
+            Some((found.0.as_str(), said(&found.1.1, FLOW_COUNT)?))
+        };
+        let (Some((one, opened)), Some((_, 0))) = (of("one"), of("two")) else { return false };
+        assert_eq!(listeners.len(), 2);
+        opened == 1 && c.flows().iter().any(|flow| flow.get(&PARENT).and_then(V::text) == Some(one))
+    });
+    let rows = Agent::connect(router.port).rows("listenerAddress", &["name", "connectionsOpened"]);
+    let mut opened: Vec<_> = rows.iter().map(|row| (row[0].text().unwrap(), row[1].number())).collect();
+    opened.sort_unstable();
+    assert_eq!(opened, [("first", Some(1)), ("second", Some(0))]);
 }

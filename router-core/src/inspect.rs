@@ -183,7 +183,7 @@ pub struct AddressStatus {
     pub from_container: u64,
     /// Those that came from other kinds of peers than clients, or went to them; counted above, too.
     pub crossed: Crossed,
-    /// Deliveries that came from one interior router and went to another.
+    /// Deliveries that went to other interior routers.
     pub transit: u64,
     /// Deliveries that wait.
     pub waiting: u64,

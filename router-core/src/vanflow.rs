@@ -196,6 +196,11 @@ impl Vanflow {
         id
     }
 
+    /// The same with a number of the caller's own: an even one that is higher than those of [`open`](Self::open) can become.
+    pub fn open_as(&mut self, id: u64, ty: RecordType, attributes: Vec<(Attribute, Said)>, now: Instant) {
+        self.insert(id, ty, attributes, now);
+    }
+
     /// The number of the record of a flow: the `n`th of this worker.
     pub const fn flow_id(n: u64, worker: u64, workers: u64) -> u64 {
         2 * (n * workers + worker) + 1

@@ -175,7 +175,7 @@ impl TcpAdaptor {
             }
             Rc::clone(listener)
         };
-        if !self.add_target(&listener, Some(config.name.clone()), &config.address, config.value) {
+        if !self.add_target(&listener, Some(config.name.as_str().into()), &config.address, config.value) {
             return Err(bad_address(ADDRESS, &config.name, &config.address));
         }
         self.refresh();
@@ -345,7 +345,7 @@ impl TcpAdaptor {
     }
 
     /// False if the address is no address.
-    fn add_target(&self, listener: &Rc<Listener>, name: Option<String>, address: &str, value: u64) -> bool {
+    fn add_target(&self, listener: &Rc<Listener>, name: Option<Rc<str>>, address: &str, value: u64) -> bool {
         let token = self.state.borrow_mut().token();
         let Some(watch) = self.core.watch(address, token) else {
             return false;
@@ -353,6 +353,7 @@ impl TcpAdaptor {
         self.state.borrow_mut().watches.insert(token, Rc::clone(listener));
         listener.targets.borrow_mut().push(Target {
             name,
+            opened: Cell::new(0),
             address: address.into(),
             value,
             watch,
@@ -406,6 +407,7 @@ impl TcpAdaptor {
             server: OnceCell::new(),
             listener,
             connector: RefCell::default(),
+            target: RefCell::default(),
             connected: Cell::new(false),
             meters: Meters::default(),
             record: RefCell::default(),
@@ -446,7 +448,8 @@ impl TcpAdaptor {
     /// Who is to be tried next for a connection of this listener.
     pub(crate) fn pick(&self, listener: &Listener, choice: &mut Choice) -> Option<Picked> {
         loop {
-            let address = listener.choose(&choice.exhausted, &mut self.dice.borrow_mut())?;
+            let (address, name) = listener.choose(&choice.exhausted, &mut self.dice.borrow_mut())?;
+            choice.target = name;
             match self.core.pick_flow(&address, &choice.tried, &choice.hops) {
                 Some(FlowPick::Server(pick)) => {
                     choice.tried.push(pick.key);

@@ -52,6 +52,8 @@ pub(crate) struct FlowInfo {
     pub(crate) listener: Option<Rc<Listener>>,
     /// The connector that is tried or used; none if the server is at another router.
     pub(crate) connector: RefCell<Option<Rc<Connector>>>,
+    /// Name of the `listenerAddress` that it goes to, if its listener has several.
+    pub(crate) target: RefCell<Option<Rc<str>>>,
     /// Bytes are moving, or could: the server is connected.
     pub(crate) connected: Cell<bool>,
     pub(crate) meters: Meters,
@@ -261,7 +263,9 @@ impl Flow {
         early.push(bytes);
         let (mut pauses, mut released) = (PAUSES.into_iter(), false);
         loop {
-            match self.adaptor.pick(listener, &mut choice) {
+            let picked = self.adaptor.pick(listener, &mut choice);
+            self.info.target.replace(choice.target.take());
+            match picked {
                 None => {
                     // Routers on the way may be about to find a new one; where servers are known to fail, waiting is of no use.
                     let Some(pause) = pauses.next().filter(|_| released) else {
@@ -321,6 +325,9 @@ impl Flow {
         if self.server.is_some() {
             self.info.server.get_or_init(|| SocketInfo::new(None)).note_tls(self.server.as_ref());
         }
+        if let (Some(listener), Some(target)) = (&self.info.listener, self.info.target.borrow().as_deref()) {
+            listener.count_address(target);
+        }
         self.info.connected.set(true);
         self.adaptor.flow_connected(&self.info);
     }
@@ -343,7 +350,7 @@ impl Flow {
             Ok(stream) => {
                 add(&connector.counters.opened, 1);
                 if let Some(record) = self.info.record.borrow().as_deref() {
-                    record.proxy.set(stream.local_addr().ok());
+                    record.tried(&connector.config.name, Ok(stream.local_addr().ok()));
                 }
                 self.server = Some(stream);
                 true
@@ -351,6 +358,9 @@ impl Flow {
             Err(error) => {
                 add(&connector.counters.failed, 1);
                 tracing::debug!(connector = %connector.config.name, %error, "trying another server");
+                if let Some(record) = self.info.record.borrow().as_deref() {
+                    record.tried(&connector.config.name, Err(error.to_string()));
+                }
                 self.info.connector.replace(None);
                 self.release_server();
                 false
@@ -426,6 +436,8 @@ pub(crate) struct Choice {
     /// Neighbours that were tried for the present address in this round, and how many rounds there were before.
     pub(crate) hops: Vec<u32>,
     pub(crate) rounds: u32,
+    /// Name of the `listenerAddress` that was chosen last.
+    pub(crate) target: Option<Rc<str>>,
     /// How often one of them was tried again at once.
     again: u32,
 }

@@ -13,14 +13,16 @@ use transport::worker::Task;
 
 use crate::adaptor::TcpAdaptor;
 use crate::config::ListenerConfig;
-use crate::stats::{Counters, ListenerStatus, OperStatus};
+use crate::stats::{Counters, ListenerStatus, OperStatus, add};
 use crate::targets::Candidate;
 
 /// An address of a listener.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// Name of the `listenerAddress`; none for the listener's own address.
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Rc<str>>,
+    /// Connections that reached a server of it.
+    pub(crate) opened: Cell<u64>,
     pub(crate) address: Rc<str>,
     pub(crate) value: u64,
     pub(crate) watch: WatchKey,
@@ -76,15 +78,27 @@ impl Listener {
         self.targets.borrow().iter().any(|target| target.reachable)
     }
 
-    /// The address for a connection: an index into `targets` and the address itself.
-    pub(crate) fn choose(&self, exhausted: &[Rc<str>], dice: &mut crate::targets::Dice) -> Option<Rc<str>> {
+    /// The address for a connection, and the name of its `listenerAddress` if it has one.
+    pub(crate) fn choose(
+        &self,
+        exhausted: &[Rc<str>],
+        dice: &mut crate::targets::Dice,
+    ) -> Option<(Rc<str>, Option<Rc<str>>)> {
         let targets = self.targets.borrow();
         let candidates = targets.iter().map(|target| Candidate {
             value: target.value,
             usable: target.reachable && !exhausted.contains(&target.address),
         });
         let index = crate::targets::choose(self.config.strategy, candidates, dice)?;
-        targets.get(index).map(|target| Rc::clone(&target.address))
+        targets.get(index).map(|target| (Rc::clone(&target.address), target.name.clone()))
+    }
+
+    /// A connection reached a server of the `listenerAddress` of this name.
+    pub(crate) fn count_address(&self, name: &str) {
+        let targets = self.targets.borrow();
+        if let Some(target) = targets.iter().find(|target| target.name.as_deref() == Some(name)) {
+            add(&target.opened, 1);
+        }
     }
 
     /// The port to bind: that of the configuration, or the one that the system chose before.
@@ -154,7 +168,9 @@ impl Listener {
             Socket::Failed { message, .. } => OperStatus::Failed { message: message.clone() },
             Socket::Open { local, .. } => OperStatus::Up { local: local.clone() },
         };
-        ListenerStatus { name: self.config.name.clone(), oper, totals: self.counters.totals() }
+        let address = |target: &Target| Some((target.name.as_deref()?.to_owned(), target.opened.get()));
+        let addresses = self.targets.borrow().iter().filter_map(address).collect();
+        ListenerStatus { name: self.config.name.clone(), oper, totals: self.counters.totals(), addresses }
     }
 }
 

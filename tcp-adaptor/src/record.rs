@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use router_core::vanflow::MAX_FLOWS;
 
@@ -34,6 +35,8 @@ pub struct FlowReport {
     pub id: FlowId,
     /// The listener that took it; none of one of another router.
     pub listener: Option<String>,
+    /// The `listenerAddress` that it goes to, of a listener that has several.
+    pub listener_address: Option<String>,
     /// The connector that serves it, if it is one of this router's.
     pub connector: Option<String>,
     /// The client, of one of our own.
@@ -44,10 +47,14 @@ pub struct FlowReport {
     pub octets: u64,
     /// See `octets`.
     pub octets_reverse: u64,
+    /// From the first byte of the client to the first of the server, as this router saw it.
+    pub latency: Option<Duration>,
     /// It is over.
     pub ended: bool,
     /// Why, unless both sides ended it.
     pub error: Option<String>,
+    /// Why the last server of this router that was tried could not be reached; `connector` is its.
+    pub unreachable: Option<String>,
 }
 
 /// The part of it that a flow keeps.
@@ -56,6 +63,8 @@ pub(crate) struct Record {
     id: FlowId,
     pub(crate) proxy: Cell<Option<SocketAddr>>,
     pub(crate) error: RefCell<Option<String>>,
+    /// The connector that was tried last and did not reach its server, and why.
+    unreachable: RefCell<Option<(String, String)>>,
     /// What the last report said.
     told: Cell<Option<(u64, u64, bool)>>,
 }
@@ -73,20 +82,42 @@ pub(crate) struct Records {
 
 impl Record {
     const fn new(id: FlowId) -> Self {
-        Self { id, proxy: Cell::new(None), error: RefCell::new(None), told: Cell::new(None) }
+        Self {
+            id,
+            proxy: Cell::new(None),
+            error: RefCell::new(None),
+            unreachable: RefCell::new(None),
+            told: Cell::new(None),
+        }
+    }
+
+    /// A connector was tried: it reached its server, from this address, or did not, because of this.
+    pub(crate) fn tried(&self, connector: &str, reached: Result<Option<SocketAddr>, String>) {
+        self.unreachable.replace(match reached {
+            Ok(proxy) => {
+                self.proxy.set(proxy);
+                None
+            }
+            Err(error) => Some((connector.to_owned(), error)),
+        });
     }
 
     fn report(&self, info: &FlowInfo, ended: bool) -> FlowReport {
         let meters = &info.meters;
         let own = matches!(self.id, FlowId::Own(_));
+        let connector = info.connector.borrow().as_ref().map(|connector| connector.config.name.clone());
+        let (tried, unreachable) = self.unreachable.borrow().clone().unzip();
         FlowReport {
             id: self.id.clone(),
             listener: info.listener.as_ref().map(|listener| listener.config.name.clone()),
-            connector: info.connector.borrow().as_ref().map(|connector| connector.config.name.clone()),
+            listener_address: info.target.borrow().as_deref().map(str::to_owned),
+            connector: connector.or(tried),
             client: info.client.as_ref().and_then(|client| client.peer),
             proxy: self.proxy.get(),
             octets: if own { meters.up.read.get() } else { 0 },
             octets_reverse: if own { meters.down.written.get() } else { 0 },
+            latency: meters.latency(),
+            unreachable,
             ended,
             error: self.error.borrow().clone(),
         }
@@ -99,7 +130,7 @@ impl Record {
             FlowId::Own(_) => (info.meters.up.read.get(), info.meters.down.written.get(), connected),
             // Its owner counts.
             FlowId::Other(_) if !connected => return false,
-            FlowId::Other(_) => (0, 0, connected),
+            FlowId::Other(_) => (0, u64::from(info.meters.latency().is_some()), connected),
         };
         self.told.replace(Some(now)) != Some(now)
     }

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
@@ -79,10 +80,15 @@ pub(crate) struct Meter {
     pub(crate) written: Cell<u64>,
     /// The source has ended and the destination was told.
     pub(crate) ended: Cell<bool>,
+    /// When the first byte was read.
+    pub(crate) first: Cell<Option<Instant>>,
 }
 
 impl Meter {
     pub(crate) fn add_read(&self, n: usize) {
+        if self.first.get().is_none() && n > 0 {
+            self.first.set(Some(Instant::now()));
+        }
         self.read.set(self.read.get().wrapping_add(n as u64));
     }
     pub(crate) fn add_written(&self, n: usize) {
@@ -97,6 +103,14 @@ pub(crate) struct Meters {
     pub(crate) up: Meter,
     /// Server to client.
     pub(crate) down: Meter,
+}
+
+impl Meters {
+    /// From the first byte of the client to the first of the server, as they came by here; none as long as one of them has said nothing, or if the
+    /// server began.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.down.first.get()?.checked_duration_since(self.up.first.get()?)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,6 +86,8 @@ pub struct ListenerStatus {
     pub oper: OperStatus,
     /// What it counted.
     pub totals: Totals,
+    /// Its `listenerAddress` entities: how many connections reached a server of each.
+    pub addresses: Vec<(String, u64)>,
 }
 
 /// One connector on one worker.

@@ -71,7 +71,8 @@ impl Dial {
             Part::Control => {
                 self.run.targets().opened(theirs.failover.clone());
                 let place = self.shown();
-                self.run.status().opened(format!("[C{id}] Connection Opened: dir=out host={place} container_id={container}"));
+                let message = format!("[C{id}] Connection Opened: dir=out host={place} container_id={container}");
+                self.run.status().opened(message, theirs.access.clone());
             }
             Part::Data(_) => self.run.status().data += 1,
         }

@@ -36,6 +36,8 @@ pub struct ConnectorStatus {
     pub failures: u64,
     /// Connections for data that are open.
     pub data: u32,
+    /// The identity of the flow record of the listener that its connection was last opened by, if it said so.
+    pub access: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +47,7 @@ pub(crate) struct Status {
     opened: u64,
     failures: u64,
     pub(crate) data: u32,
+    access: Option<String>,
     /// The failure that was logged: the same again is no news.
     logged: String,
 }
@@ -58,7 +61,8 @@ impl Status {
         self.state = ConnectorState::Connecting;
     }
 
-    pub(crate) fn opened(&mut self, message: String) {
+    pub(crate) fn opened(&mut self, message: String, access: Option<String>) {
+        self.access = access;
         self.state = ConnectorState::Success;
         self.message = message;
         self.opened += 1;
@@ -84,6 +88,7 @@ impl Status {
             opened: self.opened,
             failures: self.failures,
             data: self.data,
+            access: self.access.clone(),
         }
     }
 }
@@ -103,7 +108,7 @@ mod tests {
         assert_eq!((shown.state, shown.message.as_str(), shown.failures), (ConnectorState::Connecting, "refused", 1));
         assert!(!status.failed("refused"));
         assert!(status.failed("reset"));
-        status.opened("open".into());
+        status.opened("open".into(), None);
         assert_eq!(status.shown(String::new()).failures, 0);
         assert_eq!(status.shown(String::new()).state.as_str(), "SUCCESS");
         assert!(status.failed("reset"));

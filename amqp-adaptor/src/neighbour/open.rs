@@ -13,6 +13,9 @@ const ANNOTATIONS_VERSION: i32 = 2;
 /// Our own property: how many workers a router has, each of which wants a data connection.
 const WORKERS: &str = "spanway.workers";
 
+/// What a listener's record is called, so that the connector's can name it.
+const ACCESS: &str = "qd.access-id";
+
 /// The most workers that a peer is believed to have.
 const MAX_WORKERS: u32 = 64;
 
@@ -30,6 +33,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) workers: u32,
     /// Correlator and, with TLS, ordinal: only from the connecting side.
     pub(crate) group: Option<(&'a str, Option<u64>)>,
+    /// The identity of the listener's flow record: only from the accepting side.
+    pub(crate) access: Option<&'a str>,
     /// Properties of the user's own.
     pub(crate) custom: &'a [(String, Value)],
 }
@@ -55,6 +60,9 @@ pub(crate) fn properties(ours: &Ours<'_>) -> Fields {
             if let Some(ordinal) = ordinal {
                 entries.push(("qd.group-ordinal", Value::Ulong(ordinal)));
             }
+        }
+        if let Some(access) = ours.access {
+            entries.push((ACCESS, Value::from(access)));
         }
         entries.push((WORKERS, Value::Int(i32::try_from(ours.workers).unwrap_or(i32::MAX))));
     } else {
@@ -93,6 +101,8 @@ pub(crate) struct Theirs {
     /// Correlator and ordinal of its group.
     pub(crate) group: Option<(String, u64)>,
     pub(crate) workers: u32,
+    /// The identity of its listener's flow record.
+    pub(crate) access: Option<String>,
     /// It takes links of its own for streams.
     pub(crate) streaming_links: bool,
     /// It spreads streams over data connections.
@@ -134,6 +144,7 @@ impl Theirs {
                 }
                 "qd.group-correlator" => correlator = text(&value).filter(|c| !c.is_empty()),
                 "qd.group-ordinal" => ordinal = value.as_u64().unwrap_or(0),
+                ACCESS => theirs.access = text(&value),
                 WORKERS => theirs.workers = number(&value).unwrap_or(0).min(MAX_WORKERS),
                 "failover-server-list" => theirs.failover = Some(failover(&value)),
                 _ => {}
@@ -183,7 +194,16 @@ mod tests {
     use super::*;
 
     fn ours(role: ConnectionRole) -> Ours<'static> {
-        Ours { id: 7, version: "1", role, cost: 5, workers: 3, group: Some(("abc", Some(2))), custom: &[] }
+        Ours {
+            id: 7,
+            version: "1",
+            role,
+            cost: 5,
+            workers: 3,
+            group: Some(("abc", Some(2))),
+            access: Some("abcde:2"),
+            custom: &[],
+        }
     }
 
     fn open(properties: Fields, role: ConnectionRole) -> Open {
@@ -200,6 +220,7 @@ mod tests {
             data: false,
             group: Some(("abc".into(), 2)),
             workers: 3,
+            access: Some("abcde:2".into()),
             streaming_links: true,
             trunking: true,
             failover: None,

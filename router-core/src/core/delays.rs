@@ -64,7 +64,7 @@ pub struct Delayed {
     pub deliveries: LinkDelays,
     /// Receivers that have given no credit for more than ten seconds.
     pub blocked_links: u64,
-    /// Deliveries that came from one interior router and went to another; each copy of a multicast delivery is one.
+    /// Deliveries that went to other interior routers, wherever they came from; each copy of a multicast delivery is one.
     pub transit: u64,
 }
 
@@ -170,7 +170,7 @@ impl Core {
         }
     }
 
-    /// A delivery for an address came from an interior router and goes to another.
+    /// A delivery for an address goes to another interior router.
     #[inline]
     pub(super) fn passed(&mut self, address: Key) {
         self.delays.transit += 1;

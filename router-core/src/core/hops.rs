@@ -343,9 +343,7 @@ impl Core {
         let Some(links) = self.links_to(hop, priority) else {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         };
-        if self.is_between(&arrival.way, hop) {
-            self.passed(address);
-        }
+        self.sent_on(address, hop);
         if arrival.traced {
             self.span_to_hop(hop);
         }
@@ -388,11 +386,12 @@ impl Core {
         d
     }
 
-    /// It came from one interior router and goes to another.
+    /// A delivery for an address goes to this neighbour. Those between an edge and an interior router count as those of clients do.
     #[inline]
-    fn is_between(&self, way: &Way<'_>, hop: Key) -> bool {
-        matches!(way, Way::Routed { origin: Origin::Router(_), .. })
-            && matches!(self.hops.get(hop).map(|hop| &hop.links), Some(HopLinks::ByPriority(_)))
+    fn sent_on(&mut self, address: Key, hop: Key) {
+        if matches!(self.hops.get(hop).map(|hop| &hop.links), Some(HopLinks::ByPriority(_))) {
+            self.passed(address);
+        }
     }
 
     /// Sends a delivery that waits at its address to a neighbour. It was sent by a client: what came from other routers knows where it
@@ -410,6 +409,7 @@ impl Core {
         let priority = delivery.priority.min(9);
         let links = self.links_to(hop, priority).filter(|_| local);
         let Some(links) = links else { return self.dropped(d, eg) };
+        self.sent_on(address, hop);
         let way = if self.inlets.get(inlet).is_some_and(|inlet| inlet.address.is_some()) {
             Way::Targeted(inlet)
         } else {
@@ -533,9 +533,7 @@ impl Core {
         for hop in hops {
             let passed = self.hops.get(hop).is_some_and(|hop| arrival.way.passed(&hop.name));
             let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
-            if self.is_between(&arrival.way, hop) {
-                self.passed(address);
-            }
+            self.sent_on(address, hop);
             let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
             let Some(a) = self.addresses.get(links) else { continue };
             let local = a.candidates.iter().find_map(|candidate| match candidate {

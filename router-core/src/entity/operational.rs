@@ -96,7 +96,7 @@ operational! {
         "deliveriesIngress": i64;
         /// Deliveries that went out to clients, each copy of a multicast delivery counted.
         "deliveriesEgress": i64;
-        /// Deliveries that came from one router and went to another.
+        /// Deliveries that went to other interior routers, wherever they came from.
         "deliveriesTransit": i64;
         /// Deliveries that came in from route containers.
         "deliveriesIngressRouteContainer": i64;
@@ -194,7 +194,7 @@ operational! {
         "deliveriesIngress": i64;
         /// Deliveries that went out to clients.
         "deliveriesEgress": i64;
-        /// Deliveries that came from one router and went to another.
+        /// Deliveries that went to other interior routers, wherever they came from.
         "deliveriesTransit": i64;
         /// Deliveries to consumers inside the router.
         "deliveriesToContainer": i64;

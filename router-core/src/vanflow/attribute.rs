@@ -69,6 +69,7 @@ pub enum Attribute {
     DownCount = 57,
     OctetsReverse = 58,
     Connector = 60,
+    ProcessLatency = 61,
     ProxyHost = 62,
     ProxyPort = 63,
     ErrorListenerSide = 64,
@@ -79,12 +80,13 @@ pub enum Attribute {
 
 impl Attribute {
     /// Those that the other end of a flow may tell its owner.
-    const OF_OTHER_END: [Self; 8] = [
+    const OF_OTHER_END: [Self; 9] = [
         Self::Octets,
         Self::OctetsReverse,
         Self::Latency,
         Self::Trace,
         Self::Connector,
+        Self::ProcessLatency,
         Self::ProxyHost,
         Self::ProxyPort,
         Self::ErrorConnectorSide,

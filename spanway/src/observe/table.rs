@@ -56,7 +56,7 @@ families! {
     MODIFIED = "qdr_modified_deliveries_total" Counter [] "deliveries" "Deliveries that ended modified";
     INGRESS = "qdr_deliveries_ingress_total" Counter [] "deliveries" "Deliveries that entered the network here: from clients, and streams of TCP connections";
     EGRESS = "qdr_deliveries_egress_total" Counter [] "deliveries" "Deliveries that left the network here; each copy of a multicast delivery is one";
-    TRANSIT = "qdr_deliveries_transit_total" Counter [] "deliveries" "Deliveries that came from one router and were sent on to another";
+    TRANSIT = "qdr_deliveries_transit_total" Counter [] "deliveries" "Deliveries that were sent to other interior routers, wherever they came from";
     DELAYED_1 = "qdr_deliveries_delayed_1sec_total" Counter [] "deliveries" "Deliveries that were settled more than a second after they came";
     DELAYED_10 = "qdr_deliveries_delayed_10sec_total" Counter [] "deliveries" "Deliveries that were settled more than ten seconds after they came";
     STUCK = "qdr_deliveries_stuck_total" Gauge [] "deliveries" "Deliveries that are neither sent nor settled ten seconds after they came";
@@ -82,7 +82,7 @@ families! {
     SPANS_DROPPED = "spanway_dropped_spans_total" Counter [] "spans" "Spans that were too many for the router, or that the collector did not take in time";
     OPENED_CONNECTIONS = "spanway_opened_connections_total" Counter [] "connections" "Connections of clients that were opened";
 
-    ADDRESS_DELIVERIES = "spanway_address_deliveries_total" Counter ["address" "direction"] "deliveries" "Deliveries of an address that came from clients here (in), went to them here (out), and came from one router and went to another (transit)";
+    ADDRESS_DELIVERIES = "spanway_address_deliveries_total" Counter ["address" "direction"] "deliveries" "Deliveries of an address that came from clients here (in), went to them here (out), and went to other routers (transit)";
     ADDRESS_CONSUMERS = "spanway_address_consumers" Gauge ["address" "place"] "consumers" "Receivers and servers of an address here (here), and other routers that have some (elsewhere)";
     ADDRESS_SENDERS = "spanway_address_senders" Gauge ["address"] "links" "Senders of an address here, anonymous ones not counted";
     ADDRESS_WAITING = "spanway_address_waiting_deliveries" Gauge ["address"] "deliveries" "Deliveries of an address that wait here";

@@ -302,6 +302,7 @@ pub(crate) fn listener(
         link_capacity: entity.link_capacity,
         role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
         cost: cost(entity.cost).into(),
+        access_id: None,
         open_properties: open_properties(entity.open_properties.as_ref()),
         http: crate::http::site(entity, answers),
     })

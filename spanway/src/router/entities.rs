@@ -25,6 +25,7 @@ use crate::observe::Observer;
 use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
 use crate::router::services::Services;
+use crate::router::vanflow;
 use crate::router::worker::{self, Parts, Worker};
 
 /// How long a sender may stall in the middle of a delivery.
@@ -43,6 +44,8 @@ pub(crate) struct Running {
     services: Services,
     inputs: Mutex<Option<Inputs>>,
     answers: Answers,
+    /// The source of this router's flow records.
+    source: String,
 }
 
 /// Why an entity cannot be added or taken away at run time.
@@ -112,6 +115,7 @@ impl Running {
             services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
             answers: Answers::default(),
+            source: vanflow::source(),
         };
         for entity in &configuration.entities {
             running.create(entity, workers).await?;
@@ -121,6 +125,11 @@ impl Running {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The source of this router's flow records, which no other router has.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 
     /// Where AMQP listeners listen, by name.
@@ -308,7 +317,11 @@ impl Running {
                 .await?;
             }
             AnyEntity::Listener(listener) => {
-                let config = convert::listener(&listener, &self.lock().profiles, &self.answers)?;
+                let mut config = convert::listener(&listener, &self.lock().profiles, &self.answers)?;
+                if config.role.is_router() {
+                    let record = vanflow::access_record(entity.name());
+                    config.access_id = Some(format!("{}:{record}", self.source));
+                }
                 let cost = config.cost.clone();
                 self.open_listener(config, workers).await?;
                 self.lock().costs.insert(entity.identity().to_owned(), cost);

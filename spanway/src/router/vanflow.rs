@@ -5,7 +5,7 @@ mod configured;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use amqp_adaptor::Incoming;
 use router_core::WatchKey;
 use router_core::config::Configuration;
-use router_core::vanflow::{Attribute, RecordType, Said, Topic, Vanflow};
+use router_core::vanflow::{Attribute, Said, Topic, Vanflow};
 use tcp_adaptor::{FlowId, FlowReport, Group};
 use transport::{MailReceiver, WorkerHandle, mailbox};
 
@@ -52,7 +52,7 @@ impl Recorder {
         log: LogHandle,
     ) -> anyhow::Result<(Self, MailReceiver<Incoming>)> {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let mut flow = Vanflow::new(source(), Instant::now(), u64::try_from(epoch).unwrap_or(u64::MAX));
+        let mut flow = Vanflow::new(running.source(), Instant::now(), u64::try_from(epoch).unwrap_or(u64::MAX));
         let configured = Configured::of_router(configuration, &mut flow, Instant::now());
         let (sender, inbox) = mailbox();
         let consumed = [flow.commands(), flow.co_records()];
@@ -162,7 +162,7 @@ impl Recorder {
                     }
                     FlowId::Other(identity) => {
                         let mut attributes = self.of_server(&report);
-                        if let Some(error) = &report.error {
+                        if let Some(error) = report.error.as_ref().filter(|_| report.unreachable.is_none()) {
                             attributes.push((Attribute::ErrorConnectorSide, error.as_str().into()));
                         }
                         self.flow.tell_owner(identity, &attributes);
@@ -215,12 +215,13 @@ impl Recorder {
 
 /// Takes over what is new of a flow of ours.
 fn record(flow: &mut Vanflow, configured: &Configured, id: u64, report: &FlowReport, now: Instant) {
-    let parent = report.listener.as_deref().and_then(|listener| configured.record(RecordType::Listener, listener));
+    let address = report.listener_address.as_deref();
+    let parent = report.listener.as_deref().and_then(|listener| configured.listener(listener, address));
     let mut begins = vec![(Attribute::Octets, 0.into()), (Attribute::OctetsReverse, 0.into())];
     if let Some(parent) = parent {
         begins.push((Attribute::Parent, flow.identity(parent).into()));
     }
-    begins.extend(address(report.client, Attribute::SourceHost, Attribute::SourcePort));
+    begins.extend(place(report.client, Attribute::SourceHost, Attribute::SourcePort));
     // It has one already, or there are too many.
     let _ = flow.open_flow(id, begins, now);
     flow.set(id, Attribute::Octets, report.octets);
@@ -231,18 +232,33 @@ fn record(flow: &mut Vanflow, configured: &Configured, id: u64, report: &FlowRep
     if let Some(error) = &report.error {
         flow.set(id, Attribute::ErrorListenerSide, error.as_str());
     }
+    if let Some(latency) = report.latency {
+        flow.set(id, Attribute::Latency, micros(latency));
+    }
     if report.ended {
         flow.end(id, now);
     }
 }
 
 fn of_server(flow: &Vanflow, configured: &Configured, report: &FlowReport) -> Vec<(Attribute, Said)> {
-    let connector = report.connector.as_deref().and_then(|name| configured.record(RecordType::Connector, name));
+    let connector = report.connector.as_deref().and_then(|name| configured.connector(name));
     let connector = connector.map(|record| (Attribute::Connector, flow.identity(record).into()));
-    connector.into_iter().chain(address(report.proxy, Attribute::ProxyHost, Attribute::ProxyPort)).collect()
+    let mut said: Vec<_> =
+        connector.into_iter().chain(place(report.proxy, Attribute::ProxyHost, Attribute::ProxyPort)).collect();
+    if let Some(latency) = report.latency.filter(|_| report.connector.is_some()) {
+        said.push((Attribute::ProcessLatency, micros(latency).into()));
+    }
+    if let Some(error) = &report.unreachable {
+        said.push((Attribute::ErrorConnectorSide, error.as_str().into()));
+    }
+    said
 }
 
-fn address(address: Option<SocketAddr>, host: Attribute, port: Attribute) -> impl Iterator<Item = (Attribute, Said)> {
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn place(address: Option<SocketAddr>, host: Attribute, port: Attribute) -> impl Iterator<Item = (Attribute, Said)> {
     let parts = address.map(|address| {
         [(host, address.ip().to_canonical().to_string().into()), (port, address.port().to_string().into())]
     });
@@ -250,7 +266,7 @@ fn address(address: Option<SocketAddr>, host: Attribute, port: Attribute) -> imp
 }
 
 /// Five characters that no other router has: the end of the name of a pod, or random ones.
-fn source() -> String {
+pub(crate) fn source() -> String {
     let pod = std::env::var("HOSTNAME").ok().and_then(|name| {
         let (_, end) = name.rsplit_once('-')?;
         (end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| end.to_owned())
@@ -265,6 +281,14 @@ fn source() -> String {
         };
         std::iter::repeat_with(&mut letter).take(5).collect()
     })
+}
+
+/// The number of the record of a listener for routers. It is told to whoever connects there, from the first one on, when nobody may collect records yet:
+/// so it is made of the name, above the numbers that others get one after the other.
+pub(crate) fn access_record(listener: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(listener.as_bytes());
+    (1 << 40) | ((hasher.finish() & 0xffff_ffff) << 1)
 }
 
 /// Records by the names of what they are about.

@@ -37,6 +37,8 @@ fn priority_takes_the_highest_reachable_address() {
     // An address whose servers cannot be reached gives way to the next.
     router.connect(connector("dead", "b", dead_port()));
     assert_eq!(read_n(&mut client(addr), 1), b"a");
+    // Each counts who reached a server of it.
+    assert_eq!(router.status("in").addresses, [("low".to_owned(), 3), ("high".to_owned(), 5)]);
     router.each(|adaptor| adaptor.remove_listener_address("low")).unwrap();
     assert_eq!(read_to_reset(&mut client(addr)), b"");
     router.each(|adaptor| adaptor.remove_listener_address("high")).unwrap();

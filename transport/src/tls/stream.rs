@@ -310,11 +310,16 @@ impl TlsStream {
             return Err(self.refuse(error));
         }
         loop {
-            self.flush().await?;
+            let flushed = self.flush().await;
             if !self.engine.common().is_handshaking() {
+                // A client of TLS 1.3 may send all that it has to say with its last message and leave: that counts, though it does not take our
+                // tickets any more.
+                self.error = flushed.err();
                 return Ok(());
             }
+            flushed?;
             match self.read_records(None) {
+                Ok(true) if !self.engine.common().is_handshaking() => {}
                 Ok(true) if self.read_ended || self.engine.peer_closed => {
                     return Err(HandshakeError::Closed);
                 }

@@ -67,6 +67,8 @@ enum Status {
     Nothing,
     Router,
     Tcp(HashMap<String, TcpStatus>),
+    /// Connections of addresses of listeners.
+    Addresses(HashMap<String, u64>),
     Policy(Box<Counters>),
     AutoLinks(HashMap<String, AutoLinkStatus>),
     Connectors(HashMap<String, ConnectorStatus>),
@@ -99,6 +101,15 @@ impl Status {
                     }
                 }
                 Self::Tcp(all)
+            }
+            EntityKind::ListenerAddress => {
+                let mut all: HashMap<String, u64> = HashMap::new();
+                let snapshots = each(&agent.workers, |worker| worker.tcp.snapshot()).await;
+                let listeners = snapshots.into_iter().flat_map(|snapshot| snapshot.listeners);
+                for (name, opened) in listeners.flat_map(|listener| listener.addresses) {
+                    *all.entry(name).or_default() += opened;
+                }
+                Self::Addresses(all)
             }
             EntityKind::Policy => {
                 let mut counters = Counters::default();
@@ -134,6 +145,9 @@ impl Status {
                 if let Some(host) = &agent.router.host {
                     row.set("hostName", host.as_str());
                 }
+            }
+            Self::Addresses(all) => {
+                row.set("connectionsOpened", count(all.get(entity.name()).copied().unwrap_or(0)));
             }
             Self::Tcp(all) => {
                 let none = TcpStatus::default();

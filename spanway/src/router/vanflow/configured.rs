@@ -9,7 +9,7 @@ use router_core::entity::{Entity, EntityKind, SiteEntity};
 use router_core::vanflow::{Attribute, RecordType, Said, Vanflow};
 use transport::WorkerHandle;
 
-use super::Names;
+use super::{Names, access_record};
 use crate::cli::VERSION;
 use crate::router::entities::Running;
 use crate::router::worker;
@@ -18,6 +18,8 @@ use crate::router::worker;
 #[derive(Debug, Default)]
 pub(super) struct Configured {
     listeners: Names,
+    /// Of the addresses of listeners that have several: each has a record, which the listener has not.
+    addresses: Names,
     connectors: Names,
     links: Names,
     accesses: Names,
@@ -61,10 +63,14 @@ impl Configured {
         Self::default()
     }
 
-    /// The record of the listener or connector of this name.
-    pub(super) fn record(&self, ty: RecordType, name: &str) -> Option<u64> {
-        let names = if ty == RecordType::Listener { &self.listeners } else { &self.connectors };
-        names.get(name).copied()
+    /// The record of a listener, or of one of its addresses.
+    pub(super) fn listener(&self, name: &str, address: Option<&str>) -> Option<u64> {
+        address.map_or_else(|| self.listeners.get(name), |address| self.addresses.get(address)).copied()
+    }
+
+    /// The record of a connector.
+    pub(super) fn connector(&self, name: &str) -> Option<u64> {
+        self.connectors.get(name).copied()
     }
 
     /// Looks at what is configured now, and how it is doing.
@@ -77,8 +83,20 @@ impl Configured {
             attributes.extend(entity.text("processId").map(|process| (Attribute::Process, process.into())));
             attributes
         };
-        follow(flow, &mut self.listeners, &entities(EntityKind::TcpListener), RecordType::Listener, tcp, now);
-        follow(flow, &mut self.connectors, &entities(EntityKind::TcpConnector), RecordType::Connector, tcp, now);
+        let all = entities(EntityKind::TcpListener);
+        let listeners: Vec<Entity> = all.iter().filter(|entity| entity.text("address").is_some()).cloned().collect();
+        follow(&mut self.listeners, &listeners, flow, now, |flow, entity| {
+            flow.open(RecordType::Listener, tcp(entity), now)
+        });
+        follow(&mut self.addresses, &entities(EntityKind::ListenerAddress), flow, now, |flow, entity| {
+            let listener = all.iter().find(|listener| entity.text("listener") == Some(listener.name()));
+            let mut attributes = listener.map(tcp).unwrap_or_default();
+            attributes.extend(entity.text("address").map(|address| (Attribute::VanAddress, address.into())));
+            flow.open(RecordType::Listener, attributes, now)
+        });
+        follow(&mut self.connectors, &entities(EntityKind::TcpConnector), flow, now, |flow, entity| {
+            flow.open(RecordType::Connector, tcp(entity), now)
+        });
         let mut links = entities(EntityKind::Connector);
         links.retain(routers);
         let secure = |entity: &Entity| entity.text("sslProfile").is_some();
@@ -98,7 +116,7 @@ impl Configured {
             attributes.extend(port(entity).map(|port| (Attribute::DestPort, port.into())));
             attributes
         };
-        follow(flow, &mut self.links, &links, RecordType::Link, link, now);
+        follow(&mut self.links, &links, flow, now, |flow, entity| flow.open(RecordType::Link, link(entity), now));
         let mut accesses = entities(EntityKind::Listener);
         accesses.retain(routers);
         let access = |entity: &Entity| {
@@ -106,7 +124,11 @@ impl Configured {
             attributes.extend(entity.text("role").map(|role| (Attribute::Role, role.into())));
             attributes
         };
-        follow(flow, &mut self.accesses, &accesses, RecordType::RouterAccess, access, now);
+        follow(&mut self.accesses, &accesses, flow, now, |flow, entity| {
+            let record = access_record(entity.name());
+            flow.open_as(record, RecordType::RouterAccess, access(entity), now);
+            record
+        });
         self.look_at_links(flow, running, now);
         self.count(flow, workers).await;
     }
@@ -117,6 +139,9 @@ impl Configured {
             let up = status.state == ConnectorState::Success;
             let before = self.up.insert(name.clone(), up).unwrap_or(false);
             flow.set(record, Attribute::OperStatus, if up { "up" } else { "down" });
+            if let Some(access) = &status.access {
+                flow.set(record, Attribute::Peer, access.as_str());
+            }
             if up && !before {
                 flow.set(record, Attribute::UpTimestamp, flow.micros(now));
             } else if before && !up {
@@ -148,13 +173,16 @@ impl Configured {
                 Some((snapshot, links.collect::<Vec<_>>()))
             };
             let Ok(Some((snapshot, accepted))) = worker.call(look).await else { continue };
-            let listeners = snapshot.listeners.into_iter().map(|status| (&self.listeners, status.name, status.totals));
-            let connectors =
-                snapshot.connectors.into_iter().map(|status| (&self.connectors, status.name, status.totals));
-            for (names, name, totals) in listeners.chain(connectors) {
-                if let Some(record) = names.get(&name) {
-                    *flows.entry(*record).or_default() += totals.connections_opened;
-                }
+            let mut opened = Vec::new();
+            for status in snapshot.listeners {
+                opened.push((self.listener(&status.name, None), status.totals.connections_opened));
+                let addresses = status.addresses.iter();
+                opened.extend(addresses.map(|(address, opened)| (self.listener(&status.name, Some(address)), *opened)));
+            }
+            let connectors = snapshot.connectors.iter();
+            opened.extend(connectors.map(|status| (self.connector(&status.name), status.totals.connections_opened)));
+            for (record, opened) in opened.into_iter().filter_map(|(record, opened)| Some((record?, opened))) {
+                *flows.entry(record).or_default() += opened;
             }
             for (name, open) in accepted {
                 if let Some(record) = self.accesses.get(&name) {
@@ -173,12 +201,11 @@ impl Configured {
 
 /// Begins records of entities that are new, and ends those of entities that are gone.
 fn follow(
-    flow: &mut Vanflow,
     names: &mut Names,
     entities: &[Entity],
-    ty: RecordType,
-    attributes: impl Fn(&Entity) -> Vec<(Attribute, Said)>,
+    flow: &mut Vanflow,
     now: Instant,
+    open: impl Fn(&mut Vanflow, &Entity) -> u64,
 ) {
     let there: HashSet<&str> = entities.iter().map(Entity::name).collect();
     names.retain(|name, record| {
@@ -190,7 +217,7 @@ fn follow(
     });
     for entity in entities {
         if !names.contains_key(entity.name()) {
-            names.insert(entity.name().to_owned(), flow.open(ty, attributes(entity), now));
+            names.insert(entity.name().to_owned(), open(flow, entity));
         }
     }
 }

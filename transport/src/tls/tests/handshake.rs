@@ -3,11 +3,13 @@
 use super::pki::{Pki, connected, run, shake, tcp_pair};
 use crate::metrics;
 use crate::stream::StreamError;
+use crate::tls::record::{Engine, Session};
 use crate::tls::{
     ClientCerts, ClientOptions, HandshakeError, ServerOptions, SslProfileSettings, TlsClient, TlsProfile, TlsServer,
 };
 use bytes::BytesMut;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::client::UnbufferedClientConnection;
 use std::sync::Arc;
 
 fn server(settings: &SslProfileSettings, client_certs: ClientCerts) -> Arc<TlsServer> {
@@ -313,6 +315,49 @@ fn bytes_that_were_read_before_are_used() {
         let (a, b) = tokio::join!(client.connect("localhost", x), accept);
         a.unwrap();
         b.unwrap();
+    });
+}
+
+/// A client of TLS 1.3 may say all that it has to say together with the last message of its handshake, and leave.
+#[test]
+fn what_comes_with_the_end_of_the_handshake_counts() {
+    run(|| async {
+        let pki = Pki::new("ca");
+        let server = server(&pki.issue("server", &local()), ClientCerts::None);
+        let client = client(&pki.trusting());
+        let (x, y) = tcp_pair().await;
+        let speak = async {
+            let mut socket = crate::Stream::from(x);
+            let name = "localhost".try_into().unwrap();
+            let session = UnbufferedClientConnection::new(client.config().get(), name).unwrap();
+            let mut engine = Engine::new(Session::Client(session), &[]);
+            engine.process(&mut [], |_| {}).unwrap();
+            socket.write_all(&engine.outgoing).await.unwrap();
+            engine.sent(usize::MAX);
+            while engine.common().is_handshaking() {
+                let mut data = BytesMut::with_capacity(64 * 1024);
+                data.extend_from_slice(&engine.incoming);
+                assert_ne!(socket.read_some(&mut data).await.unwrap(), 0);
+                engine.process(&mut data, |_| {}).unwrap();
+            }
+            let mut record = [0; 1024];
+            let used = engine.encrypt(b"all of it", &mut record).unwrap();
+            let mut last = engine.outgoing.to_vec();
+            engine.sent(usize::MAX);
+            last.extend_from_slice(&record[..used]);
+            engine.close_notify().unwrap();
+            last.extend_from_slice(&engine.outgoing);
+            socket.write_all(&last).await.unwrap();
+        };
+        let serve = async {
+            let mut stream = server.accept(y).await.unwrap();
+            let mut got = BytesMut::with_capacity(1024);
+            while got.len() < 9 {
+                assert_ne!(stream.read_some(&mut got).await.unwrap(), 0);
+            }
+            assert_eq!(got, b"all of it".as_slice());
+        };
+        tokio::join!(speak, serve);
     });
 }
 
