@@ -43,6 +43,17 @@ impl Cost {
     }
 }
 
+/// Another place that clients may go to (`failoverUrls`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// `amqp` or `amqps`, if somebody said so.
+    pub scheme: Option<String>,
+    /// Name or address.
+    pub host: String,
+    /// Port, as it was written.
+    pub port: String,
+}
+
 /// An AMQP listener.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
@@ -76,6 +87,8 @@ pub struct ListenerConfig {
     pub handshake_timeout: Option<Duration>,
     /// Credit for each sender (`linkCapacity`); adapts when unset.
     pub link_capacity: Option<u32>,
+    /// Where clients may go to when their connection is lost.
+    pub failover: Vec<Failover>,
     /// The identity of its flow record, which routers that connect here hear.
     pub access_id: Option<String>,
     /// Properties of the user's own for open, where the peer is no router.

@@ -389,6 +389,10 @@ impl Inner {
             cost: origin.cost(),
             workers: u32::try_from(self.mail.len()).unwrap_or(u32::MAX),
             group,
+            failover: match origin {
+                Origin::Listener(listener) => &listener.failover,
+                Origin::Connector(_) => &[],
+            },
             access: match origin {
                 Origin::Listener(listener) => listener.access_id.as_deref(),
                 Origin::Connector(_) => None,

@@ -202,6 +202,10 @@ async fn watch_over(
             () = until(wanted, unwanted) => true,
         };
         if closing {
+            if dial.strays(&wanted.borrow()) {
+                let name = &dial.run.config.name;
+                tracing::error!(target: "SERVER", "Connection group failure: connections split across routers: connector {name}");
+            }
             let text = wanted.borrow().stopped.unwrap_or("not needed any more");
             if let Some(inner) = Inner::current() {
                 inner.close_dialled(slot, dial, text);

@@ -3,6 +3,7 @@
 use amqp_proto::{Fields, Open, Symbol, Symbols, Value};
 
 use super::ConnectionRole;
+use crate::config::Failover;
 
 /// `product` of our routers.
 pub(crate) const PRODUCT: &str = "spanway";
@@ -12,6 +13,9 @@ const ANNOTATIONS_VERSION: i32 = 2;
 
 /// Our own property: how many workers a router has, each of which wants a data connection.
 const WORKERS: &str = "spanway.workers";
+
+/// Other places to connect to.
+const FAILOVER: &str = "failover-server-list";
 
 /// What a listener's record is called, so that the connector's can name it.
 const ACCESS: &str = "qd.access-id";
@@ -33,6 +37,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) workers: u32,
     /// Correlator and, with TLS, ordinal: only from the connecting side.
     pub(crate) group: Option<(&'a str, Option<u64>)>,
+    /// Where else to connect to: only from the accepting side.
+    pub(crate) failover: &'a [Failover],
     /// The identity of the listener's flow record: only from the accepting side.
     pub(crate) access: Option<&'a str>,
     /// Properties of the user's own.
@@ -68,7 +74,19 @@ pub(crate) fn properties(ours: &Ours<'_>) -> Fields {
     } else {
         entries.extend(ours.custom.iter().map(|(key, value)| (key.as_str(), value.clone())));
     }
+    if !ours.failover.is_empty() {
+        entries.push((FAILOVER, Value::List(ours.failover.iter().map(Failover::value).collect())));
+    }
     Fields::from_entries(entries)
+}
+
+impl Failover {
+    fn value(&self) -> Value {
+        let known = [("network-host", Some(&self.host)), ("port", Some(&self.port)), ("scheme", self.scheme.as_ref())];
+        let known =
+            known.into_iter().filter_map(|(key, text)| Some((Value::Symbol(key.into()), text?.as_str().into())));
+        Value::Map(known.collect())
+    }
 }
 
 /// Whether the peer is a router, of this network or another, that may send streams on links of their own.
@@ -146,7 +164,7 @@ impl Theirs {
                 "qd.group-ordinal" => ordinal = value.as_u64().unwrap_or(0),
                 ACCESS => theirs.access = text(&value),
                 WORKERS => theirs.workers = number(&value).unwrap_or(0).min(MAX_WORKERS),
-                "failover-server-list" => theirs.failover = Some(failover(&value)),
+                FAILOVER => theirs.failover = Some(failover(&value)),
                 _ => {}
             }
         }
@@ -201,6 +219,7 @@ mod tests {
             cost: 5,
             workers: 3,
             group: Some(("abc", Some(2))),
+            failover: &[],
             access: Some("abcde:2"),
             custom: &[],
         }

@@ -48,6 +48,7 @@ pub(crate) fn listener() -> ListenerConfig {
         link_capacity: None,
         role: ConnectionRole::Normal,
         cost: 1.into(),
+        failover: Vec::new(),
         access_id: None,
         open_properties: Vec::new(),
         http: None,

@@ -142,6 +142,7 @@ impl Router {
             link_capacity: None,
             role,
             cost: 1.into(),
+            failover: Vec::new(),
             access_id: None,
             open_properties: Vec::new(),
             http: None,

@@ -203,8 +203,8 @@ impl Core {
         if matches!(delivery.from, From::Inlet { .. }) {
             delays.late += u64::from(!very);
             delays.very_late += u64::from(very);
-            delays.stuck = delays.stuck.saturating_sub(stuck_in.into());
         }
+        delays.stuck = delays.stuck.saturating_sub(u64::from(stuck_in) + u64::from(stuck_out));
         for (id, stuck) in [(inlet, stuck_in), (outlet, stuck_out)] {
             let Some(id) = id else { continue };
             let link = delays.links.entry(id).or_default();
@@ -253,7 +253,7 @@ impl Core {
             for id in [inlet.filter(|_| of_inlet), outlet].into_iter().flatten() {
                 self.delays.links.entry(id).or_default().stuck += 1;
             }
-            self.delays.stuck += u64::from(of_inlet);
+            self.delays.stuck += u64::from(of_inlet) + u64::from(outlet.is_some());
             if let Some(delivery) = self.deliveries.get_mut(d) {
                 delivery.flags |= if of_inlet { STUCK_IN } else { 0 } | if outlet.is_some() { STUCK_OUT } else { 0 };
             }

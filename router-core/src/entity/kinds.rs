@@ -183,8 +183,8 @@ entities! {
         strip_annotations "stripAnnotations": StripAnnotations = "both" [create inert];
         /// Credit for a sending client; without it, adapted to the rate.
         link_capacity "linkCapacity": Option<u32> [create];
-        /// Other places that clients may go to when this connection is lost.
-        failover_urls "failoverUrls": Option<String> [create pending];
+        /// Other places that clients may go to when this connection is lost, as `host:port` or `amqps://host:port`, separated by commas or blanks.
+        failover_urls "failoverUrls": Option<String> [create];
         /// An HTTP listener answers `/healthz`.
         healthz "healthz": bool = "yes" [create];
         /// An HTTP listener answers `/metrics`.

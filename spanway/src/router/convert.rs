@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp_adaptor::{AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, Proxy, ProxyConfig};
+use amqp_adaptor::{
+    AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, Failover, Proxy, ProxyConfig,
+};
 use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
@@ -302,10 +304,32 @@ pub(crate) fn listener(
         link_capacity: entity.link_capacity,
         role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
         cost: cost(entity.cost).into(),
+        failover: failover(entity.failover_urls.as_deref().unwrap_or_default())
+            .with_context(|| format!("listener {}: failoverUrls", entity.name))?,
         access_id: None,
         open_properties: open_properties(entity.open_properties.as_ref()),
         http: crate::http::site(entity, answers),
     })
+}
+
+/// Places that clients may go to.
+fn failover(urls: &str) -> anyhow::Result<Vec<Failover>> {
+    let place = |url: &str| {
+        let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+        if !matches!(scheme, None | Some("amqp" | "amqps")) {
+            bail!("expected amqp:// or amqps://, found `{url}`");
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (rest, scheme.unwrap_or("amqp")),
+        };
+        let known = matches!(port, "amqp" | "amqps") || port.parse::<u16>().is_ok_and(|port| port > 0);
+        if host.is_empty() || !known {
+            bail!("expected a host and a port, found `{url}`");
+        }
+        Ok(Failover { scheme: scheme.map(str::to_owned), host: host.to_owned(), port: port.to_owned() })
+    };
+    urls.split([',', ' ']).filter(|url| !url.is_empty()).map(place).collect()
 }
 
 /// ALPN protocols of TCP services, which servers with TLS are then offered. The first that a client offers is taken, and

@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 ///
 /// Letters: `c` country, `s` state, `l` locality, `o` organisation, `u` organisational unit, `n` common name, `1` `2` `5` the SHA-1, SHA-256 and
 /// SHA-512 fingerprint. The parts are joined by `;`; parts that the certificate lacks are left out. Without a format the name is the whole
-/// subject: `C=US,ST=NC,L=Raleigh,O=Dev,CN=host`.
+/// subject: `CN=host,O=Dev,L=Raleigh,ST=NC,C=US`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UidFormat {
     parts: Vec<Part>,
@@ -106,36 +106,63 @@ fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
 }
 
-/// The subject on one line, as the reference (through OpenSSL) writes it: in the order of the certificate, joined by a comma without blank.
+/// The subject on one line as the reference writes it (RFC 2253): the last part of the certificate's name first, joined by commas. What could be taken for
+/// another part is escaped, so that no name can be made to look like another.
 fn whole_subject(subject: &X509Name<'_>) -> Option<String> {
+    let parts: Vec<_> = subject.iter_rdn().collect();
     let mut line = String::new();
-    for attribute in subject.iter_attributes() {
-        let oid = attribute.attr_type().to_id_string();
-        let short = match oid.as_str() {
-            "2.5.4.3" => "CN",
-            "2.5.4.4" => "SN",
-            "2.5.4.5" => "serialNumber",
-            "2.5.4.6" => "C",
-            "2.5.4.7" => "L",
-            "2.5.4.8" => "ST",
-            "2.5.4.9" => "street",
-            "2.5.4.10" => "O",
-            "2.5.4.11" => "OU",
-            "2.5.4.12" => "title",
-            "2.5.4.42" => "GN",
-            "0.9.2342.19200300.100.1.1" => "UID",
-            "0.9.2342.19200300.100.1.25" => "DC",
-            "1.2.840.113549.1.9.1" => "emailAddress",
-            other => other,
-        };
+    for part in parts.into_iter().rev() {
         if !line.is_empty() {
             line.push(',');
         }
-        line.push_str(short);
-        line.push('=');
-        line.push_str(&attribute_text(attribute)?);
+        for (n, attribute) in part.iter().enumerate() {
+            let oid = attribute.attr_type().to_id_string();
+            let short = match oid.as_str() {
+                "2.5.4.3" => "CN",
+                "2.5.4.4" => "SN",
+                "2.5.4.5" => "serialNumber",
+                "2.5.4.6" => "C",
+                "2.5.4.7" => "L",
+                "2.5.4.8" => "ST",
+                "2.5.4.9" => "street",
+                "2.5.4.10" => "O",
+                "2.5.4.11" => "OU",
+                "2.5.4.12" => "title",
+                "2.5.4.42" => "GN",
+                "0.9.2342.19200300.100.1.1" => "UID",
+                "0.9.2342.19200300.100.1.25" => "DC",
+                "1.2.840.113549.1.9.1" => "emailAddress",
+                other => other,
+            };
+            if n > 0 {
+                line.push('+');
+            }
+            line.push_str(short);
+            line.push('=');
+            escape(&attribute_text(attribute)?, &mut line);
+        }
     }
     if line.is_empty() { None } else { Some(line) }
+}
+
+/// RFC 2253 §2.4. Bytes that are no printable ASCII are written in hexadecimal.
+fn escape(value: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    let last = value.len().saturating_sub(1);
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' => out.push('\\'),
+            b'#' | b' ' if at == 0 => out.push('\\'),
+            b' ' if at == last => out.push('\\'),
+            b' '..=b'~' => {}
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\{byte:02X}");
+                continue;
+            }
+        }
+        out.push(char::from(byte));
+    }
 }
 
 fn fingerprint(algorithm: &'static aws_lc_rs::digest::Algorithm, certificate: &[u8]) -> String {

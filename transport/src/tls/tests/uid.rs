@@ -31,7 +31,18 @@ fn parts_in_the_order_of_the_format() {
     assert_eq!(user("n", &cert).as_deref(), Some("127.0.0.1"));
     assert_eq!(user("cslou", &cert).as_deref(), Some("US;NC;Raleigh;Test;Dev"));
     assert_eq!(user(" nc ", &cert).as_deref(), Some("127.0.0.1;US"));
-    assert_eq!(user("", &cert).as_deref(), Some("C=US,ST=NC,L=Raleigh,OU=Dev,O=Test,CN=127.0.0.1"));
+    assert_eq!(user("", &cert).as_deref(), Some("CN=127.0.0.1,O=Test,OU=Dev,L=Raleigh,ST=NC,C=US"));
+}
+
+/// A name must not look like another that has more parts.
+#[test]
+fn what_could_be_taken_for_another_part_is_escaped() {
+    let mut params = Pki::params("", &["localhost"]);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, " a+b ");
+    params.distinguished_name.push(DnType::CommonName, "\u{fc}ber,O=\"Root\"");
+    let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+    assert_eq!(user("", &cert).as_deref(), Some(r#"CN=\C3\BCber\,O=\"Root\",O=\ a\+b\ "#));
 }
 
 #[test]
