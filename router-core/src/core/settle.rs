@@ -78,27 +78,27 @@ impl Core {
     /// is not known whether it does.
     fn settles_second(&mut self, d: Key) -> bool {
         let Some(delivery) = self.deliveries.get(d) else { return false };
-        if delivery.has(SECOND) {
-            return true;
-        }
-        match delivery.from {
-            From::Inlet { inlet, .. } => {
-                let asks = self.inlets.get(inlet).is_some_and(|inlet| !self.is_internal(inlet.conn));
-                let asks = asks && delivery.arrived();
-                if asks && let Some(delivery) = self.deliveries.get_mut(d) {
-                    delivery.set(SECOND | YIELDED);
-                }
-                asks
-            }
+        let inlet = match delivery.from {
+            From::Inlet { inlet, .. } => self.inlets.get(inlet),
+            // The worker that has the link decides.
             From::Worker { .. } => {
-                // The worker that has the link decides.
                 if let Some(delivery) = self.deliveries.get_mut(d) {
                     delivery.set(SECOND | YIELDED);
                 }
-                true
+                return true;
             }
-            From::Copy { .. } => false,
+            From::Copy { .. } => return false,
+        };
+        // Of one that is gone nothing more will come.
+        let Some(inlet) = inlet else { return false };
+        if delivery.has(SECOND) {
+            return true;
         }
+        let yields = !self.is_internal(inlet.conn) && delivery.arrived();
+        if yields && let Some(delivery) = self.deliveries.get_mut(d) {
+            delivery.set(SECOND | YIELDED);
+        }
+        yields
     }
 
     /// The receiver did not wait for the sender, which knows the outcome already: now it is settled for both.

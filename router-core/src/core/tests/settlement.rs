@@ -121,6 +121,23 @@ fn many_that_wait_for_their_sender_are_forgotten_when_it_settles() {
 }
 
 #[test]
+fn nobody_waits_for_a_sender_that_has_left() {
+    for workers in [1, 2] {
+        for second in [true, false] {
+            let mut w = World::new(workers);
+            let r = w.receiver(workers - 1, "a", 10);
+            let s = w.sender(0, "a");
+            w.begin(s, b"x", false, second, 1);
+            w.detach_sender(s);
+            w.outcome(r, 0, Some(DeliveryState::Accepted), false);
+            assert!(w.outlet(r).received[0].settled);
+            assert!(w.cores.iter().all(|c| c.counters().deliveries_held == 0));
+            w.assert_empty();
+        }
+    }
+}
+
+#[test]
 fn a_sender_that_leaves_before_it_settles_is_forgotten() {
     for workers in [1, 2] {
         let mut w = World::new(workers);
