@@ -63,8 +63,11 @@ fn metrics_of_a_network() {
     wait_for("the copies at C", PATIENCE, || (metric(c, &out) == Some(200.0)).then_some(()));
     assert_eq!(number(c, &series("spanway_address_consumers", r#",place="here""#)), 1.0);
     let transit = |at: usize, router| number(router, "qdr_deliveries_transit_total") - before[at];
-    assert!((200.0..230.0).contains(&transit(1, b)), "{}", transit(1, b));
-    assert_eq!((transit(0, a), transit(2, c)), (0.0, 0.0));
+    // What each sends on to another router, and a few messages of the routers themselves.
+    for (at, router) in [(0, a), (1, b)] {
+        assert!((200.0..230.0).contains(&transit(at, router)), "{at}: {}", transit(at, router));
+    }
+    assert!(transit(2, c) < 30.0, "{}", transit(2, c));
     assert!(number(a, "qdr_deliveries_ingress_total") >= 200.0 && number(c, "qdr_deliveries_egress_total") >= 200.0);
     assert!(number(b, "qdr_deliveries_ingress_total") < 100.0, "what passes through is not what comes in");
     for router in [a, b, c] {

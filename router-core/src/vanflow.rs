@@ -28,6 +28,9 @@ pub const MAX_FLOWS: usize = 5000;
 /// After there were too many, none gets a record before there are so few.
 const FEW_FLOWS: usize = 4990;
 
+/// Flows without a record of which something is kept that others told.
+const MAX_EARLY: usize = 1000;
+
 /// How often records are told, and in how many parts all of them.
 const TICK: Duration = Duration::from_millis(200);
 const PARTS: usize = 5;
@@ -106,6 +109,8 @@ pub struct Vanflow {
     listening: [bool; 4],
     /// A collector wants all records, which costs as much however many ask.
     flush: bool,
+    /// What others have told of flows of ours that have no record yet, and at which tick.
+    early: BTreeMap<u64, (u64, BTreeMap<Attribute, Said>)>,
     /// What this router knows of flows that belong to others, by the address of their owner.
     others: BTreeMap<String, Vec<Value>>,
     output: VecDeque<Transmit>,
@@ -128,6 +133,7 @@ impl Vanflow {
             log: 0,
             listening: [false; 4],
             flush: false,
+            early: BTreeMap::new(),
             others: BTreeMap::new(),
             output: VecDeque::new(),
         }
@@ -217,6 +223,9 @@ impl Vanflow {
         }
         self.flows += 1;
         self.insert(id, RecordType::TransportFlow, attributes, now);
+        for (attribute, said) in self.early.remove(&id).into_iter().flat_map(|(_, attributes)| attributes) {
+            self.set(id, attribute, said);
+        }
         true
     }
 
@@ -284,8 +293,15 @@ impl Vanflow {
                 for (identity, attributes) in flows {
                     let own = identity.strip_prefix(self.source.as_str()).and_then(|rest| rest.strip_prefix(':'));
                     let Some(id) = own.and_then(|id| id.parse().ok()) else { continue };
-                    if self.records.get(&id).is_none_or(|record| record.ty != RecordType::TransportFlow) {
-                        continue;
+                    match self.records.get(&id) {
+                        Some(record) if record.ty == RecordType::TransportFlow => {}
+                        // The other router may have looked at its flows sooner than this one.
+                        None if id % 2 == 1 && self.early.len() < MAX_EARLY => {
+                            let early = self.early.entry(id).or_insert_with(|| (self.tick, BTreeMap::new()));
+                            early.1.extend(attributes);
+                            continue;
+                        }
+                        _ => continue,
                     }
                     for (attribute, said) in attributes {
                         self.set(id, attribute, said);
@@ -341,6 +357,7 @@ impl Vanflow {
             self.tell_part((self.tick % PARTS as u64) as usize);
         }
         self.forget_ended();
+        self.early.retain(|_, (tick, _)| *tick + KEEP > self.tick);
     }
 
     /// Tells what has changed of the records of a part.

@@ -165,6 +165,26 @@ fn a_flow_is_told_to_its_end_and_its_other_end_may_add_to_it() {
 }
 
 #[test]
+fn what_the_other_end_tells_too_early_is_kept_for_a_while() {
+    let mut world = World::heard(&[Topic::Flows]);
+    world.pass(3_000);
+    let proxy = |identity| {
+        let said = [(Attribute::ProxyHost, &"10.0.0.2".into())];
+        message("RECORD", Value::List(vec![codec::record(RecordType::TransportFlow, identity, said.into_iter())]))
+    };
+    world.flow.handle_message(&proxy("abcde:7"));
+    assert!(world.flow.open_flow(7, flow_attributes(), world.now));
+    assert!(world.told(1_000)[0].1.2.contains_key(&62));
+    world.flow.handle_message(&proxy("abcde:9"));
+    world.pass(6_000);
+    assert!(world.flow.early.is_empty());
+    for n in 0..2_000 {
+        world.flow.handle_message(&proxy(&format!("abcde:{}", 2 * n + 11)));
+    }
+    assert_eq!(world.flow.early.len(), MAX_EARLY);
+}
+
+#[test]
 fn an_owner_is_told_by_its_address() {
     let mut world = World::new();
     world.flow.tell_owner("xyz12:9", &[(Attribute::OctetsReverse, 5.into())]);
