@@ -168,7 +168,7 @@ fn a_flow_is_told_to_its_end_and_its_other_end_may_add_to_it() {
 fn what_the_other_end_tells_too_early_is_kept_for_a_while() {
     let mut world = World::heard(&[Topic::Flows]);
     world.pass(3_000);
-    let proxy = |identity| {
+    let proxy = |identity: &str| {
         let said = [(Attribute::ProxyHost, &"10.0.0.2".into())];
         message("RECORD", Value::List(vec![codec::record(RecordType::TransportFlow, identity, said.into_iter())]))
     };
