@@ -173,9 +173,9 @@ pub struct AddressStatus {
     pub servers: u64,
     /// Somebody wants to know whether it can be reached.
     pub watched: bool,
-    /// Deliveries that came in from clients.
+    /// Deliveries that came in from clients; a TCP connection is one.
     pub deliveries_in: u64,
-    /// Deliveries that went out to clients.
+    /// Deliveries that went out to clients; a TCP connection is one.
     pub deliveries_out: u64,
     /// Deliveries that went to consumers in the router.
     pub to_container: u64,

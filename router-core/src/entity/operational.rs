@@ -190,9 +190,9 @@ operational! {
         "remoteCount": i64;
         /// Consumers in route containers.
         "containerCount": i64;
-        /// Deliveries that came in from clients.
+        /// Deliveries that came in from clients; a TCP connection is one.
         "deliveriesIngress": i64;
-        /// Deliveries that went out to clients.
+        /// Deliveries that went out to clients; a TCP connection is one.
         "deliveriesEgress": i64;
         /// Deliveries that went to other interior routers, wherever they came from.
         "deliveriesTransit": i64;
