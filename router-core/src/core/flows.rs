@@ -49,7 +49,7 @@ impl Core {
             None => FlowPick::Server(self.take_server(key, tried)?),
         };
         if let Some(a) = self.addresses.get_mut(key) {
-            // A flow is one delivery of its address, however often it is tried; its answers have an address of their own.
+            // A flow is a delivery of its address; its answers have an address of their own. One that all refused counts again.
             a.past.deliveries_in += u64::from(tried.is_empty() && hops.is_empty());
             a.past.deliveries_out += u64::from(matches!(pick, FlowPick::Server(_)));
         }

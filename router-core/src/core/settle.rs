@@ -105,18 +105,8 @@ impl Core {
     fn settled_after_all(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= IN_SETTLED;
-        match delivery.from {
-            From::Inlet { inlet, id } => {
-                if let Some(inlet) = self.inlets.get(inlet) {
-                    eg.settle_in(inlet.link, id, state, true);
-                }
-            }
-            From::Worker { worker, key } => {
-                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: true };
-                eg.post(WorkerId(worker), WorkerMsg::bare(msg));
-            }
-            From::Copy { .. } => {}
-        }
+        let from = delivery.from;
+        self.say(from, state, true, eg);
         self.receiver_done(d, true, eg);
     }
 
@@ -142,14 +132,19 @@ impl Core {
     /// A state that ends nothing goes on to the sender as it is.
     fn pass_state(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get(d).filter(|d| !d.has(IN_SETTLED)) else { return };
-        match delivery.from {
+        self.say(delivery.from, state, false, eg);
+    }
+
+    /// Passes a state on to where a delivery came from; the sender of copies hears of all of them together.
+    fn say(&self, from: From, state: Option<&DeliveryState>, settled: bool, eg: &mut impl Egress) {
+        match from {
             From::Inlet { inlet, id } => {
                 if let Some(inlet) = self.inlets.get(inlet) {
-                    eg.settle_in(inlet.link, id, state, false);
+                    eg.settle_in(inlet.link, id, state, settled);
                 }
             }
             From::Worker { worker, key } => {
-                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled: false };
+                let msg = Msg::Settle { yours: key, state: state.map(DeliveryState::detached), settled };
                 eg.post(WorkerId(worker), WorkerMsg::bare(msg));
             }
             From::Copy { .. } => {}
