@@ -121,8 +121,8 @@ entities! {
         password "password": Option<Secret> [create update];
         /// Which parts of a client's certificate form its user name: letters of `c s l o u n 1 2 5`.
         uid_format "uidFormat": Option<String> [create];
-        /// A JSON file that maps user names made by `uidFormat` to others.
-        uid_name_mapping_file "uidNameMappingFile": Option<String> [create pending];
+        /// A JSON file, one object, with names for users: what `uidFormat` makes of a certificate, and what that user is called instead.
+        uid_name_mapping_file "uidNameMappingFile": Option<PathBuf> [create];
         /// The version of the credentials, which connectors tell other routers: connections with a higher one take over.
         ordinal "ordinal": Option<u32> [create update];
         /// Connections that connectors made to other routers with older credentials are closed. At most `ordinal`.

@@ -89,6 +89,7 @@ fn settings(entity: &SslProfileEntity) -> SslProfileSettings {
         ciphers: entity.ciphers.clone(),
         protocols: entity.protocols.clone(),
         uid_format: entity.uid_format.clone(),
+        uid_name_mapping_file: entity.uid_name_mapping_file.clone(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Certificates and private keys from PEM files.
+//! What the files of a profile hold: certificates and private keys (PEM), and names of users (JSON).
 
 use super::error::TlsConfigError;
 use super::profile::SslProfileSettings;
@@ -11,6 +11,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,6 +79,15 @@ pub(super) fn load_trusted(settings: &SslProfileSettings) -> Result<Option<Trust
         return Err(file.unusable("none of its certificates can be parsed"));
     }
     Ok(Some(trusted))
+}
+
+/// Names for users, by what they are called otherwise.
+pub(super) fn load_names(settings: &SslProfileSettings) -> Result<BTreeMap<String, String>, TlsConfigError> {
+    let Some(path) = &settings.uid_name_mapping_file else {
+        return Ok(BTreeMap::new());
+    };
+    let file = File { profile: &settings.name, attribute: "uidNameMappingFile", path };
+    serde_json::from_slice(&file.read()?).map_err(|error| file.unusable(format!("not a JSON object of names: {error}")))
 }
 
 /// Authorities that the system trusts; `None` when it has none.

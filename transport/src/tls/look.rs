@@ -3,7 +3,7 @@
 use super::error::HandshakeError;
 use super::handshake::TlsClient;
 use super::stream::StreamRules;
-use super::uid::UidFormat;
+use super::uid::{UidFormat, UserNames};
 use super::verify::verify_signatures;
 use crate::stream::PlainStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -79,7 +79,7 @@ pub async fn certificate_of(host: &str, socket: PlainStream) -> Result<Certifica
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
-    let rules = Arc::new(StreamRules { uid_format: UidFormat::default(), require_close_notify: false });
+    let rules = Arc::new(StreamRules { users: UserNames::default(), require_close_notify: false });
     let stream = TlsClient::new(Arc::new(config), rules).connect(host, socket).await?;
     let certificates = stream.tls().and_then(|tls| tls.peer_certificates());
     certificates

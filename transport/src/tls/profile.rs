@@ -3,7 +3,7 @@
 use super::error::TlsConfigError;
 use super::handshake::{TlsClient, TlsServer};
 use super::keys::{self, Identity};
-use super::uid::UidFormat;
+use super::uid::{UidFormat, UserNames};
 use super::verify::{PeerVerifier, TrustedCerts};
 use super::{ciphers, stream::StreamRules};
 use rustls::client::Resumption;
@@ -38,6 +38,8 @@ pub struct SslProfileSettings {
     pub protocols: Option<String>,
     /// See [`UidFormat`].
     pub uid_format: Option<String>,
+    /// JSON file of an object: names for the users that `uid_format` makes.
+    pub uid_name_mapping_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for SslProfileSettings {
@@ -51,6 +53,7 @@ impl fmt::Debug for SslProfileSettings {
             .field("ciphers", &self.ciphers)
             .field("protocols", &self.protocols)
             .field("uid_format", &self.uid_format)
+            .field("uid_name_mapping_file", &self.uid_name_mapping_file)
             .finish()
     }
 }
@@ -121,7 +124,7 @@ struct Loaded {
     versions: Vec<&'static SupportedProtocolVersion>,
     trusted: Option<Arc<TrustedCerts>>,
     identity: Option<Identity>,
-    uid_format: UidFormat,
+    users: UserNames,
     warnings: Vec<String>,
 }
 
@@ -232,13 +235,14 @@ impl Loaded {
             // As the reference does: said, and otherwise ignored.
             Some(Err(letter)) => {
                 warnings.push(format!(
-                    "sslProfile '{}': uidFormat '{}' is ignored: '{letter}' is none of c s l o u n 1 2 5",
+                    "Invalid format for uidFormat field in sslProfile '{}': {} is ignored, '{letter}' is none of c s l o u n 1 2 5",
                     settings.name,
                     settings.uid_format.as_deref().unwrap_or_default()
                 ));
                 UidFormat::default()
             }
         };
+        let users = UserNames::new(uid_format, keys::load_names(settings)?);
         let trusted = keys::load_trusted(settings)?.map(Arc::new);
         let identity = keys::load_identity(settings, &provider)?;
         for warning in &warnings {
@@ -250,7 +254,7 @@ impl Loaded {
             versions,
             trusted,
             identity,
-            uid_format,
+            users,
             warnings,
         })
     }
@@ -309,7 +313,7 @@ impl Loaded {
     }
 
     fn rules(&self, require_close_notify: bool) -> Arc<StreamRules> {
-        Arc::new(StreamRules { uid_format: self.uid_format.clone(), require_close_notify })
+        Arc::new(StreamRules { users: self.users.clone(), require_close_notify })
     }
 
     fn missing(&self, attribute: &'static str, needed_by: &'static str) -> TlsConfigError {

@@ -2,7 +2,7 @@
 
 use super::error::HandshakeError;
 use super::record::{Engine, RECORD, ciphertext_bound};
-use super::uid::UidFormat;
+use super::uid::UserNames;
 use crate::stream::{PlainStream, Read, StreamError, Write};
 use bytes::{Buf as _, BytesMut};
 use rustls::{HandshakeKind, ProtocolVersion};
@@ -41,7 +41,7 @@ thread_local! {
 /// What the streams of a listener or connector have in common.
 #[derive(Debug)]
 pub(super) struct StreamRules {
-    pub(super) uid_format: UidFormat,
+    pub(super) users: UserNames,
     pub(super) require_close_notify: bool,
 }
 
@@ -393,7 +393,7 @@ impl TlsStream {
     /// The user that the peer's certificate stands for, by the profile's `uidFormat`; for SASL EXTERNAL.
     #[must_use]
     pub fn peer_user(&self) -> Option<String> {
-        self.rules.uid_format.user(self.peer_certificates()?.first()?)
+        self.rules.users.user(self.peer_certificates()?.first()?)
     }
 
     /// The application protocol that was agreed upon.

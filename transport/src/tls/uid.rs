@@ -1,5 +1,7 @@
 //! The user name of a peer that proved itself by a certificate (SASL EXTERNAL).
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use rustls_pki_types::CertificateDer;
 
 /// `uidFormat` of an sslProfile: which parts of the peer's certificate, in which order, make its user name.
@@ -79,6 +81,28 @@ impl UidFormat {
             }
         }
         if user.is_empty() { None } else { Some(user) }
+    }
+}
+
+/// What the users of a profile are called.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UserNames {
+    format: UidFormat,
+    /// Names for what the format makes (`uidNameMappingFile`).
+    names: Arc<BTreeMap<String, String>>,
+}
+
+impl UserNames {
+    /// As the reference does, whole subjects are not looked up: only what a format makes has a name.
+    pub(super) fn new(format: UidFormat, names: BTreeMap<String, String>) -> Self {
+        let names = if format.parts.is_empty() { BTreeMap::new() } else { names };
+        Self { format, names: names.into() }
+    }
+
+    /// As [`UidFormat::user`].
+    pub(super) fn user(&self, certificate: &CertificateDer<'_>) -> Option<String> {
+        let user = self.format.user(certificate)?;
+        Some(self.names.get(&user).filter(|name| !name.is_empty()).cloned().unwrap_or(user))
     }
 }
 

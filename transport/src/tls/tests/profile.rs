@@ -39,6 +39,23 @@ fn errors_name_the_attribute_the_file_and_the_problem() {
 }
 
 #[test]
+fn names_of_users_are_one_json_object_of_strings() {
+    let pki = Pki::new("ca");
+    let named = |text: &str| {
+        pki.write("names.json", text);
+        SslProfileSettings { uid_name_mapping_file: Some(pki.path("names.json")), ..pki.trusting() }
+    };
+    TlsProfile::load(&named(r#"{"a;b": "alice"}"#)).unwrap();
+    for wrong in ["", "[]", r#"{"a": 1}"#, r#"{"a": "b""#] {
+        let message = error(&named(wrong));
+        assert!(message.starts_with("Failed to configure TLS uidNameMappingFile "), "{wrong}: {message}");
+        assert!(message.contains("not a JSON object of names"), "{wrong}: {message}");
+    }
+    let missing = SslProfileSettings { uid_name_mapping_file: Some(pki.path("none.json")), ..pki.trusting() };
+    assert!(error(&missing).contains("none.json for sslProfile 'test': No such file"), "{}", error(&missing));
+}
+
+#[test]
 fn one_file_may_hold_certificate_and_key() {
     let pki = Pki::new("ca");
     let settings = pki.issue("both", &Pki::params("both", &["localhost"]));
@@ -133,7 +150,7 @@ fn a_wrong_uid_format_is_told_and_ignored() {
     let pki = Pki::new("ca");
     let profile =
         TlsProfile::load(&SslProfileSettings { uid_format: Some("nx".to_owned()), ..pki.trusting() }).unwrap();
-    assert!(profile.warnings()[0].contains("uidFormat 'nx' is ignored: 'x'"), "{:?}", profile.warnings());
+    assert!(profile.warnings()[0].contains("sslProfile 'test': nx is ignored, 'x'"), "{:?}", profile.warnings());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! User names from certificates.
 
 use super::pki::Pki;
-use crate::tls::UidFormat;
+use crate::tls::{UidFormat, uid::UserNames};
 use rcgen::{DnType, DnValue, KeyPair};
 use rustls_pki_types::CertificateDer;
 
@@ -73,6 +73,21 @@ fn other_encodings_are_read() {
     params.distinguished_name.push(DnType::CommonName, DnValue::BmpString("M\u{fc}ller".try_into().unwrap()));
     let cert = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
     assert_eq!(user("n", &cert).as_deref(), Some("M\u{fc}ller"));
+}
+
+/// What the mapping file has no name for is called as without it; so is everybody where there is no format.
+#[test]
+fn users_may_have_names() {
+    let cert = certificate();
+    let names = [("127.0.0.1;US", "alice"), ("US", ""), ("CN=127.0.0.1,O=Test,OU=Dev,L=Raleigh,ST=NC,C=US", "bob")];
+    let called = |format: &str| {
+        let names = names.map(|(user, name)| (user.to_owned(), name.to_owned()));
+        UserNames::new(UidFormat::parse(format).unwrap(), names.into()).user(&cert)
+    };
+    assert_eq!(called("nc").as_deref(), Some("alice"));
+    assert_eq!(called("cn").as_deref(), Some("US;127.0.0.1"));
+    assert_eq!(called("c").as_deref(), Some("US"), "an empty name is none");
+    assert_eq!(called("").as_deref(), Some("CN=127.0.0.1,O=Test,OU=Dev,L=Raleigh,ST=NC,C=US"));
 }
 
 #[test]
