@@ -2,6 +2,7 @@
 
 use amqp_proto::connection::Attached;
 use amqp_proto::{Attach, Error, Role, Source, SourceTerminus, Target, TargetTerminus, condition};
+use router_core::annotations::{RESEND_RELEASED, STREAMING};
 use router_core::{ConnKey, Core, InletRequest, LinkRef, OutletRequest, Refusal, Terminus};
 
 use crate::egress::Conns;
@@ -72,6 +73,10 @@ fn inlet(core: &mut Core, conns: &mut Conns, key: ConnKey, link: LinkRef, attach
     };
     let terminus = terminus(target.dynamic, target.address.is_some(), target.address_str())?;
     let accepted = core.attach_inlet(key, link, &InletRequest { target: terminus }, conns).map_err(|r| error_of(&r))?;
+    let flags = delivery_flags(&target);
+    if flags != 0 {
+        core.mark_inlet(accepted.key, flags);
+    }
     let target = match &accepted.dynamic {
         Some(address) => target.with_address(address),
         None => target,
@@ -95,6 +100,12 @@ fn outlet(core: &mut Core, conns: &mut Conns, key: ConnKey, link: LinkRef, attac
         None => source,
     };
     Ok(Accepted { user: accepted.key.to_raw(), source: Some(source.into()), target: attach.target.clone() })
+}
+
+/// What a client asks for all deliveries of a link, as annotations say it of each.
+fn delivery_flags(target: &Target) -> u32 {
+    let flag = |capability: &str, flag: u32| if target.capabilities.contains(capability) { flag } else { 0 };
+    flag("qd.streaming-deliveries", STREAMING) | flag("qd.resend-released", RESEND_RELEASED)
 }
 
 /// The address of a terminus as the core wants it. Only strings are addresses here (AMQP 1.0 §3.5.3 allows any value).

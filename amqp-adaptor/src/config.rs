@@ -43,6 +43,15 @@ impl Cost {
     }
 }
 
+/// What clients have to do with router annotations (`stripAnnotations`). The default: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientAnnotations {
+    /// Those in front of what a client sends are read, not only taken off.
+    pub read: bool,
+    /// What a client receives has them in front.
+    pub given: bool,
+}
+
 /// Another place that clients may go to (`failoverUrls`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failover {
@@ -87,6 +96,8 @@ pub struct ListenerConfig {
     pub handshake_timeout: Option<Duration>,
     /// Credit for each sender (`linkCapacity`); adapts when unset.
     pub link_capacity: Option<u32>,
+    /// What clients have to do with router annotations.
+    pub annotations: ClientAnnotations,
     /// Where clients may go to when their connection is lost.
     pub failover: Vec<Failover>,
     /// The identity of its flow record, which routers that connect here hear.

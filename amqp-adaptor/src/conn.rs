@@ -12,7 +12,7 @@ use router_core::ConnKey;
 use transport::Stream;
 
 use crate::auto_link::AutoLinks;
-use crate::config::{Identity, ListenerConfig};
+use crate::config::{ClientAnnotations, Identity, ListenerConfig};
 use crate::connector::Dial;
 use crate::neighbour::{ConnectionRole, Neighbour};
 use crate::placement::Place;
@@ -66,6 +66,15 @@ impl Origin {
             Self::Connector(dial) => dial.run.config.link_capacity,
         }
     }
+
+    /// What the peer has to do with annotations, if it is a client.
+    pub(crate) fn annotations(&self) -> ClientAnnotations {
+        match self {
+            _ if self.role().is_router() || self.role() == ConnectionRole::InterNetwork => ClientAnnotations::default(),
+            Self::Listener(config) => config.annotations,
+            Self::Connector(dial) => dial.run.config.annotations,
+        }
+    }
 }
 
 /// A connection. Its task only waits for the socket; everything else happens in whatever task touches it.
@@ -74,7 +83,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Connection,
     pub(crate) stream: Stream,
     pub(crate) origin: Origin,
-    /// Messages that leave get router annotations in front though the peer is no neighbour: it is a router of another network.
+    /// Messages that leave get router annotations in front though the peer is no neighbour: it is a router of another network, or a client that
+    /// wants them.
     pub(crate) annotates: bool,
     /// Set once the peer was admitted as a client.
     pub(crate) key: Option<ConnKey>,

@@ -20,7 +20,7 @@ use transport::WorkerHandle;
 use transport::socket::Family;
 use transport::tls::TlsClient;
 
-use crate::config::Cost;
+use crate::config::{ClientAnnotations, Cost};
 use crate::neighbour::{ConnectionRole, NeighbourInfo};
 
 pub use proxy::{Proxy, ProxyConfig};
@@ -82,6 +82,8 @@ pub struct ConnectorConfig {
     pub handshake_timeout: Option<Duration>,
     /// Credit for each sender (`linkCapacity`).
     pub link_capacity: Option<u32>,
+    /// What a container has to do with router annotations.
+    pub annotations: ClientAnnotations,
     /// Connections for data.
     pub data_connections: DataConnections,
     /// Properties of the user's own for open, where the peer is no router.

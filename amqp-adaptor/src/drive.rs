@@ -372,6 +372,7 @@ impl Inner {
         if conn.origin.role().is_router() {
             return self.neighbour_opened(core, conns, id, open);
         }
+        let annotations = conn.origin.annotations();
         let info = ConnInfo {
             container: conn.details.container.clone(),
             user: conn.details.identity.user.clone(),
@@ -383,6 +384,8 @@ impl Inner {
                 ConnectionRole::InterNetwork => ConnKind::Network,
                 _ => ConnKind::Client,
             },
+            reads_annotations: annotations.read,
+            gives_annotations: annotations.given,
         };
         match core.connection_opened(&info) {
             Ok(key) => {

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use amqp_proto::connection::{End, LinkId, Payload, SendHead, Sent};
 use amqp_proto::{DeliveryState, Error};
-use router_core::{ConnKey, Egress, LinkRef, OutletKey, WorkerBatch, WorkerId, WorkerMsg};
+use router_core::{ConnKey, Egress, InKey, LinkRef, OutletKey, WorkerBatch, WorkerId, WorkerMsg};
 use slab::Slab;
 use transport::Write;
 
@@ -243,7 +243,8 @@ impl Conns {
 }
 
 impl Conn {
-    /// Sends to a router of another network, which gets annotations in any case; or to a client at an address of another network, which gets none.
+    /// Sends to a router of another network or a client that wants annotations, which get some in any case; or to a client at an address where others
+    /// get them, which gets none.
     #[cold]
     fn send_elsewhere(&mut self, outlet: LinkRef, head: &SendHead, payload: &Payload<'_>, end: End) -> Sent {
         let prefix = match (self.annotates, head.prefix) {
@@ -282,6 +283,12 @@ impl Egress for Conns {
             beside.settle_in(inlet, delivery_id, state, settled);
         } else if self.inproc.settle_in(inlet, state, settled) {
             self.dirty.push(CONN);
+        }
+    }
+
+    fn renamed_in(&mut self, inlet: LinkRef, delivery_id: u32, key: InKey) {
+        if let Some(conn) = self.get(inlet.conn) {
+            conn.engine.set_incoming_token(LinkId::from_u32(inlet.link), delivery_id, key.to_raw());
         }
     }
 

@@ -19,7 +19,7 @@ mod trace;
 mod worker;
 
 pub use auto_link::{AutoLinkConfig, AutoLinkState, AutoLinkStatus};
-pub use config::{Cost, Failover, Identity, ListenerConfig, RouterIdentity};
+pub use config::{ClientAnnotations, Cost, Failover, Identity, ListenerConfig, RouterIdentity};
 pub use connector::{
     AmqpConnector, ConnectorConfig, ConnectorState, ConnectorStatus, Credentials, DataConnections, Proxy, ProxyConfig,
 };

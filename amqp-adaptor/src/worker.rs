@@ -339,12 +339,12 @@ impl Inner {
         let now = Instant::now();
         let id = transport::socket::next_id();
         let engine = Connection::new(self.engine_config(&origin, id), side, now);
-        let role = origin.role();
+        let annotates = origin.role() == ConnectionRole::InterNetwork || origin.annotations().given;
         let conn = Conn {
             engine,
             stream,
             origin,
-            annotates: role == ConnectionRole::InterNetwork,
+            annotates,
             key: None,
             neighbour: None,
             bytes_in: 0,

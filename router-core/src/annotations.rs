@@ -11,7 +11,7 @@ mod tests;
 
 use amqp_proto::codec::code;
 use amqp_proto::message::ROUTER_ANNOTATIONS;
-use amqp_proto::{DecodeError, Reader};
+use amqp_proto::{DecodeError, Reader, condition};
 use bytes::BufMut;
 
 pub(crate) use known::KnownSections;
@@ -35,8 +35,14 @@ pub const TELL_WAITED: u32 = 1 << 17;
 /// [`Annotations::flags`], on copies: above this bit, the fingerprint of the topology along whose trees they go. 0 from routers of another make.
 pub const TREE_SHIFT: u32 = 18;
 
+/// [`Annotations::flags`] that mean something beyond two neighbours. All others say something between routers of ours.
+pub(crate) const PUBLIC: u32 = SETTLED - 1;
+
 /// The largest section accepted, in bytes. A trace has an entry for each hop: this is far more than any network needs.
 pub const MAX_SECTION: usize = 64 * 1024;
+
+/// The smallest that there is: an empty list.
+pub(crate) const MIN_SECTION: usize = PREFIX_LEN + 1;
 
 /// Constructor of the described list and its descriptor, which is always written in the long form.
 const PREFIX_LEN: usize = 10;
@@ -67,7 +73,7 @@ pub enum Parsed<'a> {
     Found(Annotations<'a>, usize),
 }
 
-/// What is wrong with a section. Always the peer's fault; reject the message with `amqp:invalid-field`.
+/// What is wrong with a section. Always the peer's fault; [`condition`](Self::condition) is what to reject the message with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationsError {
     /// An entry cannot be read.
@@ -92,6 +98,55 @@ pub enum AnnotationsError {
     },
 }
 
+impl AnnotationsError {
+    /// The condition of AMQP: what is no list cannot be decoded, all else is a list of the wrong things.
+    #[must_use]
+    pub const fn condition(&self) -> &'static str {
+        match self {
+            Self::Entry { entry, .. } if matches!(entry.as_bytes(), b"section") => condition::DECODE_ERROR,
+            _ => condition::INVALID_FIELD,
+        }
+    }
+}
+
+/// Whether a message may begin with the section. Those that begin as nearly all do, with a section of AMQP and the short form of its number, do not.
+#[inline]
+pub(crate) fn may_begin(message: &[u8]) -> bool {
+    matches!(message, [_, code::ULONG, ..] | [_])
+}
+
+/// Finds the end of the section at the beginning of a message, and reads nothing of it.
+pub(crate) fn skim(message: &[u8]) -> Result<Parsed<'_>, AnnotationsError> {
+    Ok(match extent(message)? {
+        Extent::Whole(section) => Parsed::Found(Annotations::default(), section.len()),
+        Extent::Absent => Parsed::Absent,
+        Extent::Incomplete(size) => Parsed::Incomplete(size),
+    })
+}
+
+/// Where the section is.
+enum Extent<'a> {
+    Absent,
+    Incomplete(usize),
+    Whole(&'a [u8]),
+}
+
+fn extent(message: &[u8]) -> Result<Extent<'_>, AnnotationsError> {
+    let prefix = prefix();
+    let known = message.len().min(PREFIX_LEN);
+    if message.get(..known) != prefix.get(..known) {
+        return Ok(Extent::Absent);
+    }
+    if known < PREFIX_LEN {
+        return Ok(Extent::Incomplete(PREFIX_LEN + 1));
+    }
+    let Some(size) = section_size(message)? else { return Ok(Extent::Incomplete(PREFIX_LEN + 5)) };
+    if size > MAX_SECTION {
+        return Err(AnnotationsError::TooLarge { size });
+    }
+    Ok(message.get(..size).map_or(Extent::Incomplete(size), Extent::Whole))
+}
+
 /// Reads the section at the beginning of a message, of which the end may be missing.
 ///
 /// Lenient where other versions may differ: any width of list, string and integer, symbols for strings, null for what is absent,
@@ -100,19 +155,11 @@ pub enum AnnotationsError {
 /// # Errors
 /// [`AnnotationsError`] says which entry is malformed, and where.
 pub fn parse(message: &[u8]) -> Result<Parsed<'_>, AnnotationsError> {
-    let prefix = prefix();
-    let known = message.len().min(PREFIX_LEN);
-    if message.get(..known) != prefix.get(..known) {
-        return Ok(Parsed::Absent);
-    }
-    if known < PREFIX_LEN {
-        return Ok(Parsed::Incomplete(PREFIX_LEN + 1));
-    }
-    let Some(size) = section_size(message)? else { return Ok(Parsed::Incomplete(PREFIX_LEN + 5)) };
-    if size > MAX_SECTION {
-        return Err(AnnotationsError::TooLarge { size });
-    }
-    let Some(section) = message.get(..size) else { return Ok(Parsed::Incomplete(size)) };
+    let section = match extent(message)? {
+        Extent::Whole(section) => section,
+        Extent::Absent => return Ok(Parsed::Absent),
+        Extent::Incomplete(size) => return Ok(Parsed::Incomplete(size)),
+    };
     let mut reader = Reader::of_slice(section);
     entry("section", reader.take(PREFIX_LEN))?;
     let (mut entries, count) = entry("section", reader.list())?;
@@ -130,7 +177,7 @@ pub fn parse(message: &[u8]) -> Result<Parsed<'_>, AnnotationsError> {
         entry("a further entry", entries.skip())?;
     }
     entry("section", entries.finish())?;
-    Ok(Parsed::Found(annotations, size))
+    Ok(Parsed::Found(annotations, section.len()))
 }
 
 impl Annotations<'_> {

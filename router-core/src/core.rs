@@ -34,6 +34,7 @@ pub use flows::FlowPick;
 pub use hops::HopLink;
 pub use spans::{Span, SpanOutcome};
 
+mod annotated;
 mod anonymous;
 mod attach;
 mod composed;
@@ -53,6 +54,7 @@ mod multicast;
 mod peers;
 mod pool;
 mod refusals;
+mod resend;
 mod routed;
 mod servers;
 mod settle;
@@ -209,8 +211,8 @@ pub struct Core {
     /// The connection of the router itself.
     internal: Option<Key>,
     counters: Counters,
-    /// Connections to routers of other networks.
-    networks: usize,
+    /// Connections to routers of other networks, and outlets of clients that get annotations, here and at other workers.
+    annotated: usize,
     /// What links that are gone counted of deliveries of other kinds of peers than clients.
     crossed: Crossed,
     /// The same by address, as few addresses have that.
@@ -227,6 +229,7 @@ pub struct Core {
     stalls: stalls::Stalls,
     stream_links: stream_links::StreamLinks,
     refusals: refusals::Refusals,
+    resends: resend::Resends,
     /// For lookup keys.
     name: String,
     /// Our name in traces.
@@ -246,6 +249,8 @@ pub struct Core {
     trees: trees::Trees,
     book: AddressBook,
     presence: VecDeque<Presence>,
+    /// What inlets ask for their deliveries, as flags of annotations.
+    asks: BTreeMap<Key, u32>,
     /// Targets of inlets that their address does not tell: those of other routers.
     targets: BTreeMap<Key, Box<str>>,
     composed: composed::Composed,
@@ -262,6 +267,9 @@ struct Conn {
     group: u64,
     link_capacity: Option<u32>,
     kind: ConnKind,
+    /// See [`ConnInfo`](crate::ConnInfo).
+    reads_annotations: bool,
+    gives_annotations: bool,
     inlets: Vec<Key>,
     outlets: Vec<Key>,
     /// Outlets whose last send was short.
@@ -303,6 +311,8 @@ struct Address {
     reachable: bool,
     /// Other routers were told that there are destinations here.
     told: bool,
+    /// How many of its outlets are of clients that get annotations.
+    annotated: u16,
     /// Of the links to a neighbour: it is a router of ours.
     ours: bool,
     /// Links for streams: this worker has some, and takes no others.
@@ -383,6 +393,8 @@ struct Remote {
     single: bool,
     /// Its worker uses it for what it has, and no more.
     retired: bool,
+    /// See [`Outlet`].
+    annotated: bool,
 }
 
 /// Another worker.
@@ -433,7 +445,7 @@ impl Core {
             links: 0,
             internal: None,
             counters: Counters::default(),
-            networks: 0,
+            annotated: 0,
             crossed: Crossed::default(),
             crossed_by_address: BTreeMap::new(),
             spare: Vec::new(),
@@ -444,6 +456,7 @@ impl Core {
             stalls: stalls::Stalls::new(config.stall_limit, now),
             stream_links: stream_links::StreamLinks::new(now),
             refusals: refusals::Refusals::new(now),
+            resends: resend::Resends::default(),
             name: String::new(),
             hop_name: format!("0/{}", config.router_id).into(),
             hops: Slots::default(),
@@ -458,6 +471,7 @@ impl Core {
             routes: Arc::new(Routes::alone(Arc::clone(&config.router_id))),
             book: AddressBook::new(),
             presence: VecDeque::new(),
+            asks: BTreeMap::new(),
             targets: BTreeMap::new(),
             composed: composed::Composed::default(),
             known: KnownSections::default(),
@@ -527,7 +541,7 @@ impl Core {
             return;
         }
         let Some(conn) = self.conns.remove(conn.0) else { return };
-        self.networks -= usize::from(conn.kind == ConnKind::Network);
+        self.annotated -= usize::from(conn.kind == ConnKind::Network);
         if let Some(policy) = &self.policy {
             policy.connection_closed(conn.group);
         }

@@ -94,6 +94,8 @@ pub(crate) const STUCK_OUT: u32 = 1 << 19;
 pub(crate) const TRACED: u32 = 1 << 20;
 /// Its sender did not ask for it, but settles before us, because its receiver waits for that.
 pub(crate) const YIELDED: u32 = 1 << 21;
+/// When it comes back released it is tried elsewhere.
+pub(crate) const RESENDS: u32 = 1 << 22;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 

@@ -9,7 +9,7 @@ pub use amqp_proto::{
 };
 
 use crate::{
-    OutletKey,
+    InKey, OutletKey,
     worker_batch::{WorkerId, WorkerMsg},
 };
 
@@ -56,6 +56,11 @@ pub trait Egress {
 
     /// A state, or the settlement, toward the sender of a delivery.
     fn settle_in(&mut self, inlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool);
+
+    /// A delivery that is not settled has another key from now on.
+    fn renamed_in(&mut self, inlet: LinkRef, delivery_id: u32, key: InKey) {
+        let _ = (inlet, delivery_id, key);
+    }
 
     /// A state, or the settlement, toward the receiver of a delivery.
     fn settle_out(&mut self, outlet: LinkRef, delivery_id: u32, state: Option<&DeliveryState>, settled: bool);

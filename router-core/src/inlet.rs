@@ -56,6 +56,8 @@ pub(crate) struct Inlet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sends {
     Client,
+    /// A client that asks for something for all its deliveries.
+    Asks,
     /// Another router: deliveries begin with annotations.
     Router,
     /// The same, on a connection with an edge router at one end.
@@ -66,7 +68,7 @@ impl Inlet {
     /// Deliveries begin with annotations.
     #[inline]
     pub(crate) const fn router(&self) -> bool {
-        !matches!(self.sends, Sends::Client)
+        !matches!(self.sends, Sends::Client | Sends::Asks)
     }
 
     /// It is a link of a connection with an edge router at one end.

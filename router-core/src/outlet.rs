@@ -41,6 +41,8 @@ pub(crate) struct Outlet {
     pub(crate) dry: Option<NonZeroU32>,
     /// It leads to an interior router.
     pub(crate) between: bool,
+    /// Its client gets annotations in front.
+    pub(crate) annotated: bool,
 }
 
 /// Credit lent to one worker.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use amqp_proto::condition;
 
-/// Who a connection is, as far as its adaptor knows. `Core` passes it on to the [`Policy`] and keeps `link_capacity` and `kind`.
+/// Who a connection is, as far as its adaptor knows. `Core` passes it on to the [`Policy`] and keeps what is not about who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnInfo {
     /// The peer's container id.
@@ -19,6 +19,10 @@ pub struct ConnInfo {
     pub link_capacity: Option<u32>,
     /// What it is.
     pub kind: ConnKind,
+    /// A client whose annotations are read, not only taken off (`stripAnnotations` without `in`).
+    pub reads_annotations: bool,
+    /// A client that gets annotations in front of its messages (`stripAnnotations` without `out`). Its adaptor leaves them off for all others.
+    pub gives_annotations: bool,
 }
 
 /// What the peer of a connection is, as far as deliveries are counted apart.

@@ -59,7 +59,7 @@ pub(crate) enum Place {
 pub(crate) enum Msg {
     /// An outlet of mine can take deliveries for the address `name`, which is `address` to me. `ours`: it leads to a router of ours;
     /// `single`: it takes one delivery at a time, which may be long.
-    OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool, single: bool },
+    OutletUp { outlet: u64, address: u64, name: Arc<str>, ours: bool, single: bool, annotated: bool },
     /// It went away. What was lent from it is void.
     OutletDown { outlet: u64 },
     /// It gets nothing more: give back what you have not used of it. What you sent to it goes on.

@@ -9,7 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use amqp_adaptor::{
-    AmqpConnector, ConnectionRole, ConnectorConfig, ConnectorStatus, DataConnections, ListenerConfig, NeighbourInfo,
+    AmqpConnector, ClientAnnotations, ConnectionRole, ConnectorConfig, ConnectorStatus, DataConnections,
+    ListenerConfig, NeighbourInfo,
 };
 use amqp_proto::connection::Config;
 use amqp_proto::{Attach, Fields, Role, Source, Str, Symbols, Target, Value};
@@ -42,6 +43,7 @@ fn connector(port: u16) -> ConnectorConfig {
         idle_timeout: Some(Duration::from_secs(60)),
         handshake_timeout: Some(Duration::from_secs(60)),
         link_capacity: None,
+        annotations: ClientAnnotations::default(),
         data_connections: DataConnections::Exactly(0),
         open_properties: Vec::new(),
     }

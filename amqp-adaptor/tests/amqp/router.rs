@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqp_adaptor::{
-    AmqpAdaptor, ConnectionRole, ListenerConfig, NeighbourConn, NeighbourEvent, NeighbourInfo, Neighbours, Placement,
-    RouterIdentity,
+    AmqpAdaptor, ClientAnnotations, ConnectionRole, ListenerConfig, NeighbourConn, NeighbourEvent, NeighbourInfo,
+    Neighbours, Placement, RouterIdentity,
 };
 use router_core::{Core, CoreConfig, Counters, WorkerId};
 use transport::socket::Family;
@@ -46,6 +46,7 @@ pub(crate) fn listener() -> ListenerConfig {
         idle_timeout: Some(Duration::from_secs(60)),
         handshake_timeout: Some(Duration::from_secs(60)),
         link_capacity: None,
+        annotations: ClientAnnotations::default(),
         role: ConnectionRole::Normal,
         cost: 1.into(),
         failover: Vec::new(),

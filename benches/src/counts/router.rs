@@ -90,6 +90,7 @@ impl Router {
             idle_timeout: None,
             handshake_timeout: None,
             link_capacity: None,
+            annotations: amqp_adaptor::ClientAnnotations::default(),
             data_connections: DataConnections::Auto,
             open_properties: Vec::new(),
         };
@@ -140,6 +141,7 @@ impl Router {
             idle_timeout: None,
             handshake_timeout: None,
             link_capacity: None,
+            annotations: amqp_adaptor::ClientAnnotations::default(),
             role,
             cost: 1.into(),
             failover: Vec::new(),

@@ -9,14 +9,15 @@ use bytes::Bytes;
 use super::{Core, forward::Arrival, routed::Way};
 use crate::{
     InKey, Refusal, Treatment,
+    annotations::may_begin,
     core::slots::Key,
     delivery::From,
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
-    inlet::Pending,
+    inlet::{Pending, Sends},
 };
 
 /// Where an anonymous delivery goes, as far as its beginning tells.
-enum Route {
+pub(super) enum Route {
     To(Key),
     Refused(DeliveryState),
     NeedMore(HeadCursor),
@@ -79,8 +80,12 @@ impl Core {
         }
         pending.bytes.extend_from_slice(payload.as_slice());
         let first = Transfer { end: t.end, settled: pending.first.settled || t.settled, ..pending.first };
-        if self.inlets.get(key)?.router() {
+        let inlet = self.inlets.get(key)?;
+        if inlet.router() {
             return self.more_routed(key, pending, &first, eg);
+        }
+        if may_begin(&pending.bytes) || inlet.sends == Sends::Asks || (pending.tried > 0 && address.is_some()) {
+            return self.more_annotated(key, pending, &first, eg);
         }
         if let Some(address) = address {
             if payload.is_empty() && t.end == End::More {
@@ -142,7 +147,7 @@ impl Core {
     }
 
     /// Reads `to` of the message and finds its address.
-    fn route_of(&mut self, inlet: Key, mut cursor: HeadCursor, message: &[u8], complete: bool) -> Route {
+    pub(super) fn route_of(&mut self, inlet: Key, mut cursor: HeadCursor, message: &[u8], complete: bool) -> Route {
         match cursor.advance(message, complete) {
             Ok(Progress::NeedMore) => return Route::NeedMore(cursor),
             Ok(Progress::Done) => {}
@@ -153,6 +158,11 @@ impl Core {
             Ok(None) => return precondition("the message has no `to` and the link has no target address"),
             Err(error) => return Route::Refused(DeliveryState::rejected(Some(&Error::from(&error)))),
         };
+        self.route_to(inlet, to)
+    }
+
+    /// Finds the address that a message from a client is for.
+    pub(super) fn route_to(&mut self, inlet: Key, to: &str) -> Route {
         if let Some(policy) = &self.policy
             && let Some(conn) = self.inlets.get(inlet).map(|inlet| inlet.conn).filter(|conn| !self.is_internal(*conn))
         {

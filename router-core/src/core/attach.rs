@@ -29,11 +29,13 @@ impl Core {
             Some(policy) => policy.connection(info).inspect_err(|_| self.counters.connections_denied += 1)?,
         };
         self.counters.connections_opened += 1;
-        self.networks += usize::from(info.kind == ConnKind::Network);
+        self.annotated += usize::from(info.kind == ConnKind::Network);
         let conn = Conn {
             group,
             link_capacity: info.link_capacity,
             kind: info.kind,
+            reads_annotations: info.reads_annotations,
+            gives_annotations: info.gives_annotations,
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),
@@ -113,6 +115,9 @@ impl Core {
     ) -> Option<Key> {
         let id = self.next_link_id();
         let (owner, address) = (self.conns.get_mut(conn.0)?, self.addresses.get_mut(address_key)?);
+        let annotated = owner.gives_annotations;
+        self.annotated += usize::from(annotated);
+        address.annotated = address.annotated.saturating_add(annotated.into());
         let key = self.outlets.insert(Outlet {
             link,
             conn: conn.0,
@@ -136,6 +141,7 @@ impl Core {
             counters: LinkCounters::default(),
             dry: None,
             between: false,
+            annotated,
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
@@ -147,7 +153,8 @@ impl Core {
             let (outlet, address, ours) = (key.to_raw(), address_key.to_raw(), self.addresses.get(address_key)?.ours);
             // The answer to a flow comes from another router, before whose input a worker reads what others have told it.
             let quiet = single && self.is_internal(conn.0);
-            self.tell_all(|| Msg::OutletUp { outlet, address, name: name.clone(), ours, single }, quiet, eg);
+            let up = || Msg::OutletUp { outlet, address, name: name.clone(), ours, single, annotated };
+            self.tell_all(up, quiet, eg);
         }
         self.destinations_changed(address_key, eg);
         Some(key)
@@ -202,6 +209,9 @@ impl Core {
         let kind = self.kind_of(inlet.conn);
         self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
         self.targets.remove(&key);
+        if inlet.sends == Sends::Asks {
+            self.asks.remove(&key);
+        }
         self.edges.inlet_gone(key, &inlet);
         if let Some(conn) = self.conns.get_mut(inlet.conn) {
             conn.inlets.swap_remove(inlet.conn_at as usize);
@@ -281,6 +291,7 @@ impl Core {
         }
         if let Some(outlet) = self.outlets.remove(key) {
             self.delays.link_gone(outlet.id);
+            self.annotated_gone(address_key, outlet.annotated);
         }
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.outlets.swap_remove(conn_at as usize);

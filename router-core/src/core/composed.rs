@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Terminus,
     address::Class,
-    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING, TELL_WAITED},
+    annotations::{Annotations, Q2_DISABLED, SETTLED, STREAMING, TELL_WAITED, Trace},
     core::slots::Key,
     delivery::Onward,
 };
@@ -60,17 +60,31 @@ impl Core {
 
     /// Writes them.
     fn compose(&self, way: &Way<'_>, flags: u32, out: &mut Vec<u8>) {
+        let annotations = self.annotations_of(way);
+        let flags = annotations.flags & !(SETTLED | TELL_WAITED) | flags;
+        Annotations { flags, ..annotations }.compose(self.trace_name(), out);
+    }
+
+    /// What is said of a delivery that leaves this router.
+    pub(super) fn annotations_of<'a>(&'a self, way: &Way<'a>) -> Annotations<'a> {
         let me = self.trace_name();
         let here = Annotations { ingress: me, ingress_mesh: self.edges.own_mesh(), ..Annotations::default() };
-        let annotations = match way {
+        match way {
             Way::Here => here,
             Way::Targeted(inlet) => Annotations { to_override: self.target_of(*inlet), ..here },
+            Way::Annotated { inlet, annotations } => {
+                let to_override = self.target_of(*inlet).or(annotations.to_override);
+                // An edge says nothing of where a message was.
+                let (ingress, trace) = match me {
+                    Some(_) => (annotations.ingress.or(me), annotations.trace),
+                    None => (None, Trace::default()),
+                };
+                let ingress_mesh = here.ingress_mesh.or(annotations.ingress_mesh);
+                Annotations { flags: annotations.flags, to_override, ingress, trace, ingress_mesh }
+            }
             Way::Stream => Annotations { flags: STREAMING | Q2_DISABLED, ..here },
             Way::Routed { annotations, .. } => Annotations { ingress: annotations.ingress.or(me), ..**annotations },
-        };
-        let flags = annotations.flags & !(SETTLED | TELL_WAITED) | flags;
-        let annotations = Annotations { flags, ..annotations };
-        annotations.compose(me, out);
+        }
     }
 
     /// What a client's link is attached to, for those who do not know the link.

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     InKey, InletKey, Treatment,
+    annotations::may_begin,
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        SECOND, SENT, STARTED, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
+        RESENDS, SECOND, SENT, STARTED, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -133,8 +134,11 @@ impl Core {
             // A delivery without bytes cannot be begun anywhere, but may be long.
             _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
             Some(address) if inlet.router() => self.first_bound(key, address, transfer, payload, eg),
-            Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
             None if inlet.router() => self.first_routed(key, transfer, payload, eg),
+            _ if inlet.sends == Sends::Asks || may_begin(payload.as_slice()) => {
+                self.first_annotated(key, transfer, payload, eg)
+            }
+            Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
             None => self.first_anonymous(key, transfer, payload, eg),
         }
     }
@@ -167,7 +171,8 @@ impl Core {
         }
         self.seq += 1;
         let traced = self.spans.on && self.begin_span(key, address, payload, eg);
-        let prefix = if self.networks > 0 { self.prefix_for_networks(address, &way) } else { Vec::new() };
+        let annotated = self.annotated > 0 || matches!(way, Way::Annotated { .. });
+        let prefix = if annotated { self.prefix_here(address, &way) } else { Vec::new() };
         let arrival = Arrival {
             from: From::Inlet { inlet: key, id: t.delivery_id },
             settled: t.settled,
@@ -191,6 +196,12 @@ impl Core {
         let d = self.route(address, &arrival, payload, t.end, eg);
         if traced {
             self.span_begun(d, t.settled, eg);
+        }
+        if way.resends()
+            && !t.settled
+            && let Some(d) = d
+        {
+            self.keep_for_resend(d, address, &way, payload);
         }
         if matches!(way, Way::Routed { .. }) && t.end != End::More {
             self.routed_arrived(key, d);
@@ -437,7 +448,11 @@ impl Core {
         if end == End::Aborted {
             return self.aborted_by_sender(d, eg);
         }
-        match delivery.to {
+        let to = delivery.to;
+        if delivery.has(RESENDS) {
+            self.keep_more(d, payload);
+        }
+        match to {
             To::Outlet { outlet, .. } => self.feed(d, outlet, payload, end, eg),
             To::Worker { worker, .. } => self.post_more(d, worker, payload, end, eg),
             To::Fan => self.fan_more(d, payload, end, eg),
@@ -445,6 +460,7 @@ impl Core {
             To::Parked { .. } => self.store_parked(d, payload),
             To::Gathering => self.gather(d, payload, end, eg),
             To::Nowhere => {
+                let Some(delivery) = self.deliveries.get(d) else { return };
                 let (from, report) = (delivery.from, delivery.has(REPORT));
                 if report {
                     self.report(from, payload.len(), eg);

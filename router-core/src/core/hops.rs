@@ -17,6 +17,7 @@ use super::{
 use crate::{
     ConnKey, LinkRef, OutletKey, Treatment,
     address::Class,
+    annotations::{Parsed, STREAMING, parse},
     core::slots::Key,
     delivery::{self, HEAD_SETTLED, NIL, Onward, POOLED, TRACKED, To, WHOLE},
     distribution::{
@@ -398,6 +399,7 @@ impl Core {
     /// has been only while it arrives.
     pub(super) fn forward_waiting(&mut self, d: Key, hop: Key, eg: &mut impl Egress) {
         self.leave_waiting(d);
+        let kept = self.take_prefix(d);
         let Some(delivery) = self.deliveries.get(d) else { return };
         let (address, settled, arrived) =
             (delivery.address, delivery.has(crate::delivery::PRESETTLED), delivery.arrived());
@@ -405,7 +407,7 @@ impl Core {
             delivery::From::Inlet { inlet, .. } => inlet,
             _ => Key::NONE,
         };
-        let local = self.inlets.get(inlet).is_some() && !self.is_of_router(d);
+        let local = kept.is_some() || (self.inlets.get(inlet).is_some() && !self.is_of_router(d));
         let priority = delivery.priority.min(9);
         let links = self.links_to(hop, priority).filter(|_| local);
         let Some(links) = links else { return self.dropped(d, eg) };
@@ -416,9 +418,14 @@ impl Core {
             Way::Here
         };
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
-        let prefix = self.composed(&way, tracking::flags(settled && ours, ours && arrived && !settled));
-        self.keep_prefix(d, &prefix);
-        self.composed.bytes = prefix;
+        let flags = tracking::flags(settled && ours, ours && arrived && !settled);
+        if let Some(prefix) = kept.as_deref().and_then(|kept| Self::prefix_onward(kept, flags)) {
+            self.keep_prefix(d, &prefix);
+        } else {
+            let prefix = self.composed(&way, flags);
+            self.keep_prefix(d, &prefix);
+            self.composed.bytes = prefix;
+        }
         if settled
             && ours
             && let Some(delivery) = self.deliveries.get_mut(d)
@@ -434,7 +441,14 @@ impl Core {
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
             (onward.origin, onward.hop, onward.row) = (origin, hop, row);
         }
-        if arrived {
+        let streams = |kept: &[u8]| matches!(parse(kept), Ok(Parsed::Found(said, _)) if said.flags & STREAMING != 0);
+        if !arrived && kept.as_deref().is_some_and(streams) {
+            let Some(stream) = self.hops.get(hop).map(|hop| hop.stream) else { return self.dropped(d, eg) };
+            self.move_to(d, stream);
+            self.enqueue(d, stream, MEDIUM);
+            self.pump(stream, eg);
+            self.want_stream(stream, eg);
+        } else if arrived {
             self.enqueue(d, links, priority);
             self.pump(links, eg);
             self.demand(links, eg);
@@ -565,7 +579,7 @@ impl Core {
         }
     }
 
-    fn priority_of(&self, address: Key, payload: &Payload<'_>) -> u8 {
+    pub(super) fn priority_of(&self, address: Key, payload: &Payload<'_>) -> u8 {
         let configured = self.addresses.get(address).and_then(|a| a.priority);
         configured.unwrap_or_else(|| header_priority(payload)).min(PRIORITIES as u8 - 1)
     }

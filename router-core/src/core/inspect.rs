@@ -22,6 +22,8 @@ impl Core {
             group: 0,
             link_capacity: None,
             kind: ConnKind::Client,
+            reads_annotations: false,
+            gives_annotations: false,
             inlets: Vec::new(),
             outlets: Vec::new(),
             blocked: Vec::new(),

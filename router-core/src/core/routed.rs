@@ -26,6 +26,8 @@ pub(super) enum Way<'a> {
     Here,
     /// From a client, on a link to the address.
     Targeted(Key),
+    /// From a client whose annotations are read, on this link.
+    Annotated { inlet: Key, annotations: &'a Annotations<'a> },
     /// It begins here as one of the two streams of a flow.
     Stream,
     /// From another router.
@@ -62,7 +64,7 @@ impl Way<'_> {
     /// Whether it may be forwarded there.
     pub(super) fn leads_to(&self, end: FarEnd, routes: &Routes) -> bool {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => true,
+            Self::Here | Self::Targeted(_) | Self::Annotated { .. } | Self::Stream => true,
             Self::Routed { origin, .. } => origin.leads_to(end, routes),
         }
     }
@@ -70,7 +72,7 @@ impl Way<'_> {
     /// Where it entered the network.
     pub(super) const fn origin(&self) -> Origin {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => Origin::Here,
+            Self::Here | Self::Targeted(_) | Self::Annotated { .. } | Self::Stream => Origin::Here,
             Self::Routed { origin, .. } => *origin,
         }
     }
@@ -78,7 +80,7 @@ impl Way<'_> {
     /// The mesh of edge routers that it came from.
     pub(super) const fn mesh(&self) -> Option<&str> {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => None,
+            Self::Here | Self::Targeted(_) | Self::Annotated { .. } | Self::Stream => None,
             Self::Routed { annotations, .. } => annotations.ingress_mesh,
         }
     }
@@ -86,7 +88,7 @@ impl Way<'_> {
     /// Its sender settled it, though another router of ours wants to know when it was taken.
     pub(super) const fn settles(&self) -> bool {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => false,
+            Self::Here | Self::Targeted(_) | Self::Annotated { .. } | Self::Stream => false,
             Self::Routed { annotations, .. } => annotations.flags & SETTLED != 0,
         }
     }
@@ -94,7 +96,7 @@ impl Way<'_> {
     /// The router of ours that it comes from wants to know whether it had to wait.
     pub(super) const fn tells_waited(&self) -> bool {
         match self {
-            Self::Here | Self::Targeted(_) | Self::Stream => false,
+            Self::Here | Self::Targeted(_) | Self::Annotated { .. } | Self::Stream => false,
             Self::Routed { annotations, .. } => annotations.flags & TELL_WAITED != 0,
         }
     }
@@ -109,7 +111,9 @@ impl Way<'_> {
         match self {
             Self::Here | Self::Targeted(_) => false,
             Self::Stream => true,
-            Self::Routed { annotations, .. } => annotations.flags & STREAMING != 0,
+            Self::Routed { annotations, .. } | Self::Annotated { annotations, .. } => {
+                annotations.flags & STREAMING != 0
+            }
         }
     }
 
@@ -117,7 +121,7 @@ impl Way<'_> {
     pub(super) fn passed(&self, name: &str) -> bool {
         match self {
             Self::Here | Self::Targeted(_) | Self::Stream => false,
-            Self::Routed { annotations, .. } => annotations.trace.contains(name),
+            Self::Routed { annotations, .. } | Self::Annotated { annotations, .. } => annotations.trace.contains(name),
         }
     }
 }
@@ -237,7 +241,7 @@ impl Core {
             let to = match way {
                 Way::Here | Way::Stream => None,
                 Way::Targeted(inlet) => self.targets.get(inlet).map(|target| &**target),
-                Way::Routed { annotations, .. } => annotations.to_override,
+                Way::Routed { annotations, .. } | Way::Annotated { annotations, .. } => annotations.to_override,
             };
             if to.is_some() {
                 Annotations { to_override: to, ..Annotations::default() }.compose(None, &mut prefix);
@@ -333,8 +337,10 @@ impl Core {
         let Some(name) = annotations.ingress else { return Origin::Here };
         let id = name.strip_prefix("0/").unwrap_or(name);
         match self.routes.graph().index_of(id) {
-            Some(index) if index != self.routes.me() => Origin::Router(index),
-            _ => Origin::Unknown,
+            Some(index) if index == self.routes.me() => Origin::Unknown,
+            Some(index) => Origin::Router(index),
+            // As the reference does: nobody can tell which ways are right from there, so any is. Its trace keeps it from coming back.
+            None => Origin::Here,
         }
     }
 
@@ -423,11 +429,11 @@ impl Core {
     }
 }
 
-fn incomplete(message: &[u8], size: usize) -> DeliveryState {
+pub(super) fn incomplete(message: &[u8], size: usize) -> DeliveryState {
     let what = format!("router annotations: {} bytes where {size} are needed", message.len());
     DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, what)))
 }
 
-fn malformed(error: &AnnotationsError) -> DeliveryState {
-    DeliveryState::rejected(Some(&Error::new(condition::INVALID_FIELD, error.to_string())))
+pub(super) fn malformed(error: &AnnotationsError) -> DeliveryState {
+    DeliveryState::rejected(Some(&Error::new(error.condition(), error.to_string())))
 }

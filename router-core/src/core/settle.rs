@@ -5,8 +5,8 @@ use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{
-        CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, SECOND, SENT,
-        TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
+        CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, RESENDS, SECOND,
+        SENT, TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
     },
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
@@ -44,6 +44,9 @@ impl Core {
         }
         if let From::Copy { .. } = delivery.from {
             return self.copy_outcome(d, state, settled, terminal, eg);
+        }
+        if delivery.has(RESENDS) && self.resend(d, state, settled, eg) {
+            return;
         }
         let instead = self.refused(d, state);
         let state = instead.as_ref().or(state);
@@ -111,7 +114,7 @@ impl Core {
     }
 
     /// The receiver has no more to say; `settled`: nor has it to hear anything.
-    fn receiver_done(&mut self, d: Key, settled: bool, eg: &mut impl Egress) {
+    pub(super) fn receiver_done(&mut self, d: Key, settled: bool, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if !settled && matches!(delivery.to, To::Outlet { .. }) && !delivery.has(SENT) {
             // Settled now, the frames that follow would say that it is not. The settlement follows the last one; an abort settles anyway.
@@ -364,6 +367,9 @@ impl Core {
         if self.spans.on {
             self.end_span(d, eg);
         }
+        if self.deliveries.get(d).is_some_and(|delivery| delivery.has(RESENDS)) {
+            self.keep_no_more(d);
+        }
         self.count_delay(d);
         self.drop_content(d, eg);
         self.unlist(d);
@@ -377,10 +383,15 @@ impl Core {
         self.counters.aborted += 1;
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= IN_SETTLED;
-        let to = delivery.to;
-        if to == To::Fan {
+        if delivery.to == To::Fan {
             return self.abort_copies(d, eg);
         }
+        self.ended_early(d, eg);
+    }
+
+    /// Takes back what was passed on of a delivery that will not come to its end.
+    pub(super) fn ended_early(&mut self, d: Key, eg: &mut impl Egress) {
+        let Some(to) = self.deliveries.get(d).map(|delivery| delivery.to) else { return };
         self.drop_content(d, eg);
         match to {
             To::Outlet { outlet, .. } => return self.flush(outlet, eg),

@@ -107,6 +107,7 @@ impl Core {
             watches: Vec::new(),
             reachable: open,
             told: false,
+            annotated: 0,
             ours: false,
             own_streams: false,
             past: crate::inspect::Past::default(),
@@ -198,6 +199,11 @@ impl Core {
 
     /// Nobody takes the delivery: released, or dropped if it was presettled.
     pub(super) fn dropped(&mut self, d: Key, eg: &mut impl Egress) {
+        let released = Some(&DeliveryState::Released);
+        if self.deliveries.get(d).is_some_and(|d| d.has(crate::delivery::RESENDS)) && self.resend(d, released, true, eg)
+        {
+            return;
+        }
         if let Some(delivery) = self.deliveries.get(d).filter(|d| d.has(crate::delivery::PRESETTLED)) {
             self.counters.dropped_presettled += 1;
             if let From::Inlet { inlet, .. } = delivery.from
@@ -209,7 +215,7 @@ impl Core {
         if let Some(delivery) = self.deliveries.get_mut(d) {
             delivery.set(crate::delivery::OUT_SETTLED);
         }
-        self.decide(d, Some(&DeliveryState::Released), eg);
+        self.decide(d, released, eg);
     }
 
     /// Adds an address configuration, or replaces the one with the same pattern. Links that are there stay, and are treated anew. Do so in

@@ -1,5 +1,6 @@
 //! Scripts and random interleavings against a recording egress that behaves as peers would.
 
+mod annotated;
 mod balanced;
 mod credit;
 mod delays;
@@ -15,6 +16,7 @@ mod multicast;
 mod network;
 mod operations;
 mod pool;
+mod resend;
 mod settlement;
 mod spans;
 mod stream_links;

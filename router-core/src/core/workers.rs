@@ -45,8 +45,8 @@ impl Core {
 
     fn message(&mut self, worker: u16, msg: Msg, prefix: &[u8], payload: &Payload<'_>, eg: &mut impl Egress) {
         match msg {
-            Msg::OutletUp { outlet, address, name, ours, single } => {
-                self.outlet_up(worker, outlet, address, &name, (ours, single), eg);
+            Msg::OutletUp { outlet, address, name, ours, single, annotated } => {
+                self.outlet_up(worker, outlet, address, &name, (ours, single, annotated), eg);
             }
             Msg::OutletDown { outlet } => self.outlet_down(worker, outlet, eg),
             Msg::OutletRetired { outlet } => self.outlet_retired(worker, outlet, eg),
@@ -87,7 +87,7 @@ impl Core {
         outlet: u64,
         theirs: u64,
         name: &str,
-        (ours, single): (bool, bool),
+        (ours, single, annotated): (bool, bool, bool),
         eg: &mut impl Egress,
     ) {
         let address = self.address(name, name.starts_with("M_$temp."));
@@ -106,9 +106,12 @@ impl Core {
             others: 0,
             single,
             retired: false,
+            annotated,
         });
         a.candidates.push(Candidate::Remote(remote));
         set_at(&mut peer.outlets, Key::from_raw(outlet).index, remote);
+        self.annotated += usize::from(annotated);
+        a.annotated = a.annotated.saturating_add(annotated.into());
         match a.peers.iter_mut().find(|p| p.worker == worker) {
             Some(peer) => peer.outlets += 1,
             None => a.peers.push(AddressPeer { worker, address: theirs, outlets: 1, want: Want::Nothing }),
@@ -124,7 +127,11 @@ impl Core {
 
     fn outlet_down(&mut self, worker: u16, outlet: u64, eg: &mut impl Egress) {
         let Some(key) = self.remote(worker, outlet) else { return };
-        let Some(remote) = self.remotes.remove(key).filter(|remote| !remote.retired) else { return };
+        let Some(remote) = self.remotes.remove(key) else { return };
+        self.annotated_gone(remote.address, remote.annotated);
+        if remote.retired {
+            return;
+        }
         self.not_offered(worker, remote.address, remote.at, eg);
     }
 
@@ -442,7 +449,9 @@ impl Core {
                 self.stop_reporting(d);
                 eg.post(WorkerId(worker), WorkerMsg::bare(Msg::Unsent { yours: key }));
             }
-            _ => self.tell_sender(d, Some(&crate::egress::DeliveryState::Released), eg),
+            // It was queued for another attempt.
+            From::Inlet { .. } => self.dropped(d, eg),
+            From::Copy { .. } => self.tell_sender(d, Some(&DeliveryState::Released), eg),
         }
     }
 

@@ -179,8 +179,9 @@ entities! {
         idle_timeout_seconds "idleTimeoutSeconds": u32 = "16" [create];
         /// Seconds that a peer may take from connecting to its open frame; 0 means any time.
         initial_handshake_timeout_seconds "initialHandshakeTimeoutSeconds": u32 = "0" [create];
-        /// Where the router's annotations are taken off messages. They never leave the network, whatever is set.
-        strip_annotations "stripAnnotations": StripAnnotations = "both" [create inert];
+        /// Whether router annotations are taken off what clients send (`in`), off what they receive (`out`), or both. Those of a client that are
+        /// not taken off are believed: they say where the message goes, and where it has been. Between routers they always stay.
+        strip_annotations "stripAnnotations": StripAnnotations = "both" [create];
         /// Credit for a sending client; without it, adapted to the rate.
         link_capacity "linkCapacity": Option<u32> [create];
         /// Other places that clients may go to when this connection is lost, as `host:port` or `amqps://host:port`, separated by commas or blanks.
@@ -237,8 +238,8 @@ entities! {
         max_session_frames "maxSessionFrames": Option<i64> [create inert];
         /// Seconds without a frame after which the connection is given up; 0 means never.
         idle_timeout_seconds "idleTimeoutSeconds": u32 = "16" [create];
-        /// Where the router's annotations are taken off messages. They never leave the network, whatever is set.
-        strip_annotations "stripAnnotations": StripAnnotations = "both" [create inert];
+        /// As that of listeners, for connectors to containers.
+        strip_annotations "stripAnnotations": StripAnnotations = "both" [create];
         /// Credit for a sending peer; without it, adapted to the rate.
         link_capacity "linkCapacity": Option<u32> [create];
         /// The peer's certificate has to be for the host that is connected to.

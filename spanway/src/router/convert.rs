@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp_adaptor::{
-    AutoLinkConfig, ConnectionRole, ConnectorConfig, Credentials, DataConnections, Failover, Proxy, ProxyConfig,
+    AutoLinkConfig, ClientAnnotations, ConnectionRole, ConnectorConfig, Credentials, DataConnections, Failover, Proxy,
+    ProxyConfig,
 };
 use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
     AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
     MultiAddressStrategy, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity, ProxyProtocolAccept,
-    ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, TcpConnectorEntity, TcpListenerEntity,
-    Value,
+    ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, StripAnnotations, TcpConnectorEntity,
+    TcpListenerEntity, Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
@@ -176,6 +177,11 @@ fn role(role: Role) -> anyhow::Result<ConnectionRole> {
     })
 }
 
+fn annotations(strip: StripAnnotations) -> ClientAnnotations {
+    use StripAnnotations::{In, No, Out};
+    ClientAnnotations { read: matches!(strip, Out | No), given: matches!(strip, In | No) }
+}
+
 pub(crate) fn cost(value: i64) -> u32 {
     u32::try_from(value.max(1)).unwrap_or(u32::MAX)
 }
@@ -278,6 +284,7 @@ pub(crate) fn connector(
         idle_timeout: seconds(entity.idle_timeout_seconds),
         handshake_timeout: None,
         link_capacity: entity.link_capacity,
+        annotations: annotations(entity.strip_annotations),
         data_connections,
         open_properties: open_properties(entity.open_properties.as_ref()),
     })
@@ -303,6 +310,7 @@ pub(crate) fn listener(
         idle_timeout: seconds(entity.idle_timeout_seconds),
         handshake_timeout: seconds(entity.initial_handshake_timeout_seconds),
         link_capacity: entity.link_capacity,
+        annotations: annotations(entity.strip_annotations),
         role: role(entity.role).with_context(|| format!("listener {}", entity.name))?,
         cost: cost(entity.cost).into(),
         failover: failover(entity.failover_urls.as_deref().unwrap_or_default())

@@ -51,6 +51,17 @@ pub(super) struct Got {
     body: Vec<u8>,
 }
 
+impl Got {
+    #[track_caller]
+    pub(super) fn assert_says(&self, to: &str, ingress: &str, trace: &[&str], body: &[u8]) {
+        assert_eq!((self.to.as_deref(), self.ingress.as_deref()), (Some(to), Some(ingress)));
+        assert_eq!(
+            (self.trace.as_slice(), self.body.as_slice()),
+            (trace.iter().map(|hop| (*hop).to_owned()).collect::<Vec<_>>().as_slice(), body)
+        );
+    }
+}
+
 pub(super) fn got(w: &World, r: Receiver) -> Vec<Got> {
     let read = |bytes: Vec<u8>| match parse(&bytes).unwrap() {
         Parsed::Found(annotations, size) => Got {

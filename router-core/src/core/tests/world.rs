@@ -210,6 +210,11 @@ impl Egress for Side {
         }
     }
 
+    fn renamed_in(&mut self, link: LinkRef, id: u32, key: InKey) {
+        let d = self.inlets.get_mut(&link).and_then(|i| i.deliveries.get_mut(&id)).expect("unknown delivery");
+        assert!(!d.settled && d.key.replace(key).is_some());
+    }
+
     fn settle_out(&mut self, link: LinkRef, id: u32, state: Option<&DeliveryState>, settled: bool) {
         let o = self.outlets.get_mut(&link).expect("unknown outlet");
         assert!(o.attached);
