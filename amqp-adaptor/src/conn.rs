@@ -12,6 +12,7 @@ use router_core::ConnKey;
 use transport::Stream;
 
 use crate::auto_link::AutoLinks;
+use crate::client_streams::ClientStreams;
 use crate::config::{ClientAnnotations, Identity, ListenerConfig};
 use crate::connector::Dial;
 use crate::neighbour::{ConnectionRole, Neighbour};
@@ -126,6 +127,8 @@ pub(crate) struct Details {
     pub(crate) container: String,
     /// What the peer's open says about it, for management.
     pub(crate) properties: Option<Fields>,
+    /// Links for streams, if the peer is a client that has had one.
+    pub(crate) streams: Option<Box<ClientStreams>>,
     /// Set once the peer of a connection that may have some has opened.
     pub(crate) auto_links: Option<Box<AutoLinks>>,
     #[expect(dead_code, reason = "counts the connection until it is dropped")]

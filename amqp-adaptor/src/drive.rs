@@ -13,6 +13,7 @@ use transport::block::with_read_block;
 use transport::{Read, StreamError};
 
 use crate::attach::attach;
+use crate::client_streams;
 use crate::config::Identity;
 use crate::conn::Origin;
 use crate::egress::Conns;
@@ -248,6 +249,7 @@ impl Inner {
                 let remaining = conns.get(id).map_or(0, |c| c.engine.link_credit(link));
                 core.inlet_drained(InletKey::from_raw(user), remaining, conns);
             }
+            Event::Attached(attached) if attached.answer && client_streams::attached(core, conns, id, &attached) => {}
             Event::Attached(attached) if attached.answer => self.auto_link_attached(core, conns, id, &attached),
             Event::Attached(attached) => {
                 if let Some(key) = conns.get(id).and_then(|c| c.key) {
@@ -256,6 +258,7 @@ impl Inner {
             }
             Event::Detached { link, user, error, .. }
                 if self.auto_link_detached(core, conns, id, (link, user), error.as_deref()) => {}
+            Event::Detached { link, .. } if client_streams::refused(core, conns, id, link) => {}
             Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
             Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
             Event::Sasl(response) => Self::on_sasl(conns, id, &response),
@@ -384,6 +387,8 @@ impl Inner {
                 ConnectionRole::InterNetwork => ConnKind::Network,
                 _ => ConnKind::Client,
             },
+            streaming_links: conn.origin.role() != ConnectionRole::InterNetwork
+                && open.offered_capabilities.contains("qd.streaming-links"),
             reads_annotations: annotations.read,
             gives_annotations: annotations.given,
         };

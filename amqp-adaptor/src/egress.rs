@@ -355,6 +355,10 @@ impl Egress for Conns {
         self.streams_wanted.push(neighbour.to_owned());
     }
 
+    fn open_client_stream(&mut self, conn: u32) -> bool {
+        self.touched(conn).is_some_and(Conn::open_client_stream)
+    }
+
     fn now(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -5,6 +5,7 @@
 
 mod attach;
 mod auto_link;
+mod client_streams;
 mod config;
 mod conn;
 mod connector;

@@ -366,6 +366,7 @@ impl Inner {
                 identity: Identity::default(),
                 container: String::new(),
                 properties: None,
+                streams: None,
                 auto_links: None,
                 place,
                 end_by: None,

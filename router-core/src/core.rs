@@ -37,6 +37,7 @@ pub use spans::{Span, SpanOutcome};
 mod annotated;
 mod anonymous;
 mod attach;
+mod client_streams;
 mod composed;
 mod delays;
 mod edges;
@@ -268,6 +269,7 @@ struct Conn {
     link_capacity: Option<u32>,
     kind: ConnKind,
     /// See [`ConnInfo`](crate::ConnInfo).
+    streaming_links: bool,
     reads_annotations: bool,
     gives_annotations: bool,
     inlets: Vec<Key>,
@@ -540,7 +542,9 @@ impl Core {
             self.conns.remove(conn.0);
             return;
         }
-        let Some(conn) = self.conns.remove(conn.0) else { return };
+        let key = conn.0;
+        let Some(conn) = self.conns.remove(key) else { return };
+        self.client_streams_gone(key, eg);
         self.annotated -= usize::from(conn.kind == ConnKind::Network);
         if let Some(policy) = &self.policy {
             policy.connection_closed(conn.group);

@@ -96,6 +96,8 @@ pub(crate) const TRACED: u32 = 1 << 20;
 pub(crate) const YIELDED: u32 = 1 << 21;
 /// When it comes back released it is tried elsewhere.
 pub(crate) const RESENDS: u32 = 1 << 22;
+/// It had not arrived completely when it came, and has to be forwarded while it does.
+pub(crate) const STREAMS: u32 = 1 << 23;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 
@@ -155,6 +157,8 @@ pub(crate) struct Onward {
     pub(crate) row: u8,
     /// Of one that is forwarded while it arrives, or served: where it entered the network.
     pub(crate) stream: Option<Origin>,
+    /// Of one that goes to a client on a link for streams: the client's own, for which it was chosen.
+    pub(crate) outlet: Key,
 }
 
 impl Delivery {

@@ -91,6 +91,13 @@ pub trait Egress {
         let _ = neighbour;
     }
 
+    /// As [`open_stream`](Self::open_stream), for the client of this connection; [`Core::attach_client_stream`](crate::Core::attach_client_stream)
+    /// or [`Core::no_client_stream`](crate::Core::no_client_stream) is the answer. False: there can be none.
+    fn open_client_stream(&mut self, conn: u32) -> bool {
+        let _ = conn;
+        false
+    }
+
     /// A stream for an address (by its lookup key) that has servers: who takes it answers the link that the core sends it on. `outlet` is
     /// that link's key, which the adaptor detaches when it is done. Credit is for one delivery. `None`: nobody takes it.
     fn accept_flow(&mut self, outlet: OutletKey, address: &str) -> Option<LinkRef> {

@@ -19,6 +19,8 @@ pub struct ConnInfo {
     pub link_capacity: Option<u32>,
     /// What it is.
     pub kind: ConnKind,
+    /// A client that takes streams on links of their own (`qd.streaming-links`), which its adaptor attaches.
+    pub streaming_links: bool,
     /// A client whose annotations are read, not only taken off (`stripAnnotations` without `in`).
     pub reads_annotations: bool,
     /// A client that gets annotations in front of its messages (`stripAnnotations` without `out`). Its adaptor leaves them off for all others.

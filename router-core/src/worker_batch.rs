@@ -103,6 +103,8 @@ pub(crate) struct Deliver {
     pub(crate) second: bool,
     /// I count the bytes as held until you say that they were passed on.
     pub(crate) report: bool,
+    /// It has to be forwarded while it arrives.
+    pub(crate) streams: bool,
     pub(crate) message_format: u32,
     pub(crate) seq: u64,
     pub(crate) born: u32,

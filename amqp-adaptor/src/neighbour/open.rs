@@ -97,7 +97,9 @@ pub(crate) const fn is_trunk(role: ConnectionRole) -> bool {
 /// Capabilities of our open, offered and desired alike where the peer is a router.
 pub(crate) fn capabilities(role: ConnectionRole) -> Symbols {
     match role {
-        ConnectionRole::Normal | ConnectionRole::RouteContainer => Symbols::from_iter(["ANONYMOUS-RELAY"]),
+        ConnectionRole::Normal => Symbols::from_iter(["ANONYMOUS-RELAY"]),
+        // A container that is a router sends streams on links of their own.
+        ConnectionRole::RouteContainer => Symbols::from_iter(["ANONYMOUS-RELAY", "qd.streaming-links"]),
         ConnectionRole::InterEdge => Symbols::from_iter([
             "ANONYMOUS-RELAY",
             "qd.streaming-links",

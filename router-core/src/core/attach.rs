@@ -34,6 +34,7 @@ impl Core {
             group,
             link_capacity: info.link_capacity,
             kind: info.kind,
+            streaming_links: info.streaming_links,
             reads_annotations: info.reads_annotations,
             gives_annotations: info.gives_annotations,
             inlets: Vec::new(),

@@ -119,8 +119,15 @@ impl Core {
         match self.onwards.at_mut(delivery.onward) {
             Some(onward) => onward.prefix = prefix,
             None => {
-                let onward =
-                    Onward { prefix, origin: Key::NONE, hop: Key::NONE, tally: Key::NONE, row: 0, stream: None };
+                let onward = Onward {
+                    prefix,
+                    origin: Key::NONE,
+                    hop: Key::NONE,
+                    tally: Key::NONE,
+                    row: 0,
+                    stream: None,
+                    outlet: Key::NONE,
+                };
                 delivery.onward = self.onwards.insert(onward).index;
             }
         }

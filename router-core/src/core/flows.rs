@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Core, far::FarRouter, forward::Arrival, hops::MEDIUM, routed::Way};
+use super::{Core, client_streams::is_client_hop, far::FarRouter, forward::Arrival, hops::MEDIUM, routed::Way};
 use crate::{
     InletKey, LinkRef, OutletKey, ServerKey, ServerPick, Terminus, Treatment, WorkerId,
     address::Syntax,
@@ -207,9 +207,9 @@ impl Core {
         Some(self.started(o, d, address, arrival, payload, end, sent, eg))
     }
 
-    /// Whether an address is that of outlets of flows, of which other workers hear nothing.
+    /// Whether an address is that of outlets of flows, or of links for streams to a client, of which other workers hear nothing.
     pub(super) fn is_flows(&self, address: Key) -> bool {
-        self.addresses.get(address).is_some_and(|a| *a.name == *FLOWS)
+        self.addresses.get(address).is_some_and(|a| *a.name == *FLOWS || is_client_hop(&a.name))
     }
 
     fn flow_inlet(&mut self, link: LinkRef) -> Option<(Key, Arrival<'static>)> {

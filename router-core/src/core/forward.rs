@@ -13,7 +13,7 @@ use crate::{
     core::slots::{Key, Slots},
     delivery::{
         AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
-        RESENDS, SECOND, SENT, STARTED, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
+        RESENDS, SECOND, SENT, STARTED, STREAMS, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
@@ -90,6 +90,9 @@ impl Arrival<'_> {
         if self.traced {
             flags |= TRACED;
         }
+        if matches!(end, End::More) && self.way.streams() {
+            flags |= STREAMS;
+        }
         let mut record = Delivery::new(self.from, address, flags, self.message_format, self.seq, end);
         record.born = self.born;
         record
@@ -149,7 +152,7 @@ impl Core {
         let mut record = arrival.record(address, end);
         if !arrival.hop.is_none() || arrival.stream.is_some() {
             let Arrival { origin, hop, stream, row, .. } = *arrival;
-            let onward = Onward { prefix: None, origin, hop, tally: Key::NONE, row, stream };
+            let onward = Onward { prefix: None, origin, hop, tally: Key::NONE, row, stream, outlet: Key::NONE };
             record.onward = self.onwards.insert(onward).index;
         }
         self.deliveries.insert(record)
@@ -297,6 +300,12 @@ impl Core {
         let mut d = Key::NONE;
         loop {
             match self.select(address, &arrival.way, arrival.from) {
+                Some(Pick::Local(o)) if end == End::More && arrival.way.streams() && self.streams_apart(o) => {
+                    if !d.is_none() {
+                        self.deliveries.discard(d);
+                    }
+                    return self.stream_apart(o, arrival, payload, eg);
+                }
                 Some(Pick::Local(o)) => {
                     if !bare && d.is_none() {
                         d = self.record(arrival, address, end);

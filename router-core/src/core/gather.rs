@@ -141,6 +141,7 @@ impl Core {
                     settled,
                     second: false,
                     report: true,
+                    streams: false,
                     message_format,
                     seq,
                     born,

@@ -22,6 +22,7 @@ impl Core {
             group: 0,
             link_capacity: None,
             kind: ConnKind::Client,
+            streaming_links: false,
             reads_annotations: false,
             gives_annotations: false,
             inlets: Vec::new(),
@@ -223,6 +224,6 @@ impl Core {
 
 /// The priority that is part of the lookup key of an address for links to an interior router.
 fn priority_of_links(key: &str) -> Option<u8> {
-    let links = key.strip_prefix('P').filter(|links| !links.starts_with('!'))?;
+    let links = key.strip_prefix('P').filter(|links| !links.starts_with(['!', '@']))?;
     links.rsplit_once('/')?.1.parse().ok()
 }

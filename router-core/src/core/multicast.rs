@@ -238,6 +238,7 @@ impl Core {
             settled: arrival.settled,
             second: false,
             report,
+            streams: false,
             message_format: arrival.message_format,
             seq: arrival.seq,
             born: arrival.born,

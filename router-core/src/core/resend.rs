@@ -20,7 +20,9 @@ use crate::{
     InKey, Treatment,
     annotations::{Annotations, PUBLIC, Parsed, RESEND_RELEASED, parse},
     core::slots::Key,
-    delivery::{CREDIT, Delivery, From, IN_SETTLED, OUT_SETTLED, POOLED, RESENDS, SECOND, SENT, TELL_WAITED, To},
+    delivery::{
+        CREDIT, Delivery, From, IN_SETTLED, OUT_SETTLED, POOLED, RESENDS, SECOND, SENT, STREAMS, TELL_WAITED, To,
+    },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
 };
@@ -152,9 +154,11 @@ impl Core {
     /// Where a delivery went.
     fn was_at(&self, d: Key) -> Option<Pick> {
         let delivery = self.deliveries.get(d)?;
-        let hop = self.onwards.at(delivery.onward).map_or(Key::NONE, |(_, onward)| onward.hop);
+        let onward = self.onwards.at(delivery.onward);
+        let (hop, own) = onward.map_or((Key::NONE, Key::NONE), |(_, onward)| (onward.hop, onward.outlet));
         Some(match delivery.to {
             _ if !hop.is_none() => Pick::Far(hop),
+            _ if !own.is_none() => Pick::Local(own),
             To::Outlet { outlet, .. } | To::Queued { outlet } => Pick::Local(outlet),
             To::Worker { remote, .. } => Pick::Remote(remote),
             _ => return None,
@@ -196,7 +200,7 @@ impl Core {
     fn attempt(&mut self, d: Key, kept: Box<Kept>, next: Pick, settled: bool, eg: &mut impl Egress) {
         let Some(old) = self.deliveries.get_mut(d) else { return };
         let From::Inlet { inlet, id } = old.from else { return };
-        let same = old.flags & (SECOND | CREDIT | TELL_WAITED);
+        let same = old.flags & (SECOND | CREDIT | TELL_WAITED | STREAMS);
         let mut record = Delivery::new(old.from, kept.address, same, old.message_format, old.seq, old.ended);
         record.born = old.born;
         old.flags = old.flags & !CREDIT | IN_SETTLED;
@@ -226,6 +230,7 @@ impl Core {
         }
         self.resends.put(again, kept);
         match next {
+            Pick::Local(o) if self.goes_apart(again, o) => self.queue_apart(again, o, eg),
             Pick::Local(o) => self.queue_at(again, o, eg),
             Pick::Remote(remote) => self.lend_out_waiting(remote, again, eg),
             Pick::Far(hop) => self.forward_waiting(again, hop, eg),
@@ -241,15 +246,5 @@ impl Core {
         delivery.ended = End::Aborted;
         delivery.flags |= OUT_SETTLED;
         self.ended_early(d, eg);
-    }
-
-    /// A delivery waits for the credit of one outlet.
-    fn queue_at(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
-        let (Some(outlet), Some(delivery)) = (self.outlets.get_mut(o), self.deliveries.get_mut(d)) else { return };
-        delivery.to = To::Queued { outlet: o };
-        outlet.queue.push_back(d);
-        outlet.queued += 1;
-        self.refresh(o);
-        self.flush(o, eg);
     }
 }

@@ -119,6 +119,10 @@ impl Core {
             let Some(from) = self.deliveries.get(d).map(|d| d.from) else { return };
             let pick = if stays { self.select_near(address) } else { self.select(address, &Way::Here, from) };
             match pick {
+                Some(Pick::Local(o)) if self.goes_apart(d, o) => {
+                    self.leave_waiting(d);
+                    self.queue_apart(d, o, eg);
+                }
                 Some(Pick::Local(o)) => self.assign(d, o, eg),
                 Some(Pick::Remote(remote)) => self.lend_out_waiting(remote, d, eg),
                 Some(Pick::Far(hop)) => self.forward_waiting(d, hop, eg),

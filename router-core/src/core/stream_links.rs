@@ -78,6 +78,11 @@ impl StreamLinks {
         }
     }
 
+    /// How many were asked for and not answered, for an address.
+    pub(super) fn asked(&mut self, address: Key) -> &mut usize {
+        &mut self.by_address.entry(address).or_default().asked
+    }
+
     pub(super) fn forget(&mut self, address: Key) {
         self.by_address.remove(&address);
     }

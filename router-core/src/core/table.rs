@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, Core, Presence, edges, hops::MEDIUM};
+use super::{Address, Core, Presence, client_streams::is_client_hop, edges, hops::MEDIUM};
 use crate::{
     AddressConfig, Treatment,
     address::Class,
@@ -121,7 +121,7 @@ impl Core {
     pub(super) fn forget_address(&mut self, key: Key) {
         let Some(a) = self.addresses.get(key) else { return };
         // The names of neighbours stay; those of single links go with them.
-        let edge = edges::is_edge_hop(&a.name);
+        let edge = edges::is_edge_hop(&a.name) || is_client_hop(&a.name);
         let used = a.candidates.len() > 0
             || (a.is_hop() && (!edge || self.is_edge_stream_in_use(key, &a.name)))
             || a.far.is_some()

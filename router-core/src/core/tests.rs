@@ -2,6 +2,7 @@
 
 mod annotated;
 mod balanced;
+mod client_streams;
 mod credit;
 mod delays;
 mod edges;

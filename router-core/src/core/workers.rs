@@ -347,7 +347,7 @@ impl Core {
         }
     }
 
-    fn remember(&mut self, worker: u16, theirs: u64, d: Key) {
+    pub(super) fn remember(&mut self, worker: u16, theirs: u64, d: Key) {
         if let Some(peer) = self.peers.get_mut(usize::from(worker)) {
             set_at(&mut peer.deliveries, Key::from_raw(theirs).index, d);
         }
@@ -368,6 +368,10 @@ impl Core {
         let before = outlet.lent;
         outlet.unlend(worker, 1);
         let back = before - outlet.lent;
+        if deliver.streams && deliver.end == End::More && self.streams_apart(o) {
+            return self.delivered_apart(o, back, worker, deliver, arrival, payload, eg);
+        }
+        let Some(outlet) = self.outlets.get_mut(o) else { return };
         let (address, link) = (outlet.address, outlet.link);
         let free = outlet.credit > 0 && !outlet.blocked && outlet.current.is_none() && outlet.queued == 0;
         if let Some(a) = self.addresses.get_mut(address) {
@@ -469,6 +473,7 @@ impl Core {
             settled: delivery.has(PRESETTLED),
             second: delivery.has(SECOND),
             report: false,
+            streams: false,
             message_format: delivery.message_format,
             seq: delivery.seq,
             born: delivery.born,

@@ -124,6 +124,8 @@ pub(super) struct Side {
     pub(super) next_id: u32,
     pub(super) accepted: Vec<Vec<u8>>,
     pub(super) streams_wanted: Vec<String>,
+    pub(super) client_streams_wanted: Vec<u32>,
+    pub(super) no_client_streams: bool,
     /// Who accepts streams for servers, if anybody does; and the links that did.
     pub(super) serves: Option<ConnKey>,
     pub(super) served: Vec<(LinkRef, String)>,
@@ -271,6 +273,11 @@ impl Egress for Side {
         self.outlets.insert(link, Outlet { key: outlet, credit: 1, ..Outlet::new(conn) });
         self.served.push((link, address.to_owned()));
         Some(link)
+    }
+
+    fn open_client_stream(&mut self, conn: u32) -> bool {
+        self.client_streams_wanted.push(conn);
+        !self.no_client_streams
     }
 
     fn open_stream(&mut self, neighbour: &str) {
@@ -477,6 +484,24 @@ impl World {
         self.senders.push((w, link));
         self.end_batch(w);
         self.senders.len() - 1
+    }
+
+    /// The links for streams that were asked for on a connection.
+    pub(super) fn client_streams(&mut self, w: usize, conn: ConnKey, credit: u32) -> Vec<Receiver> {
+        let wanted = std::mem::take(&mut self.sides[w].client_streams_wanted).len();
+        let mut all = Vec::new();
+        for _ in 0..wanted {
+            let link = self.link();
+            self.sides[w].outlets.insert(link, Outlet::new(conn));
+            let key = self.cores[w].attach_client_stream(conn, link, &mut self.sides[w]).unwrap();
+            self.sides[w].outlets.get_mut(&link).unwrap().key = key;
+            self.receivers.push((w, link));
+            self.end_batch(w);
+            let r = self.receivers.len() - 1;
+            self.credit(r, credit, false);
+            all.push(r);
+        }
+        all
     }
 
     /// Servers of this worker take streams from now on.
