@@ -124,6 +124,8 @@ fn read(mut payload: &[u8]) -> (V, String, u64) {
 pub struct Pace {
     /// Bytes of a message, at least.
     pub size: usize,
+    /// Each so many have another size.
+    pub long: &'static [(u64, usize)],
     /// Messages without an outcome at a time.
     pub window: usize,
     /// Settled when sent: nobody says what became of it.
@@ -139,7 +141,7 @@ pub struct Pace {
 impl Default for Pace {
     /// Small messages, ten at a time.
     fn default() -> Self {
-        Self { size: 0, window: 10, settled: false, gap: Duration::ZERO, count: u64::MAX, again: false }
+        Self { size: 0, long: &[], window: 10, settled: false, gap: Duration::ZERO, count: u64::MAX, again: false }
     }
 }
 
@@ -234,7 +236,9 @@ fn send(session: &mut Session, name: &str, pace: Pace, stopped: &dyn Fn() -> boo
         }
         let number = back.front().copied().unwrap_or_else(|| lock(log).sent);
         let mut may = end.is_none() && credit > 0 && open.len() < pace.window && number < pace.count && now >= next;
-        let next_message = may.then(|| message(name, number, pace.size)).filter(|message| session.fits(message.len()));
+        let long = pace.long.iter().find(|(each, _)| number % each == 0).map(|(_, size)| *size);
+        let next_message =
+            may.then(|| message(name, number, long.unwrap_or(pace.size))).filter(|message| session.fits(message.len()));
         may = next_message.is_some();
         if let Some(message) = next_message {
             let id = session.send(OUT, &message, pace.settled);

@@ -52,6 +52,7 @@ mod inspect;
 pub(crate) mod keys;
 mod loads;
 mod multicast;
+mod order;
 mod peers;
 mod pool;
 mod refusals;
@@ -229,6 +230,7 @@ pub struct Core {
     delays: delays::Delays,
     stalls: stalls::Stalls,
     stream_links: stream_links::StreamLinks,
+    order: order::Order,
     refusals: refusals::Refusals,
     resends: resend::Resends,
     /// For lookup keys.
@@ -397,6 +399,8 @@ struct Remote {
     retired: bool,
     /// See [`Outlet`].
     annotated: bool,
+    /// It is kept for what a sender sends after something long.
+    kept: bool,
 }
 
 /// Another worker.
@@ -457,6 +461,7 @@ impl Core {
             delays: delays::Delays::new(now),
             stalls: stalls::Stalls::new(config.stall_limit, now),
             stream_links: stream_links::StreamLinks::new(now),
+            order: order::Order::new(now),
             refusals: refusals::Refusals::new(now),
             resends: resend::Resends::default(),
             name: String::new(),
@@ -495,13 +500,15 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. May be in the past. Changes with every call.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.stalls.poll(), self.stream_links.poll(), self.refusals.poll()].into_iter().flatten().min()
+        let links = [self.stream_links.poll(), self.order.poll()];
+        [self.stalls.poll(), self.refusals.poll()].into_iter().chain(links).flatten().min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant, eg: &mut impl Egress) {
         self.forgive(now);
         self.cut_stalled(now, eg);
+        self.free_links(now, eg);
         self.trim_streams(now, eg);
     }
 

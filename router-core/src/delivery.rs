@@ -98,6 +98,8 @@ pub(crate) const YIELDED: u32 = 1 << 21;
 pub(crate) const RESENDS: u32 = 1 << 22;
 /// It had not arrived completely when it came, and has to be forwarded while it does.
 pub(crate) const STREAMS: u32 = 1 << 23;
+/// It became long on its way to a neighbour, or comes after one that did: it goes over a link for streams.
+pub(crate) const LONG: u32 = 1 << 24;
 /// It was sent with `settled` on its first frame, whatever happened later.
 pub(crate) const HEAD_SETTLED: u32 = 1 << 11;
 
@@ -147,7 +149,7 @@ pub(crate) struct Delivery {
 pub(crate) struct Onward {
     /// Annotations to be sent in front of it; none once it has begun.
     pub(crate) prefix: Option<Bytes>,
-    /// The address for which it goes there, unless it is settled.
+    /// The address for which it goes there.
     pub(crate) origin: Key,
     /// The neighbour.
     pub(crate) hop: Key,
@@ -204,6 +206,12 @@ impl Delivery {
     #[inline]
     pub(crate) const fn goes_settled(&self) -> bool {
         self.has(HEAD_SETTLED) || (self.has(IN_SETTLED) && !self.has(TRACKED))
+    }
+
+    /// It waits at this address. Places where it waited before it was moved elsewhere are found out by that.
+    #[inline]
+    pub(crate) fn waits_at(&self, address: Key) -> bool {
+        self.to == To::Waiting && self.address == address
     }
 
     /// All of it is here.

@@ -26,6 +26,8 @@ pub(crate) struct Outlet {
     pub(crate) blocked: bool,
     /// Others took its place: it finishes what it has, and gets nothing else.
     pub(crate) retired: bool,
+    /// It is kept for what a sender sends after something long: others get nothing of it.
+    pub(crate) kept: bool,
     /// The delivery that is partly sent.
     pub(crate) current: Key,
     /// First of the list of deliveries that are partly sent or not settled, and how many they are.
@@ -58,7 +60,7 @@ impl Outlet {
     #[inline]
     pub(crate) const fn free(&self) -> u32 {
         let free = self.credit.saturating_sub(self.lent + self.reserved);
-        if self.retired {
+        if self.retired || self.kept {
             0
         } else if !self.single || free == 0 {
             free
@@ -73,6 +75,13 @@ impl Outlet {
     #[inline]
     pub(crate) const fn is_ready(&self) -> bool {
         self.free() > 0 && !self.blocked && self.current.is_none() && self.queued == 0
+    }
+
+    /// It can send a delivery at once, if it is one that may go there.
+    #[inline]
+    pub(crate) fn takes_next(&self) -> bool {
+        let next = if self.kept { self.credit > 0 && self.lent == 0 } else { self.free() > 0 };
+        next && !self.blocked && self.current.is_none() && self.queued == 0
     }
 
     /// It has nothing to send, and waits for no answer.

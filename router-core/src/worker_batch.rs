@@ -70,6 +70,8 @@ pub(crate) enum Msg {
     Lend { outlet: u64, credit: u32, outstanding: u32 },
     /// Give back what you have not used of my outlet.
     Recall { outlet: u64 },
+    /// My line has ended for which your outlet is kept.
+    Free { outlet: u64 },
     /// There it is. Everything that was sent with the rest came before this.
     Returned { outlet: u64, credit: u32 },
     /// A delivery, with the payload.
@@ -109,6 +111,8 @@ pub(crate) struct Deliver {
     pub(crate) seq: u64,
     pub(crate) born: u32,
     pub(crate) end: End,
+    /// It became long: the outlet is kept for what I send to it next.
+    pub(crate) long: bool,
 }
 
 /// Whom a delivery from another worker is for.

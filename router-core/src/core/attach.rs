@@ -133,6 +133,7 @@ impl Core {
             drain: false,
             blocked: false,
             retired: false,
+            kept: false,
             current: Key::NONE,
             first: NIL,
             outstanding: 0,
@@ -206,6 +207,7 @@ impl Core {
             self.on_sender_state(second, None, true, eg);
         }
         let Some(inlet) = self.inlets.remove(key) else { return };
+        self.line_ends(key, eg);
         self.delays.link_gone(inlet.id);
         let kind = self.kind_of(inlet.conn);
         self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
@@ -250,9 +252,12 @@ impl Core {
         let (conn, conn_at, at, lent) = (outlet.conn, outlet.conn_at, outlet.address_at, outlet.lent);
         let queue = std::mem::take(&mut outlet.queue);
         let deliveries = outlet.counters.deliveries;
-        let (retired, single) = (outlet.retired, outlet.single);
+        let (retired, single, kept) = (outlet.retired, outlet.single, outlet.kept);
+        let busy = !outlet.current.is_none();
+        if kept {
+            self.free_link(Candidate::Local(key), eg);
+        }
         if single && !retired {
-            let busy = !outlet.current.is_none();
             self.stream_down(address_key, busy);
         }
         let Some(outlet) = self.outlets.get_mut(key) else { return };
@@ -310,6 +315,8 @@ impl Core {
         let key = key.0;
         let Some(outlet) = self.outlets.get_mut(key).filter(|outlet| !outlet.retired) else { return };
         outlet.retired = true;
+        self.free_link(Candidate::Local(key), eg);
+        let Some(outlet) = self.outlets.get(key) else { return };
         let (address, at, single, busy) = (outlet.address, outlet.address_at, outlet.single, !outlet.current.is_none());
         if single {
             self.stream_down(address, busy);
@@ -348,7 +355,7 @@ impl Core {
         if delivery.has(crate::delivery::PRESETTLED) && !delivery.has(crate::delivery::SENT) {
             self.counters.dropped_presettled += 1;
         }
-        self.unlist(d);
+        self.unlist(d, eg);
         self.decide(d, Some(&DeliveryState::modified(true, false)), eg);
     }
 

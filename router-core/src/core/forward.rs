@@ -12,7 +12,7 @@ use crate::{
     annotations::may_begin,
     core::slots::{Key, Slots},
     delivery::{
-        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
+        AUTO, CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, LONG, OUT_SETTLED, Onward, POOLED, PRESETTLED, REPORT,
         RESENDS, SECOND, SENT, STARTED, STREAMS, TELL_WAITED, TRACED, TRACKED, To, WAITED, WAITS,
     },
     distribution::Candidate,
@@ -507,7 +507,7 @@ impl Core {
     /// The last byte of a delivery went out.
     pub(super) fn all_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
         self.counters.deliveries_out += u64::from(self.outlets.get(o).is_none_or(|outlet| !outlet.between));
-        self.vacate(o);
+        self.vacate(o, eg);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= SENT;
         if delivery.has(HEAD_SETTLED) {
@@ -520,7 +520,7 @@ impl Core {
         let Some(delivery) = self.deliveries.get(d) else { return };
         if delivery.has(OUT_SETTLED) {
             let auto = delivery.has(AUTO);
-            self.unlist(d);
+            self.unlist(d, eg);
             if auto || self.deliveries.get(d).is_some_and(|d| matches!(d.from, From::Copy { .. })) {
                 self.tell_sender(d, Some(&DeliveryState::Accepted), eg);
             }
@@ -591,6 +591,10 @@ impl Core {
     pub(super) fn enqueue(&mut self, d: Key, address: Key, mut priority: u8) {
         let late = self.addresses.get(address).is_some_and(|a| self.is_long(a));
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
+        if delivery.has(LONG) {
+            self.long_waits(d);
+        }
+        let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Waiting;
         delivery.flags |= if late { WAITS | WAITED } else { WAITS };
         self.waiting += 1;
@@ -607,7 +611,7 @@ impl Core {
         let seq = delivery.seq;
         let Some(a) = self.addresses.get_mut(address) else { return };
         let deliveries = &self.deliveries;
-        a.waiting.insert(priority, seq, d, |key| deliveries.get(key).is_some_and(|d| d.to == To::Waiting));
+        a.waiting.insert(priority, seq, d, |key| deliveries.get(key).is_some_and(|d| d.waits_at(address)));
     }
 
     /// Whether so many wait that another one is late.
@@ -621,7 +625,7 @@ impl Core {
     pub(super) fn front_waiting(&mut self, address: Key) -> Option<Key> {
         let deliveries = &self.deliveries;
         let a = self.addresses.get_mut(address)?;
-        a.waiting.front(|key| deliveries.get(key).is_some_and(|d| d.to == To::Waiting))
+        a.waiting.front(|key| deliveries.get(key).is_some_and(|d| d.waits_at(address)))
     }
 
     /// Takes a delivery out of those that wait. The caller gives it another place at once.
@@ -635,12 +639,16 @@ impl Core {
     pub(super) fn left_waiting(&mut self, d: Key) {
         let Some(delivery) = self.deliveries.get_mut(d).filter(|d| d.has(WAITS)) else { return };
         delivery.flags &= !WAITS;
+        let (address, from, long) = (delivery.address, delivery.from, delivery.has(LONG));
         self.waiting = self.waiting.saturating_sub(1);
-        if let Some(a) = self.addresses.get_mut(delivery.address) {
+        if long {
+            self.long_left(d);
+        }
+        if let Some(a) = self.addresses.get_mut(address) {
             a.waiting.took();
             a.waiting.trim();
         }
-        if let From::Inlet { inlet: from, .. } = delivery.from
+        if let From::Inlet { inlet: from, .. } = from
             && let Some(inlet) = self.inlets.get_mut(from)
         {
             inlet.waiting = inlet.waiting.saturating_sub(1);

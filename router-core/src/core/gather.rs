@@ -9,13 +9,13 @@ use super::{
 use crate::{
     WorkerId,
     core::slots::Key,
-    delivery::{HEAD_SETTLED, PRESETTLED, To, WHOLE},
+    delivery::{HEAD_SETTLED, LONG, PRESETTLED, To, WHOLE},
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Deliver, DeliverTo, Msg, WorkerMsg},
 };
 
-/// How much of a multicast delivery is gathered for a neighbour that takes no links for streams.
+/// How much of a multicast delivery is gathered for a neighbour, at most.
 const MOST: usize = 4 * GATHER;
 
 impl Core {
@@ -28,16 +28,45 @@ impl Core {
         payload: &Payload<'_>,
         eg: &mut impl Egress,
     ) -> bool {
+        self.copy_to_gather(p, links, arrival, eg);
+        !payload.is_empty()
+    }
+
+    /// A copy for a neighbour that goes after others of the same sender, which wait for a link for streams. True if it has to read `payload`
+    /// later.
+    pub(super) fn wait_for_stream(
+        &mut self,
+        p: Key,
+        links: Key,
+        stream: Key,
+        arrival: &Arrival<'_>,
+        payload: &Payload<'_>,
+        eg: &mut impl Egress,
+    ) -> bool {
+        let c = self.copy_to_gather(p, links, arrival, eg);
+        self.wait_at_stream(c, stream);
+        !payload.is_empty()
+    }
+
+    fn wait_at_stream(&mut self, c: Key, stream: Key) {
+        if let Some(child) = self.deliveries.get_mut(c) {
+            child.address = stream;
+        }
+        self.becomes_long(c);
+        self.enqueue(c, stream, MEDIUM);
+    }
+
+    fn copy_to_gather(&mut self, p: Key, links: Key, arrival: &Arrival<'_>, eg: &mut impl Egress) -> Key {
         let c = self.child(p, links, arrival, End::More);
         self.keep_prefix(c, arrival.prefix);
         let hop = self.hops.iter().find(|(_, hop)| hop.links.contains(links)).map(|(key, _)| key);
-        let Some(child) = self.deliveries.get_mut(c) else { return false };
+        let Some(child) = self.deliveries.get_mut(c) else { return c };
         child.to = To::Gathering;
         if let (Some(onward), Some(hop)) = (self.onwards.at_mut(child.onward), hop) {
             onward.hop = hop;
         }
         self.pool(p, eg);
-        !payload.is_empty()
+        c
     }
 
     /// More of the delivery is here.
@@ -61,15 +90,15 @@ impl Core {
             let address = child.address;
             return self.queue_copy(p, c, address, eg);
         }
-        let most = if child.has(WHOLE) { MOST } else { GATHER };
+        // As long as it does not take much it goes where those before it went.
+        let most = if child.has(WHOLE) || self.pool.is_ample() { MOST } else { GATHER };
         if kept <= most {
             return;
         }
         let hop = self.onwards.at(child.onward).map_or(Key::NONE, |(_, onward)| onward.hop);
         let stream = self.hops.get(hop).map(|hop| hop.stream).filter(|_| !child.has(WHOLE));
         let Some(stream) = stream else { return self.abort_copy(c, eg) };
-        child.address = stream;
-        self.enqueue(c, stream, MEDIUM);
+        self.wait_at_stream(c, stream);
         self.pump(stream, eg);
         self.want_stream(stream, eg);
     }
@@ -104,6 +133,7 @@ impl Core {
         let end = self.deliveries.get(p).map_or(End::Aborted, |p| p.ended);
         if let Some(child) = self.deliveries.get_mut(c) {
             child.to = To::Gathering;
+            child.flags &= !LONG;
             child.set(WHOLE);
             child.address = links;
         }
@@ -116,6 +146,7 @@ impl Core {
         self.leave_waiting(c);
         let prefix = self.take_prefix(c);
         let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return self.dropped(c, eg) };
+        self.keep_link(c, Candidate::Remote(remote));
         let Some(child) = self.deliveries.get_mut(c) else { return };
         child.to = To::Worker { worker, remote };
         let (from, address) = (std::mem::replace(&mut child.chunk, u64::MAX), child.address.to_raw());
@@ -146,6 +177,7 @@ impl Core {
                     seq,
                     born,
                     end,
+                    long: self.order.keeps(Candidate::Remote(remote)),
                 };
                 WorkerMsg::begin(deliver, prefix.as_deref().unwrap_or_default(), payload)
             } else {

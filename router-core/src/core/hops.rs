@@ -11,6 +11,7 @@ use super::{
     edges::edge_of_hop,
     far::{Far, FarEnd, FarRouter, Share},
     forward::{Arrival, header_priority, load},
+    order::Ahead,
     routed::{Origin, Way},
     tracking::{self, Tracking},
 };
@@ -350,13 +351,18 @@ impl Core {
         }
         let settled = arrival.goes_settled;
         let ours = self.addresses.get(links).is_some_and(|a| a.ours);
-        let tracking = if settled && ours { self.tracking(links, arrival, payload, end) } else { Tracking::No };
+        // What goes the way of something long is known to pass, as that is, and is held by a window of its own.
+        let ahead = if arrival.way.streams() { Ahead::Nothing } else { self.ahead(arrival.from, hop, address) };
+        let tracking = if settled && ours && ahead == Ahead::Nothing {
+            self.tracking(links, arrival, payload, end)
+        } else {
+            Tracking::No
+        };
         let tracked = matches!(tracking, Tracking::Yes(_));
         let tell = ours && !settled && end == End::Complete && !arrival.way.streams();
         let prefix = self.composed(&arrival.way, tracking::flags(tracked, tell));
         // What is settled never counts as outstanding.
         let goes_settled = settled && !tracked;
-        let origin = if goes_settled { Key::NONE } else { address };
         let (untracked, row) = match tracking {
             Tracking::No => (false, 0),
             Tracking::Later => (true, 0),
@@ -364,8 +370,12 @@ impl Core {
         };
         let way = Way::Here;
         let stream = arrival.way.streams().then(|| arrival.way.origin());
-        let onward = Arrival { way, prefix: &prefix, origin, hop, goes_settled, untracked, row, stream, ..*arrival };
+        let onward =
+            Arrival { way, prefix: &prefix, origin: address, hop, goes_settled, untracked, row, stream, ..*arrival };
+        let stream_links = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
         let d = match end {
+            _ if let Ahead::On(link) = ahead => self.go_after(link, stream_links, &onward, payload, end, eg),
+            _ if ahead == Ahead::Waiting => self.wait_after(stream_links, priority, &onward, payload, end, eg),
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
                 let d = self.record(&onward, links, end);
@@ -382,7 +392,7 @@ impl Core {
         };
         self.composed.bytes = prefix;
         if let Some(d) = d {
-            self.count_onward(d, origin, hop);
+            self.count_onward(d, if goes_settled { Key::NONE } else { address }, hop);
         }
         d
     }
@@ -403,7 +413,8 @@ impl Core {
         let Some(delivery) = self.deliveries.get(d) else { return };
         let (address, settled, arrived) =
             (delivery.address, delivery.has(crate::delivery::PRESETTLED), delivery.arrived());
-        let inlet = match delivery.from {
+        let from = delivery.from;
+        let inlet = match from {
             delivery::From::Inlet { inlet, .. } => inlet,
             _ => Key::NONE,
         };
@@ -433,13 +444,25 @@ impl Core {
             delivery.set(TRACKED);
             delivery.flags &= !HEAD_SETTLED;
         }
-        let origin = if settled && !ours { Key::NONE } else { address };
-        self.count_onward(d, origin, hop);
+        self.count_onward(d, if settled && !ours { Key::NONE } else { address }, hop);
         self.move_to(d, links);
         let row = if settled && ours { self.row(inlet) } else { 0 };
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
-            (onward.origin, onward.hop, onward.row) = (origin, hop, row);
+            (onward.origin, onward.hop, onward.row) = (address, hop, row);
+        }
+        let stream = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
+        match self.ahead(from, hop, address) {
+            Ahead::Nothing => {}
+            Ahead::On(link) => {
+                self.move_to(d, stream);
+                return self.follow(d, link, eg);
+            }
+            Ahead::Waiting => {
+                self.move_to(d, stream);
+                self.becomes_long(d);
+                return self.enqueue(d, stream, priority);
+            }
         }
         let streams = |kept: &[u8]| matches!(parse(kept), Ok(Parsed::Found(said, _)) if said.flags & STREAMING != 0);
         if !arrived && kept.as_deref().is_some_and(streams) {
@@ -453,7 +476,9 @@ impl Core {
             self.pump(links, eg);
             self.demand(links, eg);
         } else {
-            delivery.to = To::Gathering;
+            if let Some(delivery) = self.deliveries.get_mut(d) {
+                delivery.to = To::Gathering;
+            }
             self.pool(d, eg);
             self.gather(d, &Payload::empty(), End::More, eg);
         }
@@ -481,8 +506,12 @@ impl Core {
             }
         } else if !whole && delivery.content.as_ref().is_some_and(|content| content.charge() > GATHER) {
             let Some(stream) = self.hops.get(hop).map(|hop| hop.stream) else { return self.dropped(d, eg) };
+            if self.should_wait_its_turn(d) {
+                return;
+            }
             self.unpool(d, eg);
             self.move_to(d, stream);
+            self.becomes_long(d);
             self.enqueue(d, stream, priority);
             self.pump(stream, eg);
             self.want_stream(stream, eg);
@@ -549,6 +578,19 @@ impl Core {
             let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
             self.sent_on(address, hop);
             let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
+            let stream = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
+            match self.ahead(arrival.from, hop, address) {
+                Ahead::On(Candidate::Local(o)) => {
+                    self.order.uses(Candidate::Local(o), arrival.settled);
+                    readers += u32::from(self.copy_to(p, o, stream, &onward, payload, end, eg));
+                    continue;
+                }
+                Ahead::Waiting => {
+                    readers += u32::from(self.wait_for_stream(p, links, stream, &onward, payload, eg));
+                    continue;
+                }
+                Ahead::On(Candidate::Remote(_)) | Ahead::Nothing => {}
+            }
             let Some(a) = self.addresses.get(links) else { continue };
             let local = a.candidates.iter().find_map(|candidate| match candidate {
                 Candidate::Local(o) => Some(o),
@@ -611,7 +653,9 @@ impl Core {
 
     /// Looks again at what waits here though it could have gone to another router, where less is outstanding now.
     pub(super) fn pump_relieved(&mut self, eg: &mut impl Egress) {
-        while let Some(address) = self.relieved.pop() {
+        loop {
+            self.join_lines(eg);
+            let Some(address) = self.relieved.pop() else { break };
             self.pump(address, eg);
         }
     }

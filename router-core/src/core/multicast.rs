@@ -94,7 +94,7 @@ impl Core {
         eg: &mut impl Egress,
     ) -> bool {
         let Some(outlet) = self.outlets.get(o) else { return false };
-        let ready = outlet.is_ready();
+        let ready = outlet.takes_next();
         let (link, between) = (outlet.link, outlet.between);
         let bare = ready && arrival.settled && end == End::Complete;
         let c = if bare { Key::NONE } else { self.child(p, address, arrival, end) };
@@ -243,6 +243,7 @@ impl Core {
             seq: arrival.seq,
             born: arrival.born,
             end,
+            long: false,
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         self.charge(p, payload.len(), eg);
@@ -524,7 +525,7 @@ impl Core {
             }
             _ => {}
         }
-        self.unlist(c);
+        self.unlist(c, eg);
         self.leave_content(p, chunk, eg);
         self.leave_onward(c);
         self.count_delay(c);

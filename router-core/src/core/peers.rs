@@ -80,6 +80,7 @@ impl Core {
             seq: arrival.seq,
             born: arrival.born,
             end,
+            long: self.order.keeps(Candidate::Remote(remote)),
         };
         eg.post(WorkerId(worker), WorkerMsg::begin(deliver, arrival.prefix, *payload));
         let Some(delivery) = self.deliveries.get_mut(d) else {
@@ -106,6 +107,7 @@ impl Core {
         self.leave_waiting(d);
         let prefix = self.take_prefix(d);
         let Some((worker, outlet)) = self.use_loan(remote, true, eg) else { return self.dropped(d, eg) };
+        self.keep_link(d, Candidate::Remote(remote));
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.to = To::Worker { worker, remote };
         let mut content = delivery.content.take();
@@ -123,6 +125,7 @@ impl Core {
             seq: delivery.seq,
             born: delivery.born,
             end: End::More,
+            long: self.order.keeps(Candidate::Remote(remote)),
         });
         loop {
             let last = chunk.as_ref().is_none_or(|(_, last)| *last);
@@ -188,9 +191,12 @@ impl Core {
         let posted = delivery.posted;
         match &mut delivery.to {
             To::Worker { remote, .. } => {
-                let remote = std::mem::replace(remote, Key::NONE);
-                if let Some(remote) = self.remotes.get_mut(remote) {
+                let key = std::mem::replace(remote, Key::NONE);
+                if let Some(remote) = self.remotes.get_mut(key) {
                     remote.outstanding = remote.outstanding.saturating_sub(1);
+                    if remote.kept {
+                        self.kept_link_rests(Candidate::Remote(key), eg);
+                    }
                 }
             }
             To::Returning { .. } => {}

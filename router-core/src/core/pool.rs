@@ -28,6 +28,11 @@ impl Pool {
         // What an address uses is counted in 32 bits.
         Self { size: size.min(1 << 31), used: 0 }
     }
+
+    /// Most of it is free.
+    pub(super) const fn is_ample(&self) -> bool {
+        self.used < self.size / 4
+    }
 }
 
 impl Core {

@@ -8,6 +8,7 @@ use crate::{
         CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, RESENDS, SECOND,
         SENT, TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
     },
+    distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
     worker_batch::{Msg, WorkerMsg},
 };
@@ -126,7 +127,7 @@ impl Core {
         }
         // While it is partly sent its outlet still has to know it.
         if self.deliveries.get(d).is_some_and(|d| d.has(SENT)) {
-            self.unlist(d);
+            self.unlist(d, eg);
         }
         self.remote_done(d, eg);
         self.retire(d, eg);
@@ -278,7 +279,7 @@ impl Core {
             To::Outlet { .. } if delivery.has(SENT) => {
                 // The receiver was told that it is settled, so it will not answer.
                 delivery.flags |= OUT_SETTLED;
-                self.unlist(d);
+                self.unlist(d, eg);
             }
             To::Worker { .. } if delivery.arrived() && delivery.has(OUTCOME_SENT) => {
                 delivery.flags |= OUT_SETTLED;
@@ -314,7 +315,7 @@ impl Core {
 
     /// The fate of a delivery is decided without, or after, a receiver: its sender is told, its content dropped.
     pub(super) fn decide(&mut self, d: Key, state: Option<&DeliveryState>, eg: &mut impl Egress) {
-        self.unlist(d);
+        self.unlist(d, eg);
         self.drop_content(d, eg);
         if let Some(delivery) = self.deliveries.get_mut(d) {
             delivery.to = To::Nowhere;
@@ -372,7 +373,7 @@ impl Core {
         }
         self.count_delay(d);
         self.drop_content(d, eg);
-        self.unlist(d);
+        self.unlist(d, eg);
         self.remote_done(d, eg);
         self.leave_onward(d);
         self.deliveries.discard(d);
@@ -428,7 +429,7 @@ impl Core {
 
     /// Takes it out.
     #[inline]
-    pub(super) fn unlist(&mut self, d: Key) {
+    pub(super) fn unlist(&mut self, d: Key, eg: &mut impl Egress) {
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         if !delivery.has(LISTED) {
             return;
@@ -441,12 +442,15 @@ impl Core {
         if let Some(prev) = self.deliveries.at_mut(prev) {
             prev.next = next;
         }
-        if let To::Outlet { outlet, .. } = to
-            && let Some(outlet) = self.outlets.get_mut(outlet)
+        if let To::Outlet { outlet: o, .. } = to
+            && let Some(outlet) = self.outlets.get_mut(o)
         {
             outlet.outstanding = outlet.outstanding.saturating_sub(1);
             if outlet.first == d.index {
                 outlet.first = next;
+            }
+            if outlet.kept && outlet.outstanding == 0 {
+                self.kept_link_rests(Candidate::Local(o), eg);
             }
         }
     }

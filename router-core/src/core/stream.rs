@@ -4,7 +4,8 @@ use super::{Core, hops::Pick, routed::Way};
 use crate::{
     ConnKey,
     core::slots::Key,
-    delivery::{AUTO, Delivery, From, HEAD_SETTLED, OUT_SETTLED, SENT, STARTED, To},
+    delivery::{AUTO, Delivery, From, HEAD_SETTLED, LONG, OUT_SETTLED, SENT, STARTED, To},
+    distribution::Candidate,
     egress::{Egress, End, Payload, SendHead},
 };
 
@@ -110,10 +111,16 @@ impl Core {
     pub(super) fn pump(&mut self, address: Key, eg: &mut impl Egress) {
         while let Some(a) = self.addresses.get(address)
             && a.waiting.len() > 0
-            && (a.candidates.any_ready() || a.far.is_some())
+            && (a.candidates.any_ready() || a.far.is_some() || !self.order.is_empty())
         {
             let (far, near) = (a.far.is_some(), a.candidates.len() > 0);
             let Some(d) = self.front_waiting(address) else { return };
+            if !self.order.is_empty()
+                && let Some(link) = self.link_in_line(d)
+            {
+                self.follow(d, link, eg);
+                continue;
+            }
             // What came from another router chose this one when it arrived: it may have been where else there are destinations.
             let stays = far && near && self.is_of_router(d);
             let Some(from) = self.deliveries.get(d).map(|d| d.from) else { return };
@@ -269,6 +276,7 @@ impl Core {
         }
         delivery.to = To::Outlet { outlet: o, id };
         delivery.flags |= STARTED;
+        let long = delivery.has(LONG);
         if settled && !delivery.has(HEAD_SETTLED) {
             delivery.flags |= AUTO | OUT_SETTLED;
         }
@@ -277,21 +285,28 @@ impl Core {
         }
         self.left_waiting(d);
         self.list(d, o);
+        if long {
+            self.keep_link(d, Candidate::Local(o));
+        }
     }
 
     /// An outlet is done with its current delivery.
-    pub(super) fn vacate(&mut self, o: Key) {
+    pub(super) fn vacate(&mut self, o: Key, eg: &mut impl Egress) {
         let Some(outlet) = self.outlets.get_mut(o) else { return };
         outlet.current = Key::NONE;
+        let kept = outlet.kept;
         if outlet.single {
             self.stream_links.ended(outlet.address);
+        }
+        if kept {
+            self.kept_link_rests(Candidate::Local(o), eg);
         }
     }
 
     /// The abort of a delivery went out: that settles it.
     fn abort_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
-        self.vacate(o);
-        self.unlist(d);
+        self.vacate(o, eg);
+        self.unlist(d, eg);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= SENT | OUT_SETTLED;
         if let From::Copy { parent } = delivery.from {

@@ -15,7 +15,7 @@ use crate::{
     OutletKey,
     annotations::{Parsed, Q2_DISABLED, parse},
     core::slots::Key,
-    delivery::{To, WHOLE},
+    delivery::{LONG, To, WHOLE},
     distribution::Candidate,
     egress::{Egress, Payload},
     outlet::Outlet,
@@ -105,7 +105,9 @@ impl Core {
             self.demand(stream, eg);
         }
         let Some(a) = self.addresses.get(stream) else { return };
-        let (waiting, Some(id)) = (a.waiting.len(), neighbour_of(&a.name)) else { return };
+        let (all, Some(id)) = (a.waiting.len(), neighbour_of(&a.name)) else { return };
+        // Some of them go where others have gone.
+        let waiting = all.saturating_sub(self.followers(stream));
         let asked = &mut self.stream_links.by_address.entry(stream).or_default().asked;
         for _ in 0..most.min(waiting.saturating_sub(*asked)) {
             *asked += 1;
@@ -164,6 +166,7 @@ impl Core {
             self.pool(d, eg);
             let Some(delivery) = self.deliveries.get_mut(d) else { continue };
             delivery.to = To::Gathering;
+            delivery.flags &= !LONG;
             delivery.set(WHOLE);
             let end = delivery.ended;
             self.gather(d, &Payload::empty(), end, eg);
@@ -281,7 +284,7 @@ impl Core {
                 return;
             }
             // One without credit was not answered yet.
-            let idle = |outlet: &&Outlet| outlet.is_idle() && outlet.credit > 0;
+            let idle = |outlet: &&Outlet| outlet.is_idle() && outlet.credit > 0 && !outlet.kept;
             let Some(outlet) = self.outlets.get(o).filter(idle) else { continue };
             surplus -= 1;
             let link = outlet.link;

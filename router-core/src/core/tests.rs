@@ -16,6 +16,7 @@ mod loads;
 mod multicast;
 mod network;
 mod operations;
+mod order;
 mod pool;
 mod resend;
 mod settlement;

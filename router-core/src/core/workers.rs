@@ -57,6 +57,7 @@ impl Core {
                     self.give_loan_back(remote, true, eg);
                 }
             }
+            Msg::Free { outlet } => self.line_of_other_ends(Candidate::Local(Key::from_raw(outlet)), eg),
             Msg::Returned { outlet, credit } => self.returned(worker, Key::from_raw(outlet), credit, eg),
             Msg::Deliver(deliver) => self.delivered(worker, &deliver, prefix, payload, eg),
             Msg::More { mine, end } => {
@@ -107,6 +108,7 @@ impl Core {
             single,
             retired: false,
             annotated,
+            kept: false,
         });
         a.candidates.push(Candidate::Remote(remote));
         set_at(&mut peer.outlets, Key::from_raw(outlet).index, remote);
@@ -127,6 +129,7 @@ impl Core {
 
     fn outlet_down(&mut self, worker: u16, outlet: u64, eg: &mut impl Egress) {
         let Some(key) = self.remote(worker, outlet) else { return };
+        self.free_link(Candidate::Remote(key), eg);
         let Some(remote) = self.remotes.remove(key) else { return };
         self.annotated_gone(remote.address, remote.annotated);
         if remote.retired {
@@ -142,6 +145,7 @@ impl Core {
         let Some(remote) = self.remotes.get_mut(key).filter(|remote| !remote.retired) else { return };
         remote.retired = true;
         let (address, at) = (remote.address, remote.at);
+        self.free_link(Candidate::Remote(key), eg);
         self.not_offered(worker, address, at, eg);
     }
 
@@ -377,6 +381,11 @@ impl Core {
         if let Some(a) = self.addresses.get_mut(address) {
             a.lent = a.lent.saturating_sub(back);
         }
+        if deliver.long {
+            let link = Candidate::Local(o);
+            self.keep(link, None);
+            self.order.uses(link, arrival.settled);
+        }
         let bare = arrival.settled && deliver.end == End::Complete && deliver.mine == 0;
         let d = if bare { Key::NONE } else { self.record(arrival, address, deliver.end) };
         if !bare {
@@ -478,6 +487,7 @@ impl Core {
             seq: delivery.seq,
             born: delivery.born,
             end: delivery.ended,
+            long: false,
         };
         let bounced = Bounced { yours: key, deliver, prefix, content, end: delivery.ended };
         eg.post(WorkerId(worker), WorkerMsg::bare(Msg::Bounced(Box::new(bounced))));

@@ -55,6 +55,11 @@ impl Waiting {
         None
     }
 
+    /// All that come, and some that were taken out elsewhere.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.queues.iter().flat_map(|queues| queues.iter().rev()).flatten().map(|(_, key)| *key)
+    }
+
     /// One was taken out: it is not `live` any more.
     pub(crate) const fn took(&mut self) {
         self.len = self.len.saturating_sub(1);

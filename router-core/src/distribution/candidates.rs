@@ -3,7 +3,7 @@
 use crate::core::slots::Key;
 
 /// An outlet that an address knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Candidate {
     /// One of this worker.
     Local(Key),

@@ -6,7 +6,7 @@ use super::super::Core;
 use crate::{
     InletKey,
     core::slots::Key,
-    delivery::{From, LISTED, To, WAITS},
+    delivery::{From, LISTED, LONG, To, WAITS},
     distribution::Candidate,
 };
 
@@ -24,6 +24,7 @@ impl Core {
         );
         assert_eq!(self.inlets.len() + self.outlets.len() + self.remotes.len(), 0);
         assert_eq!(self.spans.open(), 0, "spans are left");
+        assert!(self.order.is_empty() && self.order.waiting() == 0, "links are kept: {:?}", self.order);
         assert_eq!(self.onwards.len() + self.targets.len(), 0);
         let shares = self.addresses.iter().filter_map(|(_, a)| Some(a.far.as_ref()?.next_hops()));
         self.tallies.assert_empty(shares.sum());
@@ -38,6 +39,11 @@ impl Core {
         streams.map(|(_, a)| a.waiting.len()).sum()
     }
 
+    /// Links that are kept for lines of this worker.
+    pub(super) fn kept_for_lines(&self) -> usize {
+        self.order.lines()
+    }
+
     /// Credit of an inlet: what the sender has, what deliveries have, and the capacity.
     pub(super) fn issued(&self, key: InletKey) -> (u32, u32, u32) {
         let inlet = self.inlets.get(key.0).unwrap();
@@ -50,7 +56,7 @@ impl Core {
         let mut by_inlet = HashMap::<Key, u32>::new();
         let mut listed = HashMap::<Key, u32>::new();
         let mut queued = HashMap::<Key, (u32, u32)>::new();
-        let mut held = 0;
+        let (mut held, mut long) = (0, 0);
         for (_, d) in self.deliveries.iter() {
             held += d.content.as_ref().map_or(0, |c| c.charge());
             if d.to != To::Fan {
@@ -58,6 +64,7 @@ impl Core {
             }
             assert_eq!(d.has(WAITS), d.to == To::Waiting, "{d:?}");
             if d.has(WAITS) {
+                long += u32::from(d.has(LONG));
                 *waiting.entry(d.address).or_default() += 1;
                 if let From::Inlet { inlet, .. } = d.from {
                     *by_inlet.entry(inlet).or_default() += 1;
@@ -95,7 +102,9 @@ impl Core {
             let lent = self.outlets.iter().filter(|(_, outlet)| outlet.address == key).map(|(_, outlet)| outlet.lent);
             assert_eq!(a.lent, lent.sum::<u32>(), "lent by {}", a.name);
         }
+        assert!(self.order.waiting() <= long, "{long} that are long wait: {:?}", self.order);
         for (key, o) in self.outlets.iter() {
+            assert_eq!(o.kept, self.order.keeps(Candidate::Local(key)), "{o:?}");
             assert_eq!(o.outstanding, listed.get(&key).copied().unwrap_or(0), "outstanding");
             assert_eq!((o.queued, o.reserved), queued.get(&key).copied().unwrap_or((0, 0)), "queued");
             assert_eq!(o.lent, o.lenders.iter().map(|l| l.credit).sum::<u32>(), "lent");

@@ -513,11 +513,12 @@ fn long_deliveries_are_gathered_or_get_a_link_of_their_own() {
         assert_eq!(w.count(b), 1);
         w.send_rest(s);
         assert_eq!(got(&w, b)[1], sent_here("svc", &[7; 30_000]));
+        w.accept_all(b);
 
         let long = vec![8; 500_000];
-        let id = w.begin(s, &long, false, false, 50_000);
+        let id = w.begin(s, &long, false, false, 200_000);
         assert!(w.sides.iter().all(|side| side.streams_wanted.is_empty()));
-        w.part(s, 50_000);
+        w.part(s, 100_000);
         assert_eq!(w.sides[0].streams_wanted, ["B"]);
         let stream = w.hop(there, "B", HopLink::Stream, 100);
         assert_eq!(w.outlet(stream).received.len(), 1, "it goes on while it arrives");
@@ -664,10 +665,10 @@ fn a_long_multicast_delivery_goes_to_neighbours_on_links_for_streams() {
         know(&mut w, &[("B", "Mmulti/x")]);
         let s = w.sender(0, "multi/x");
         let r = w.receiver(0, "multi/x", 100);
-        let long = vec![8; 300_000];
+        let long = vec![8; 600_000];
         for settled in [false, true] {
-            let id = w.begin(s, &long, settled, false, 50_000);
-            w.part(s, 50_000);
+            let id = w.begin(s, &long, settled, false, 200_000);
+            w.part(s, 100_000);
             assert_eq!(w.sides[there].streams_wanted.len(), 1);
             let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
             assert_eq!(w.outlet(stream).received.len(), 1, "it goes on while it arrives");
@@ -681,20 +682,20 @@ fn a_long_multicast_delivery_goes_to_neighbours_on_links_for_streams() {
             w.streams_answered(there, "B");
         }
         // Lost while it is under way, aborted, and waiting in vain.
-        w.begin(s, &long, false, false, 200_000);
+        w.begin(s, &long, false, false, 290_000);
         w.part(s, 10_000);
         let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
         w.streams_answered(there, "B");
         w.detach_receiver(stream);
         w.send_rest(s);
-        w.begin(s, &long, false, false, 200_000);
+        w.begin(s, &long, false, false, 290_000);
         w.part(s, 10_000);
         let stream = w.hop(stream_at, "B", HopLink::Stream, 100);
         w.streams_answered(there, "B");
         w.abort(s);
         assert_eq!(w.outlet(stream).received.last().unwrap().end, End::Aborted);
         w.detach_receiver(stream);
-        w.begin(s, &long, false, false, 90_000);
+        w.begin(s, &long, false, false, 290_000);
         w.part(s, 10_000);
         w.no_stream(there, "B");
         w.part(s, 100_000);
@@ -702,7 +703,7 @@ fn a_long_multicast_delivery_goes_to_neighbours_on_links_for_streams() {
         w.send_rest(s);
         w.accept_all(r);
         assert_eq!(w.count(b), 0, "more than is gathered");
-        w.begin(s, &[9; 200_000], false, false, 90_000);
+        w.begin(s, &[9; 200_000], false, false, 100_000);
         w.part(s, 10_000);
         w.no_stream(there, "B");
         w.send_rest(s);

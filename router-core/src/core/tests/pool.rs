@@ -155,8 +155,8 @@ fn a_stream_for_a_neighbour_without_links_for_streams_is_gathered_to_its_end() {
         let b = w.hop(workers - 1, "B", NORMAL, 100);
         know(&mut w, &[("B", "Msvc")]);
         let s = w.sender(0, "svc");
-        let long = vec![8; 300_000];
-        let id = w.begin(s, &long, false, false, 100_000);
+        let long = vec![8; 600_000];
+        let id = w.begin(s, &long, false, false, 300_000);
         assert_eq!(w.sides[0].streams_wanted, ["B"]);
         w.no_stream(0, "B");
         assert_eq!(w.outlet(b).received.len(), 0);
@@ -167,12 +167,12 @@ fn a_stream_for_a_neighbour_without_links_for_streams_is_gathered_to_its_end() {
         w.accept(b, 0);
         assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
         // What has all of its content already, and what is too much.
-        w.begin(s, &long, true, false, 299_999);
+        w.begin(s, &long, true, false, 599_999);
         w.send_rest(s);
         w.no_stream(0, "B");
         assert_eq!(got(&w, b).len(), 2);
         let huge = vec![9; 3 * POOL];
-        let id = w.begin(s, &huge, false, false, 100_000);
+        let id = w.begin(s, &huge, false, false, 300_000);
         w.no_stream(0, "B");
         (0..20).for_each(|_| w.part(s, 100_000));
         assert_eq!(w.told(s, id), Some(DeliveryState::Released));

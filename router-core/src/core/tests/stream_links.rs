@@ -279,8 +279,8 @@ fn a_long_message_takes_a_link_of_another_worker_that_is_free() {
         assert!(w.cores[1].has_free_stream("C"));
         let (at, address) = if multicast { (1, "multi/x") } else { (0, "svc") };
         let s = w.sender(at, address);
-        w.begin(s, &[8; 300_000], false, false, 100_000);
-        w.part(s, 50_000);
+        w.begin(s, &[8; 600_000], false, false, 200_000);
+        w.part(s, 100_000);
         assert_eq!(w.outlet(link).received.len(), 1);
         w.streams_answered(at, "C");
         assert_eq!(asked(&w, at), 0);

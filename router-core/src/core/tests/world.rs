@@ -819,6 +819,11 @@ impl World {
         }
     }
 
+    /// How many links are kept for what senders send after something long, in all workers that send.
+    pub(super) fn kept(&self) -> usize {
+        self.cores.iter().map(Core::kept_for_lines).sum()
+    }
+
     /// The only outcome that a sender was told of a delivery.
     pub(super) fn told(&self, s: Sender, id: u32) -> Option<DeliveryState> {
         match self.inlet(s).deliveries[&id].outcomes.as_slice() {
