@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     InKey, Treatment,
-    annotations::{Annotations, PUBLIC, Parsed, RESEND_RELEASED, parse},
+    annotations::{Annotations, PUBLIC, Parsed, RESEND_RELEASED, STREAMING, parse},
     core::slots::Key,
     delivery::{
         CREDIT, Delivery, From, IN_SETTLED, OUT_SETTLED, POOLED, RESENDS, SECOND, SENT, STREAMS, TELL_WAITED, To,
@@ -200,7 +200,7 @@ impl Core {
     fn attempt(&mut self, d: Key, kept: Box<Kept>, next: Pick, settled: bool, eg: &mut impl Egress) {
         let Some(old) = self.deliveries.get_mut(d) else { return };
         let From::Inlet { inlet, id } = old.from else { return };
-        let same = old.flags & (SECOND | CREDIT | TELL_WAITED | STREAMS);
+        let same = old.flags & (SECOND | CREDIT | TELL_WAITED);
         let mut record = Delivery::new(old.from, kept.address, same, old.message_format, old.seq, old.ended);
         record.born = old.born;
         old.flags = old.flags & !CREDIT | IN_SETTLED;
@@ -209,6 +209,11 @@ impl Core {
             record.set(POOLED);
         }
         record.set(RESENDS);
+        // Toward a neighbour its annotations said so.
+        let streams = matches!(parse(&kept.prefix), Ok(Parsed::Found(said, _)) if said.flags & STREAMING != 0);
+        if streams && !record.arrived() {
+            record.set(STREAMS);
+        }
         let link = of.link;
         let again = self.deliveries.insert(record);
         if let Some(inlet) = self.inlets.get_mut(inlet).filter(|inlet| inlet.current == d) {

@@ -1,6 +1,6 @@
 //! Links for streams to clients that take them.
 
-use super::network::from_b;
+use super::network::{from_b, know};
 use crate::{
     ConnInfo, ConnKey, HopLink, Terminus,
     annotations::{Parsed, RESEND_RELEASED, STREAMING, parse},
@@ -170,4 +170,25 @@ fn a_released_stream_goes_to_another_client() {
         w.send_rest(s);
         w.assert_empty();
     }
+}
+
+/// What comes back from a neighbour is as much of a stream as before.
+#[test]
+fn a_stream_that_a_neighbour_released_goes_apart_too() {
+    let mut w = World::new(1);
+    let b = w.hop(0, "B", HopLink::Stream, 1);
+    w.hop(0, "B", HopLink::Priority(4), 10);
+    know(&mut w, &[("B", "Msvc")]);
+    let s = sender(&mut w, STREAMING | RESEND_RELEASED);
+    let id = w.begin(s, &BODY, false, false, 1000);
+    assert_eq!(w.outlet(b).received.len(), 1);
+    let (conn, own) = receiver(&mut w, 0);
+    w.outcome(b, 0, Some(DeliveryState::Released), false);
+    assert_eq!(w.outlet(b).received[0].end, End::Aborted);
+    let r = w.client_streams(0, conn, 1)[0];
+    w.send_rest(s);
+    assert_eq!((has(&w, r, 0), w.count(own)), (BODY.to_vec(), 0));
+    w.accept(r, 0);
+    assert_eq!(w.told(s, id), Some(DeliveryState::Accepted));
+    w.assert_empty();
 }
