@@ -400,7 +400,7 @@ impl Inner {
             },
             custom,
         };
-        let capabilities = open::capabilities(role);
+        let capabilities = open::capabilities(role, origin.annotations().read);
         let defaults = Limits::default();
         let limits = match role.is_router() {
             true => Limits { session_bytes: ROUTER_WINDOW, first_window_bytes: ROUTER_WINDOW, ..defaults },

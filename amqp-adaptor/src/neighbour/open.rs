@@ -94,12 +94,14 @@ pub(crate) const fn is_trunk(role: ConnectionRole) -> bool {
     role.is_router() || matches!(role, ConnectionRole::InterNetwork)
 }
 
-/// Capabilities of our open, offered and desired alike where the peer is a router.
-pub(crate) fn capabilities(role: ConnectionRole) -> Symbols {
+/// Capabilities of our open, offered and desired alike where the peer is a router. `read`: annotations of clients are read.
+pub(crate) fn capabilities(role: ConnectionRole, read: bool) -> Symbols {
     match role {
-        ConnectionRole::Normal => Symbols::from_iter(["ANONYMOUS-RELAY"]),
-        // A container that is a router sends streams on links of their own.
-        ConnectionRole::RouteContainer => Symbols::from_iter(["ANONYMOUS-RELAY", "qd.streaming-links"]),
+        // The peer may be a router of another kind of network, which sends streams on links of their own. Only annotations say where those go.
+        ConnectionRole::Normal | ConnectionRole::RouteContainer if read => {
+            Symbols::from_iter(["ANONYMOUS-RELAY", "qd.streaming-links"])
+        }
+        ConnectionRole::Normal | ConnectionRole::RouteContainer => Symbols::from_iter(["ANONYMOUS-RELAY"]),
         ConnectionRole::InterEdge => Symbols::from_iter([
             "ANONYMOUS-RELAY",
             "qd.streaming-links",
@@ -228,7 +230,7 @@ mod tests {
     }
 
     fn open(properties: Fields, role: ConnectionRole) -> Open {
-        Open { properties: Some(properties), offered_capabilities: capabilities(role), ..Open::default() }
+        Open { properties: Some(properties), offered_capabilities: capabilities(role, false), ..Open::default() }
     }
 
     #[test]
