@@ -2,6 +2,7 @@
 """Conformance client on Qpid Proton's Python binding. See ../README.md for commands and output."""
 
 import json
+import os
 import struct
 import sys
 import uuid
@@ -16,6 +17,7 @@ ARGS = dict(arg.split("=", 1) for arg in sys.argv[2:])
 COUNT = int(ARGS.get("count", "1"))
 ADDRESS = ARGS.get("address")
 SIZE = int(ARGS.get("size", "0"))
+POLL = 0.02
 PROPERTIES = {key[5:]: value for key, value in ARGS.items() if key.startswith("prop:")}
 
 
@@ -174,6 +176,10 @@ class Command(MessagingHandler):
                 domain.set_credentials(ARGS["cert"], ARGS["key"], None)
                 options["allowed_mechs"] = "EXTERNAL"
             options["ssl_domain"] = domain
+        if "offer" in ARGS:
+            # Of a list, the binding makes what no field of an open is.
+            names = map(symbol, ARGS["offer"].split(","))
+            options["offered_capabilities"] = Array(UNDESCRIBED, Data.SYMBOL, *names)
         self.connection = event.container.connect(url, **options)
         self.begin(event)
 
@@ -204,7 +210,7 @@ class Send(Command):
 
     def begin(self, event):
         self.to = ARGS["to"].split(",") if "to" in ARGS else None
-        options = [PreSettled()] if "settled" in ARGS else None
+        options = ([PreSettled()] if "settled" in ARGS else []) + wishes()
         self.sender = event.container.create_sender(self.connection, None if self.to else ADDRESS, options=options)
         self.sent = 0
         self.outcomes = {"accepted": 0, "rejected": 0, "released": 0, "modified": 0}
@@ -232,6 +238,23 @@ class Send(Command):
 class PreSettled(LinkOption):
     def apply(self, link):
         link.snd_settle_mode = 1
+
+
+class TargetCapabilities(LinkOption):
+    def __init__(self, names):
+        self.names = names
+
+    def apply(self, link):
+        link.target.capabilities.put_array(False, Data.SYMBOL)
+        link.target.capabilities.enter()
+        for name in self.names:
+            link.target.capabilities.put_symbol(symbol(name))
+        link.target.capabilities.exit()
+
+
+def wishes():
+    """What a sender asks of the router for all that it sends."""
+    return [TargetCapabilities(ARGS["wish"].split(","))] if "wish" in ARGS else []
 
 
 class Recv(Command):
@@ -462,15 +485,25 @@ class Drain(Command):
 
 
 class StreamSend(Command):
-    """Sends one message of `size` body bytes, in pieces, never holding more than a few of them."""
+    """Sends one message of `size` body bytes, in pieces, never holding more than a few of them; with `until` only half before that file exists."""
 
     CHUNK = 256 * 1024
     PIECE = bytes(range(256)) * (CHUNK // 256)
 
     def begin(self, event):
         self.left = SIZE
+        self.held = SIZE // 2 if "until" in ARGS else 0
         self.delivery = None
-        self.sender = event.container.create_sender(self.connection, ADDRESS)
+        self.sender = event.container.create_sender(self.connection, ADDRESS, options=wishes())
+        if self.held:
+            event.container.schedule(POLL, self)
+
+    def on_timer_task(self, event):
+        if os.path.exists(ARGS["until"]):
+            self.held = 0
+            self.feed()
+        else:
+            event.container.schedule(POLL, self)
 
     def on_sendable(self, event):
         self.feed()
@@ -486,8 +519,8 @@ class StreamSend(Command):
             # One data section with a 4-byte size (AMQP 1.0 §3.2.6, §1.6.19).
             self.sender.stream(b"\x00\x53\x75\xb0" + struct.pack(">I", SIZE))
         transport = self.connection.transport
-        while self.left and self.delivery.pending < self.CHUNK and transport.pending() < 4 * self.CHUNK:
-            piece = self.PIECE[:min(self.left, self.CHUNK)]
+        while self.left > self.held and self.delivery.pending < self.CHUNK and transport.pending() < 4 * self.CHUNK:
+            piece = self.PIECE[:min(self.left - self.held, self.CHUNK)]
             self.sender.stream(piece)
             self.left -= len(piece)
             if not self.left:
@@ -541,6 +574,100 @@ class StreamRecv(Command):
             delivery.update(Delivery.ACCEPTED)
             delivery.settle()
             self.done(received=self.bytes, good=self.good)
+
+
+# The section that routers put in front of messages: flags, where it goes, where it came in, and the routers that it passed.
+ROUTER_ANNOTATIONS = 0x534b50522d2d5241
+
+
+class AnnotatedSend(Command):
+    """Sends a message whose router annotations say it came in at `ingress`, with `flags` and, if it is to go there whatever its link says, `override`."""
+
+    def begin(self, event):
+        self.sender = event.container.create_sender(self.connection, ADDRESS)
+        self.sent = False
+
+    def on_sendable(self, event):
+        if self.sent:
+            return
+        self.sent = True
+        section = Data()
+        section.put_described()
+        section.enter()
+        section.put_ulong(ulong(ROUTER_ANNOTATIONS))
+        section.put_list()
+        section.enter()
+        section.put_uint(uint(int(ARGS.get("flags", "0"))))
+        section.put_object(ARGS.get("override"))
+        section.put_string(ARGS["ingress"])
+        section.put_list()
+        section.enter()
+        section.put_string(ARGS["ingress"])
+        section.exit()
+        section.exit()
+        section.exit()
+        self.sender.delivery(self.sender.delivery_tag())
+        self.sender.stream(section.encode() + Message(body=body(0)).encode())
+        self.sender.advance()
+
+    def on_settled(self, event):
+        self.done(outcome=str(event.delivery.remote_state))
+
+
+class DeliveriesRecv(Command):
+    """Says on which link deliveries come, its own one or one of the router's, when they begin and when they are whole, and what router annotations
+    they have. Accepts `count`; with `release=1` it gives all back, until it is killed."""
+
+    def __init__(self):
+        super().__init__(auto_accept=False, prefetch=int(ARGS.get("credit", "100")))
+        self.arriving = {}
+        self.whole = 0
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+
+    def on_link_opening(self, event):
+        event.link.source.copy(event.link.remote_source)
+        event.link.target.copy(event.link.remote_target)
+
+    def on_link_opened(self, event):
+        if event.link == self.receiver:
+            say(ready=True)
+
+    def link(self, link):
+        return "own" if link == self.receiver else "of the router"
+
+    # Below MessagingHandler, which would wait for the whole message and read no router annotations.
+    def on_delivery(self, event):
+        delivery, link = event.delivery, event.link
+        if not link.is_receiver or not delivery.readable:
+            return
+        key = (link.name, delivery.tag)
+        if key not in self.arriving:
+            self.arriving[key] = b""
+            say(begun=self.link(link))
+        while delivery.pending:
+            self.arriving[key] += link.recv(delivery.pending)
+        if delivery.partial:
+            return
+        encoded = self.arriving.pop(key)
+        link.advance()
+        first = Data()
+        size = first.decode(encoded)
+        first.rewind()
+        first.next()
+        section = first.get_object()
+        annotations = None
+        if section.descriptor == ROUTER_ANNOTATIONS:
+            annotations, encoded = section.value, encoded[size:]
+        message = Message()
+        message.decode(encoded)
+        say(link=self.link(link), annotations=annotations, size=len(message.body))
+        delivery.update(Delivery.RELEASED if "release" in ARGS else Delivery.ACCEPTED)
+        delivery.settle()
+        self.whole += 1
+        if self.whole == COUNT and "release" not in ARGS:
+            self.done(whole=self.whole)
 
 
 def typed(value):
@@ -683,13 +810,13 @@ class Closer(Handler):
 COMMANDS = {
     "broker": Broker, "manage": Manage, "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
     "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
-    "stream-send": StreamSend, "stream-recv": StreamRecv,
+    "stream-send": StreamSend, "stream-recv": StreamRecv, "annotated-send": AnnotatedSend, "deliveries-recv": DeliveriesRecv,
 }
 
 
 def main():
     command = COMMANDS[sys.argv[1]]()
-    if isinstance(command, StreamRecv):
+    if isinstance(command, (StreamRecv, DeliveriesRecv)):
         # Without the handler that assembles messages.
         command.handlers = [h for h in command.handlers if type(h).__name__ != "IncomingMessageHandler"]
     Container(command).run()
