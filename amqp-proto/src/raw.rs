@@ -208,7 +208,8 @@ impl Iterator for FieldsIter<'_> {
     }
 }
 
-/// The symbols of a field that may have several (`multiple="true"`, §1.4): on the wire null, one symbol, or an array.
+/// The symbols of a field that may have several (`multiple="true"`, §1.4): on the wire null, one symbol, or an array. A list of symbols is read, too:
+/// Proton's Python binding writes one where its user gives a Python list.
 ///
 /// Written as an array, also with one element, as the reference does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -257,6 +258,12 @@ impl Decode for Symbols {
         match reader.peek()? {
             code::SYMBOL8 | code::SYMBOL32 => return Ok(Self(vec![Symbol::decode(reader)?])),
             code::ARRAY8 | code::ARRAY32 => {}
+            code::LIST0 | code::LIST8 | code::LIST32 => {
+                let (mut items, count) = reader.list()?;
+                let symbols = (0..count).map(|_| Symbol::decode(&mut items)).collect::<Result<_, _>>()?;
+                items.finish()?;
+                return Ok(Self(symbols));
+            }
             code => {
                 return Err(DecodeError::UnexpectedType { code, at, expected: "a symbol or an array of symbols" });
             }

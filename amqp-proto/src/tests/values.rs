@@ -42,6 +42,13 @@ fn symbols_of_one_or_several() {
     assert_eq!(read::<Symbols>(&hex("e0 06 02 a3 01 61 01 62")), Ok(["a", "b"].into()));
     assert_eq!(read::<Symbols>(&hex("f0 0000000f 00000002 b3 00000001 61 00000001 62")), Ok(["a", "b"].into()));
     assert_eq!(read::<Symbols>(&hex("e0 02 00 a3")), Ok(Symbols::default()));
+    assert_eq!(read::<Symbols>(&hex("45")), Ok(Symbols::default()));
+    assert_eq!(read::<Symbols>(&hex("c0 07 02 a3 01 61 a3 01 62")), Ok(["a", "b"].into()));
+    assert_eq!(read::<Symbols>(&hex("d0 0000000a 00000002 a3 01 61 a3 01 62")), Ok(["a", "b"].into()));
+    assert!(read::<Symbols>(&hex("c0 04 01 a1 01 61")).is_err(), "a list of strings");
+    assert!(read::<Symbols>(&hex("c0 04 02 a3 01 61")).is_err(), "fewer than it says");
+    assert!(read::<Symbols>(&hex("c0 07 01 a3 01 61 a3 01 62")).is_err(), "more than it says");
+    assert!(read::<Symbols>(&hex("c0 03 01 a3 01")).is_err(), "cut off");
     assert!(read::<Symbols>(&hex("e0 03 01 a1 00")).is_err(), "strings");
     assert!(read::<Symbols>(&hex("e0 04 01 a3 01 80")).is_err(), "not ASCII");
 }

@@ -177,9 +177,8 @@ class Command(MessagingHandler):
                 options["allowed_mechs"] = "EXTERNAL"
             options["ssl_domain"] = domain
         if "offer" in ARGS:
-            # Of a list, the binding makes what no field of an open is.
-            names = map(symbol, ARGS["offer"].split(","))
-            options["offered_capabilities"] = Array(UNDESCRIBED, Data.SYMBOL, *names)
+            # The binding writes an AMQP list of a Python list.
+            options["offered_capabilities"] = [symbol(name) for name in ARGS["offer"].split(",")]
         self.connection = event.container.connect(url, **options)
         self.begin(event)
 
