@@ -177,8 +177,9 @@ class Command(MessagingHandler):
                 options["allowed_mechs"] = "EXTERNAL"
             options["ssl_domain"] = domain
         if "offer" in ARGS:
-            # The binding writes an AMQP list of a Python list.
-            options["offered_capabilities"] = [symbol(name) for name in ARGS["offer"].split(",")]
+            # Of a Python list the binding makes a list, too, where AMQP has an array.
+            names = [symbol(name) for name in ARGS["offer"].split(",")]
+            options["offered_capabilities"] = names if "list" in ARGS else Array(UNDESCRIBED, Data.SYMBOL, *names)
         self.connection = event.container.connect(url, **options)
         self.begin(event)
 
