@@ -167,7 +167,10 @@ fn twenty_sites_hear_at_once_what_another_exposes() {
     });
     wait_services(agents.iter_mut().map(|(_, agent)| agent), &known);
     drop(agent);
-    edges.pop().unwrap().process.terminate(PATIENCE);
+    // It is kept, so that a failure shows what it printed.
+    let mut ended = edges.pop().unwrap();
+    let status = ended.process.terminate(PATIENCE);
+    assert!(status.success(), "{status}");
     let known = [service("kept", &["B"], &[]), service("new", &["J"], &[])];
     let time = wait_services(agents.iter_mut().map(|(_, agent)| agent), &known);
     println!("the services of a router that ended were forgotten {time:?} later");
