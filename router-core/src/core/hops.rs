@@ -372,10 +372,8 @@ impl Core {
         let stream = arrival.way.streams().then(|| arrival.way.origin());
         let onward =
             Arrival { way, prefix: &prefix, origin: address, hop, goes_settled, untracked, row, stream, ..*arrival };
-        let stream_links = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
         let d = match end {
-            _ if let Ahead::On(link) = ahead => self.go_after(link, stream_links, &onward, payload, end, eg),
-            _ if ahead == Ahead::Waiting => self.wait_after(stream_links, priority, &onward, payload, end, eg),
+            _ if ahead != Ahead::Nothing => self.go_after(ahead, priority, &onward, payload, end, eg),
             End::More if arrival.way.streams() => self.begin_stream(hop, &onward, payload, eg),
             End::More => {
                 let d = self.record(&onward, links, end);

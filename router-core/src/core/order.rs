@@ -347,52 +347,38 @@ impl Core {
         }
     }
 
-    /// Sends a delivery, or its first part, over the link that is kept for its line, whatever else could take it. `arrival` says what is to be
-    /// known of its way to the neighbour, `stream` is the address of such links.
+    /// Sends a delivery, or its first part, over the link that is kept for its line, whatever else could take it; or makes it wait behind what waits
+    /// of its line. `arrival` says what is to be known of its way to the neighbour.
+    #[cold]
     pub(super) fn go_after(
         &mut self,
-        link: Candidate,
-        stream: Key,
-        arrival: &Arrival<'_>,
-        payload: &Payload<'_>,
-        end: End,
-        eg: &mut impl Egress,
-    ) -> Option<Key> {
-        if arrival.pooled && self.is_over(stream) {
-            return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
-        }
-        self.order.uses(link, arrival.settled);
-        match link {
-            Candidate::Remote(remote) => self.lend_out(remote, Key::NONE, stream, arrival, payload, end, eg),
-            Candidate::Local(o) => {
-                let d = self.record(arrival, stream, end);
-                self.keep_prefix(d, arrival.prefix);
-                self.store(d, payload, eg);
-                self.queue_at(d, o, eg);
-                self.deliveries.contains(d).then_some(d)
-            }
-        }
-    }
-
-    /// Makes a delivery, or its first part, wait behind what waits of its line.
-    pub(super) fn wait_after(
-        &mut self,
-        stream: Key,
+        ahead: Ahead,
         priority: u8,
         arrival: &Arrival<'_>,
         payload: &Payload<'_>,
         end: End,
         eg: &mut impl Egress,
     ) -> Option<Key> {
+        let stream = self.hops.get(arrival.hop).map_or(Key::NONE, |hop| hop.stream);
         if arrival.pooled && self.is_over(stream) {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         }
+        if let Ahead::On(link) = ahead {
+            self.order.uses(link, arrival.settled);
+        }
+        if let Ahead::On(Candidate::Remote(remote)) = ahead {
+            return self.lend_out(remote, Key::NONE, stream, arrival, payload, end, eg);
+        }
         let d = self.record(arrival, stream, end);
-        self.becomes_long(d);
         self.keep_prefix(d, arrival.prefix);
         self.store(d, payload, eg);
-        self.enqueue(d, stream, priority);
-        Some(d)
+        if let Ahead::On(Candidate::Local(o)) = ahead {
+            self.queue_at(d, o, eg);
+        } else {
+            self.becomes_long(d);
+            self.enqueue(d, stream, priority);
+        }
+        self.deliveries.contains(d).then_some(d)
     }
 
     /// Sends what waits for a link over the one that is kept for its line.
