@@ -1,6 +1,6 @@
 //! A link on which deliveries come in.
 
-use amqp_proto::message::HeadCursor;
+use amqp_proto::message::{HeadCursor, MAX_HEAD};
 
 use crate::{
     core::slots::Key,
@@ -115,4 +115,16 @@ pub(crate) struct Pending {
     /// How many of them were looked at, by those who do so from the beginning.
     pub(crate) tried: usize,
     pub(crate) first: Transfer,
+}
+
+impl Pending {
+    /// One that was read from its beginning, and did not say enough.
+    pub(crate) fn tried(bytes: &[u8], first: Transfer) -> Self {
+        Self { cursor: HeadCursor::new(MAX_HEAD), bytes: bytes.to_vec(), tried: bytes.len(), first }
+    }
+
+    /// Enough has come to read it from its beginning once more. Frames of a few bytes must not make us read the same again for each.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.bytes.len() >= self.tried * 2 || self.bytes.len() - self.tried >= 4096
+    }
 }

@@ -45,11 +45,11 @@ impl Core {
             Ok(Parsed::Absent) => (Annotations::default(), 0),
             // Nothing to begin with.
             Ok(Parsed::Found(_, size)) if t.end == End::More && message.len() == size => {
-                return self.pend_annotated(key, t, message);
+                return self.pend_tried(key, t, message);
             }
             Ok(Parsed::Found(annotations, size)) => (annotations, size),
             Ok(Parsed::Incomplete(_)) if t.end == End::More && message.len() <= MAX_SECTION => {
-                return self.pend_annotated(key, t, message);
+                return self.pend_tried(key, t, message);
             }
             // Too short to be a message of any kind, which is nothing to a router.
             Ok(Parsed::Incomplete(_)) if message.len() < MIN_SECTION => {
@@ -78,7 +78,7 @@ impl Core {
                 self.admit(key, address, t, &rest, way, eg)
             }
             Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
-            Route::NeedMore(_) => self.pend_annotated(key, t, message),
+            Route::NeedMore(_) => self.pend_tried(key, t, message),
         }
     }
 
@@ -95,10 +95,9 @@ impl Core {
         }
     }
 
-    fn pend_annotated(&mut self, key: Key, t: &Transfer, message: &[u8]) -> Option<InKey> {
-        let (bytes, tried) = (message.to_vec(), message.len());
-        let pending = Pending { cursor: HeadCursor::new(MAX_HEAD), bytes, tried, first: *t };
-        self.inlets.get_mut(key)?.pending = Some(Box::new(pending));
+    /// Too little is known of it so far.
+    pub(super) fn pend_tried(&mut self, key: Key, t: &Transfer, message: &[u8]) -> Option<InKey> {
+        self.inlets.get_mut(key)?.pending = Some(Box::new(Pending::tried(message, *t)));
         None
     }
 
@@ -110,8 +109,7 @@ impl Core {
         t: &Transfer,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
-        // Frames of a few bytes must not make us read the same again for each.
-        if t.end == End::More && pending.bytes.len() < pending.tried * 2 && pending.bytes.len() - pending.tried < 4096 {
+        if t.end == End::More && !pending.has_grown() {
             pending.first = *t;
             self.inlets.get_mut(key)?.pending = Some(pending);
             return None;

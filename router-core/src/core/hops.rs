@@ -449,14 +449,14 @@ impl Core {
         if let Some(onward) = self.onwards.at_mut(delivery.onward) {
             (onward.origin, onward.hop, onward.row) = (address, hop, row);
         }
-        let stream = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
         match self.ahead(from, hop, address) {
             Ahead::Nothing => {}
             Ahead::On(link) => {
-                self.move_to(d, stream);
+                self.move_to(d, self.streams_to(hop));
                 return self.follow(d, link, eg);
             }
             Ahead::Waiting => {
+                let stream = self.streams_to(hop);
                 self.move_to(d, stream);
                 self.becomes_long(d);
                 return self.enqueue(d, stream, priority);
@@ -576,15 +576,15 @@ impl Core {
             let Some(links) = self.links_to(hop, priority).filter(|_| !passed) else { continue };
             self.sent_on(address, hop);
             let onward = Arrival { way: Way::Here, prefix: &prefix, ..*arrival };
-            let stream = self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream);
             match self.ahead(arrival.from, hop, address) {
                 Ahead::On(Candidate::Local(o)) => {
+                    let stream = self.streams_to(hop);
                     self.order.uses(Candidate::Local(o), arrival.settled);
                     readers += u32::from(self.copy_to(p, o, stream, &onward, payload, end, eg));
                     continue;
                 }
                 Ahead::Waiting => {
-                    readers += u32::from(self.wait_for_stream(p, links, stream, &onward, payload, eg));
+                    readers += u32::from(self.wait_for_stream(p, links, self.streams_to(hop), &onward, payload, eg));
                     continue;
                 }
                 Ahead::On(Candidate::Remote(_)) | Ahead::Nothing => {}
@@ -605,6 +605,11 @@ impl Core {
         }
         self.composed.bytes = prefix;
         readers
+    }
+
+    /// The address of the links for streams to a neighbour.
+    pub(super) fn streams_to(&self, hop: Key) -> Key {
+        self.hops.get(hop).map_or(Key::NONE, |hop| hop.stream)
     }
 
     /// The address of the links to a neighbour that carry a priority. Neighbours that have none for it use those of the medium one.

@@ -359,7 +359,7 @@ impl Core {
         end: End,
         eg: &mut impl Egress,
     ) -> Option<Key> {
-        let stream = self.hops.get(arrival.hop).map_or(Key::NONE, |hop| hop.stream);
+        let stream = self.streams_to(arrival.hop);
         if arrival.pooled && self.is_over(stream) {
             return self.refuse(arrival, end, Some(&DeliveryState::Released), eg);
         }

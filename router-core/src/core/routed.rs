@@ -194,16 +194,7 @@ impl Core {
                 self.admit_routed(key, to, &annotations, t, &rest, section, eg)
             }
             Beginning::Refused(state) => self.refuse_routed(key, t, &state, eg),
-            Beginning::NeedMore => {
-                let pending = Pending {
-                    cursor: HeadCursor::new(MAX_HEAD),
-                    bytes: message.to_vec(),
-                    tried: message.len(),
-                    first: *t,
-                };
-                self.inlets.get_mut(key)?.pending = Some(Box::new(pending));
-                None
-            }
+            Beginning::NeedMore => self.pend_tried(key, t, message),
         }
     }
 
@@ -222,10 +213,7 @@ impl Core {
             Ok(Parsed::Found(_, size)) => size,
             Ok(Parsed::Absent) => 0,
             Ok(Parsed::Incomplete(_)) if t.end == End::More && message.len() <= MAX_SECTION => {
-                let (bytes, tried) = (message.to_vec(), message.len());
-                let pending = Pending { cursor: HeadCursor::new(MAX_HEAD), bytes, tried, first: *t };
-                self.inlets.get_mut(key)?.pending = Some(Box::new(pending));
-                return None;
+                return self.pend_tried(key, t, message);
             }
             Ok(Parsed::Incomplete(size)) => return self.refuse_routed(key, t, &incomplete(message, size), eg),
             Err(error) => return self.refuse_routed(key, t, &malformed(&error), eg),
@@ -258,8 +246,7 @@ impl Core {
         t: &Transfer,
         eg: &mut impl Egress,
     ) -> Option<InKey> {
-        // Frames of a few bytes must not make us read the same again for each.
-        if t.end == End::More && pending.bytes.len() < pending.tried * 2 && pending.bytes.len() - pending.tried < 4096 {
+        if t.end == End::More && !pending.has_grown() {
             pending.first = *t;
             self.inlets.get_mut(key)?.pending = Some(pending);
             return None;
