@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amqp_proto::Value;
 use transport::http::HttpSite;
+use transport::sasl::Sasl;
 use transport::socket::Family;
 use transport::tls::TlsProfile;
 
@@ -86,6 +87,8 @@ pub struct ListenerConfig {
     pub authenticate_peer: bool,
     /// SASL mechanisms to offer, in order; empty means every one that makes sense here.
     pub sasl_mechanisms: Vec<String>,
+    /// What checks the users of all mechanisms but `ANONYMOUS` and `EXTERNAL`, if these may be used.
+    pub sasl: Option<Arc<Sasl>>,
     /// Largest frame accepted, in bytes (`maxFrameSize`).
     pub max_frame_size: u32,
     /// Sessions of a connection (`maxSessions`), 1 to 65,536.

@@ -10,6 +10,7 @@ use amqp_proto::connection::Connection;
 use bytes::Bytes;
 use router_core::ConnKey;
 use transport::Stream;
+use transport::sasl::SaslExchange;
 
 use crate::auto_link::AutoLinks;
 use crate::client_streams::ClientStreams;
@@ -124,6 +125,8 @@ pub(crate) struct Details {
     pub(crate) peer: Rc<str>,
     pub(crate) opened: Instant,
     pub(crate) identity: Identity,
+    /// The exchange with a client that has a user checked.
+    pub(crate) sasl: Option<Rc<SaslExchange>>,
     pub(crate) container: String,
     /// What the peer's open says about it, for management.
     pub(crate) properties: Option<Fields>,

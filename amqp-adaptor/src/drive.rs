@@ -4,8 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use amqp_proto::connection::{Closed, End, Event, Initiator, SaslResponse, Transfer};
-use amqp_proto::sasl::SaslCode;
+use amqp_proto::connection::{Closed, End, Event, Initiator, Transfer};
 use amqp_proto::{Error, Open, Role};
 use bytes::Bytes;
 use router_core::{ConnInfo, ConnKind, Core, InKey, InletKey, OutKey, OutletKey};
@@ -19,6 +18,7 @@ use crate::conn::Origin;
 use crate::egress::Conns;
 use crate::neighbour::ConnectionRole;
 use crate::neighbour::open::Theirs;
+use crate::sasl;
 use crate::worker::Inner;
 
 /// Bytes that a connection may bring before others get their turn.
@@ -119,6 +119,10 @@ impl Inner {
         if conn.input_ended || (conn.wants_write && conn.engine.output().len() >= INPUT_STOP) {
             return Turn::Blocked;
         }
+        // What came behind a question to us is kept until it is answered, and must not grow.
+        if conn.engine.awaits_owner() && conn.details.sasl.is_some() {
+            return Turn::Blocked;
+        }
         if conn.stream.poll_read_ready(cx).is_pending() {
             return Turn::Blocked;
         }
@@ -162,7 +166,7 @@ impl Inner {
     }
 
     /// Hands everything in `block` to the engine, and what comes out to the core.
-    fn process(&self, id: u32, block: &Bytes) {
+    pub(crate) fn process(&self, id: u32, block: &Bytes) {
         let now = Instant::now();
         let mut core = self.core.borrow_mut();
         let mut state = self.conns.borrow_mut();
@@ -261,7 +265,7 @@ impl Inner {
             Event::Detached { link, .. } if client_streams::refused(core, conns, id, link) => {}
             Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
             Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
-            Event::Sasl(response) => Self::on_sasl(conns, id, &response),
+            Event::Sasl(response) => sasl::asked(conns, id, &response),
             Event::Opened(open) => self.on_open(core, conns, id, &open),
             Event::Closed(closed) => self.on_closed(core, conns, id, &closed),
             Event::Authenticated => Self::on_authenticated(conns, id),
@@ -323,27 +327,6 @@ impl Inner {
         }
         if let Some(neighbour) = neighbour {
             self.neighbour_closed(core, conns, &neighbour, reason);
-        }
-    }
-
-    fn on_sasl(conns: &mut Conns, id: u32, response: &SaslResponse) {
-        let Some(conn) = conns.get(id) else { return };
-        let mechanism = response.mechanism.as_str();
-        let user = match mechanism {
-            "ANONYMOUS" => Some(None),
-            // The certificate was verified in the handshake; without one there is nothing that EXTERNAL could mean.
-            "EXTERNAL" => conn.stream.tls().and_then(transport::tls::TlsStream::peer_user).map(Some),
-            _ => None,
-        };
-        match user {
-            Some(user) => {
-                conn.details.identity = Identity { mechanism: Some(mechanism.to_owned()), user };
-                conn.engine.sasl_outcome(SaslCode::Ok);
-            }
-            None => {
-                tracing::info!(target: "SERVER", "[C{}] Connection from {} refused: SASL {mechanism} failed", conn.details.id, conn.details.peer);
-                conn.engine.sasl_outcome(SaslCode::Auth);
-            }
         }
     }
 

@@ -16,6 +16,7 @@ mod inspect;
 mod listener;
 mod neighbour;
 mod placement;
+mod sasl;
 mod trace;
 mod worker;
 

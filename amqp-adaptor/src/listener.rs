@@ -47,7 +47,10 @@ pub fn listen(config: ListenerConfig) -> Result<AmqpListener, StartError> {
     let tls = match &config.tls {
         None => None,
         Some(profile) => {
-            let client_certs = if config.authenticate_peer { ClientCerts::Required } else { ClientCerts::Optional };
+            // Those who may say who they are by a password need no certificate.
+            let by_password = config.sasl.is_some() && !config.sasl_mechanisms.iter().any(|name| name == "EXTERNAL");
+            let client_certs =
+                if config.authenticate_peer && !by_password { ClientCerts::Required } else { ClientCerts::Optional };
             Some(profile.server(&ServerOptions { client_certs, alpn: Vec::new(), require_close_notify: false })?)
         }
     };

@@ -364,6 +364,7 @@ impl Inner {
                 peer: peer.into(),
                 opened: now,
                 identity: Identity::default(),
+                sasl: None,
                 container: String::new(),
                 properties: None,
                 streams: None,
@@ -570,13 +571,17 @@ fn index(id: usize) -> u32 {
 
 fn server_sasl(listener: &ListenerConfig, stream: &Stream) -> ServerSasl {
     let certified = stream.tls().is_some_and(|tls| tls.peer_certificates().is_some());
+    let checked = listener.sasl.as_ref().map_or(&[][..], |sasl| sasl.mechanisms());
     let possible = |name: &str| match name {
         "EXTERNAL" => certified,
         "ANONYMOUS" => !listener.authenticate_peer,
-        _ => false,
+        // In the clear only for those who ask for it.
+        "PLAIN" | "LOGIN" if stream.tls().is_none() && listener.sasl_mechanisms.is_empty() => false,
+        name => checked.iter().any(|checked| checked == name),
     };
     let wanted: Vec<&str> = if listener.sasl_mechanisms.is_empty() {
-        vec!["EXTERNAL", "ANONYMOUS"]
+        let checked = checked.iter().map(String::as_str).filter(|name| !matches!(*name, "EXTERNAL" | "ANONYMOUS"));
+        std::iter::once("EXTERNAL").chain(checked).chain(["ANONYMOUS"]).collect()
     } else {
         listener.sasl_mechanisms.iter().map(String::as_str).collect()
     };

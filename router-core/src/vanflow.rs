@@ -109,6 +109,8 @@ pub struct Vanflow {
     listening: [bool; 4],
     /// A collector wants all records, which costs as much however many ask.
     flush: bool,
+    /// The tick in which all records were told.
+    flushed: u64,
     /// What others have told of flows of ours that have no record yet, and at which tick.
     early: BTreeMap<u64, (u64, BTreeMap<Attribute, Said>)>,
     /// What this router knows of flows that belong to others, by the address of their owner.
@@ -133,6 +135,7 @@ impl Vanflow {
             log: 0,
             listening: [false; 4],
             flush: false,
+            flushed: 0,
             early: BTreeMap::new(),
             others: BTreeMap::new(),
             output: VecDeque::new(),
@@ -347,13 +350,15 @@ impl Vanflow {
                 self.output.push_back(codec::heartbeat(&self.address(Topic::Records), &id, self.micros(now)));
             }
         }
-        if std::mem::take(&mut self.flush) {
-            self.tell_all();
-        }
         for (to, records) in std::mem::take(&mut self.others) {
             self.write(&to, records);
         }
-        if beat > 0 {
+        if beat > 0 && self.flush && self.tick >= self.flushed + PARTS as u64 {
+            // All at once: whoever asks has nothing to show until it knows the router, its listeners and its connectors.
+            (self.flush, self.flushed) = (false, self.tick);
+            self.tell_all();
+            (0..PARTS).for_each(|part| self.tell_part(part));
+        } else if beat > 0 {
             self.tell_part((self.tick % PARTS as u64) as usize);
         }
         self.forget_ended();

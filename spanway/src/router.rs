@@ -6,6 +6,7 @@ pub(crate) mod entities;
 mod hints;
 mod network;
 mod services;
+mod users;
 mod vanflow;
 pub(crate) mod worker;
 

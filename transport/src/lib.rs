@@ -1,4 +1,4 @@
-//! What every adaptor shares: workers, mailboxes, sockets, read and write buffers, TLS, WebSocket
+//! What every adaptor shares: workers, mailboxes, sockets, read and write buffers, TLS, SASL, WebSocket
 //! and the PROXY protocol.
 //!
 //! A connection lives on one [`worker`]. Its task waits for readiness of its [`stream::Stream`], reads into the worker's
@@ -13,6 +13,7 @@ pub mod mailbox;
 pub mod memory;
 pub mod metrics;
 pub mod proxy_protocol;
+pub mod sasl;
 pub mod secret;
 pub mod socket;
 pub mod stream;

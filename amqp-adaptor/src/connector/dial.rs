@@ -151,7 +151,12 @@ fn fail(run: &Run, part: Part, reason: &str) -> bool {
     }
     let another = run.targets().failed();
     if run.status().failed(reason) {
-        tracing::info!(target: "SERVER", "Connector {name}: {reason}");
+        const REFUSED: &str = amqp_proto::condition::UNAUTHORIZED_ACCESS;
+        match reason.split_once(&format!("{REFUSED}: ")) {
+            // Trying again does not help: somebody has to do something. In the reference's form, which others look for.
+            Some((place, why)) => tracing::error!(target: "SERVER", "Connector {name}: {place}{REFUSED} {why}"),
+            None => tracing::info!(target: "SERVER", "Connector {name}: {reason}"),
+        }
     }
     another
 }

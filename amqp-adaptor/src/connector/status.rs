@@ -75,8 +75,10 @@ impl Status {
         self.state = ConnectorState::Connecting;
         self.message = message.to_owned();
         self.failures += 1;
-        let news = self.logged != message;
-        self.logged = message.to_owned();
+        // Each try has another number.
+        let what = message.strip_prefix("[C").and_then(|rest| rest.split_once("] ")).map_or(message, |(_, what)| what);
+        let news = self.logged != what;
+        self.logged = what.to_owned();
         news
     }
 
@@ -107,7 +109,8 @@ mod tests {
         let shown = status.shown(String::new());
         assert_eq!((shown.state, shown.message.as_str(), shown.failures), (ConnectorState::Connecting, "refused", 1));
         assert!(!status.failed("refused"));
-        assert!(status.failed("reset"));
+        assert!(status.failed("[C2] reset by it"));
+        assert!(!status.failed("[C3] reset by it"));
         status.opened("open".into(), None);
         assert_eq!(status.shown(String::new()).failures, 0);
         assert_eq!(status.shown(String::new()).state.as_str(), "SUCCESS");

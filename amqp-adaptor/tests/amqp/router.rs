@@ -41,6 +41,7 @@ pub(crate) fn listener() -> ListenerConfig {
         require_tls: false,
         authenticate_peer: false,
         sasl_mechanisms: Vec::new(),
+        sasl: None,
         max_frame_size: 16 * 1024,
         max_sessions: 32_768,
         idle_timeout: Some(Duration::from_secs(60)),

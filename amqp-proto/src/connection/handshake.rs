@@ -255,7 +255,7 @@ impl Connection {
             self.phase = Phase::ServerAmqpHeader;
             return;
         }
-        let error = Error::new(condition::UNAUTHORIZED_ACCESS, "authentication failed");
+        let error = Error::new(condition::UNAUTHORIZED_ACCESS, "Authentication failed");
         self.finish_later(Closed { by: Initiator::Local, error: Some(error) });
     }
 
@@ -298,10 +298,12 @@ impl Connection {
 
     fn on_outcome(&mut self, code: SaslCode) -> Result<Option<Event>, Fault> {
         if code != SaslCode::Ok {
-            return Err(Fault::connection(
-                condition::UNAUTHORIZED_ACCESS,
-                format_args!("authentication failed: SASL outcome {code:?}"),
-            ));
+            let mechanism = self.sasl_mechanism().unwrap_or_default();
+            let text = match code {
+                SaslCode::Auth => format!("Authentication failed [mech={mechanism}]"),
+                code => format!("Authentication failed [mech={mechanism}]: SASL outcome {code:?}"),
+            };
+            return Err(Fault::connection(condition::UNAUTHORIZED_ACCESS, text));
         }
         if let Some(handshake) = &mut self.handshake {
             handshake.authenticated = true;

@@ -136,6 +136,7 @@ impl Router {
             require_tls: false,
             authenticate_peer: false,
             sasl_mechanisms: Vec::new(),
+            sasl: None,
             max_frame_size: 16_384,
             max_sessions: 32_768,
             idle_timeout: None,

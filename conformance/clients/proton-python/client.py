@@ -176,6 +176,8 @@ class Command(MessagingHandler):
                 domain.set_credentials(ARGS["cert"], ARGS["key"], None)
                 options["allowed_mechs"] = "EXTERNAL"
             options["ssl_domain"] = domain
+        if "user" in ARGS:
+            options.update(user=ARGS["user"], password=ARGS["password"], allowed_mechs=ARGS["mechanism"], allow_insecure_mechs=True)
         if "offer" in ARGS:
             # Of a Python list the binding makes a list, too, where AMQP has an array.
             names = [symbol(name) for name in ARGS["offer"].split(",")]

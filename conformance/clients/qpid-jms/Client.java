@@ -426,7 +426,8 @@ public final class Client {
             // Qpid JMS 2.10 flushes before it writes the buffer that passes this many bytes, and never flushes that
             // buffer when it is the last: the end of a large message then stays in the client. Flush once, at the end.
             .append("&amqp.maxWriteBytesBeforeFlush=").append(Integer.MAX_VALUE);
-        if (!ARGS.containsKey("cert")) url.append("&amqp.saslMechanisms=ANONYMOUS");
+        if (ARGS.containsKey("user")) url.append("&amqp.saslMechanisms=").append(ARGS.get("mechanism"));
+        else if (!ARGS.containsKey("cert")) url.append("&amqp.saslMechanisms=ANONYMOUS");
         if (ARGS.containsKey("settled")) url.append("&jms.presettlePolicy.presettleProducers=true");
         if (ARGS.containsKey("tls")) {
             url.append("&transport.trustStoreLocation=").append(ARGS.get("truststore"))
@@ -437,7 +438,9 @@ public final class Client {
                 .append("&transport.keyStorePassword=password");
         }
         try {
-            connection = new JmsConnectionFactory(url.toString()).createConnection();
+            JmsConnectionFactory factory = new JmsConnectionFactory(url.toString());
+            connection = ARGS.containsKey("user")
+                ? factory.createConnection(ARGS.get("user"), ARGS.get("password")) : factory.createConnection();
             boolean individual = command.equals("outcomes-recv");
             session = connection.createSession(false, individual ? 101 : Session.AUTO_ACKNOWLEDGE);
             switch (command) {

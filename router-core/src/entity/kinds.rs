@@ -47,10 +47,11 @@ entities! {
         worker_threads "workerThreads": u32 = "4" [create];
         /// Where the reference writes what it leaked when it ends. The file is never written.
         debug_dump_file "debugDumpFile": Option<PathBuf> [create inert];
-        /// The directory of Cyrus SASL configurations.
-        sasl_config_dir "saslConfigDir": Option<PathBuf> [create pending];
-        /// The name of the Cyrus SASL configuration.
-        sasl_config_name "saslConfigName": String = "skrouterd" [create pending];
+        /// The directory with the settings of the system's SASL library (Cyrus, `libsasl2`), which checks users of listeners for all
+        /// mechanisms but `ANONYMOUS` and `EXTERNAL`. The library's own default if unset.
+        sasl_config_dir "saslConfigDir": Option<PathBuf> [create];
+        /// The name of the file there, without `.conf`.
+        sasl_config_name "saslConfigName": String = "skrouterd" [create];
         /// Log times are UTC instead of local time.
         timestamps_in_utc "timestampsInUTC": Option<bool> [create];
         /// The format of log times, in the conversions of `strftime`.

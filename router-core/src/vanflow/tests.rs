@@ -137,6 +137,21 @@ fn changes_are_told_once_a_second_and_all_of_a_record_on_request() {
 }
 
 #[test]
+fn all_records_are_told_at_once_but_only_once_a_second() {
+    let mut world = World::heard(&[Topic::Records]);
+    for n in 1..8 {
+        world.flow.open(RecordType::Connector, vec![(Attribute::Name, format!("{n}").into())], world.now);
+    }
+    assert_eq!(world.told(3_000).len(), 8);
+    world.flow.handle_message(&message("FLUSH", Value::Null));
+    assert_eq!(world.told(200).len(), 8, "in one tick");
+    world.flow.handle_message(&message("FLUSH", Value::Null));
+    assert_eq!(world.told(800), []);
+    assert_eq!(world.told(200).len(), 8);
+    assert_eq!(world.told(2_000), []);
+}
+
+#[test]
 fn a_flow_is_told_to_its_end_and_its_other_end_may_add_to_it() {
     let mut world = World::heard(&[Topic::Flows]);
     world.pass(3_000);

@@ -111,7 +111,7 @@ async fn failed(args: &ConnectArgs, text: &str, report: &mut Report) -> Fault {
         };
         return Fault::new(format!("the router offers SASL {offered}, and {} was tried", mechanism(args)), remedy);
     }
-    if text.contains("authentication failed") {
+    if text.contains("Authentication failed") {
         let remedy = match &args.url.user {
             Some((user, _)) => format!(
                 "is the password of {user} right, and is {user} a user of this router? A `%` in it is written %25, a `@` %40"

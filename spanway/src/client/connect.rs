@@ -160,7 +160,7 @@ fn tls_hint(args: &ConnectArgs) -> &'static str {
 /// The connection ended before it was open.
 fn refused(args: &ConnectArgs, error: anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
-    let remedy = if text.contains("offers SASL") || text.contains("authentication failed") {
+    let remedy = if text.contains("offers SASL") || text.contains("Authentication failed") {
         match (&args.url.user, &args.cert) {
             (Some(_), _) if text.contains("offers SASL") => {
                 ": leave USER:PASSWORD out, or use a port that takes passwords"

@@ -1,5 +1,6 @@
 //! From entities to what the adaptors understand.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use amqp_adaptor::{
 use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
-    AddressEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, ListenerAddressEntity, ListenerEntity,
-    MultiAddressStrategy, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity, ProxyProtocolAccept,
-    ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, StripAnnotations, TcpConnectorEntity,
-    TcpListenerEntity, Value,
+    AddressEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, Entity, ListenerAddressEntity,
+    ListenerEntity, MultiAddressStrategy, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity,
+    ProxyProtocolAccept, ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, StripAnnotations,
+    TcpConnectorEntity, TcpListenerEntity, Value,
 };
 use router_core::{AddressConfig, Treatment};
 use transport::proxy_protocol::Version;
@@ -245,6 +246,34 @@ fn password(given: Option<&Secret>) -> Result<String, SecretError> {
     given.map_or_else(|| Ok(String::new()), |secret| reveal(secret.expose()))
 }
 
+/// That of a connector. The reference knows no `literal:` there, which is a part of the password.
+fn sasl_password(given: Option<&Secret>) -> Result<String, SecretError> {
+    match given {
+        Some(secret) if secret.expose().starts_with("literal:") => Ok(secret.expose().to_owned()),
+        given => password(given),
+    }
+}
+
+/// A connector of the configuration, without its password if that cannot be read: a router that does not start is worse than a connector
+/// that is not let in, which says so.
+pub(crate) fn without_lost_password(entity: &Entity) -> Cow<'_, Entity> {
+    let AnyEntity::Connector(connector) = AnyEntity::from(entity) else { return Cow::Borrowed(entity) };
+    let Err(error) = sasl_password(connector.sasl_password.as_ref()) else { return Cow::Borrowed(entity) };
+    let name = &connector.name;
+    match error {
+        SecretError::Unreadable { path, source } => tracing::error!(
+            target: "CONN_MGR",
+            "connector {name}: Unable to open password file {}, error: {source}",
+            path.display()
+        ),
+        error => tracing::error!(target: "CONN_MGR", "connector {name}: saslPassword: {error}"),
+    }
+    let mut entity = entity.clone();
+    // Nothing refuses that it is unset.
+    let _ = entity.set("saslPassword", Value::Null);
+    Cow::Owned(entity)
+}
+
 pub(crate) fn connector(
     entity: &ConnectorEntity,
     profiles: &Profiles,
@@ -274,7 +303,7 @@ pub(crate) fn connector(
         credentials: match &entity.sasl_username {
             Some(username) => Some(Credentials {
                 username: username.clone(),
-                password: password(entity.sasl_password.as_ref())
+                password: sasl_password(entity.sasl_password.as_ref())
                     .with_context(|| format!("connector {}: saslPassword", entity.name))?,
             }),
             None => None,
@@ -305,6 +334,7 @@ pub(crate) fn listener(
         tls,
         authenticate_peer: entity.authenticate_peer,
         sasl_mechanisms: mechanisms(entity.sasl_mechanisms.as_deref()),
+        sasl: None,
         max_frame_size: or_default(entity.max_frame_size, MAX_FRAME_SIZE),
         max_sessions: or_default(entity.max_sessions, MAX_SESSIONS),
         idle_timeout: seconds(entity.idle_timeout_seconds),

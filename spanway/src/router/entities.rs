@@ -25,6 +25,7 @@ use crate::observe::Observer;
 use crate::router::convert::{self, Profiles, Proxies, Tenant};
 use crate::router::network::{Inputs, View};
 use crate::router::services::Services;
+use crate::router::users::Users;
 use crate::router::vanflow;
 use crate::router::worker::{self, Parts, Worker};
 
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     services: Services,
     inputs: Mutex<Option<Inputs>>,
     answers: Answers,
+    users: Users,
     /// The source of this router's flow records.
     source: String,
 }
@@ -115,10 +117,11 @@ impl Running {
             services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
             answers: Answers::default(),
+            users: Users::of(&configuration.router),
             source: vanflow::source(),
         };
         for entity in &configuration.entities {
-            running.create(entity, workers).await?;
+            running.create(&convert::without_lost_password(entity), workers).await?;
         }
         Ok(running)
     }
@@ -318,6 +321,7 @@ impl Running {
             }
             AnyEntity::Listener(listener) => {
                 let mut config = convert::listener(&listener, &self.lock().profiles, &self.answers)?;
+                config.sasl = self.users.of_listener(&config)?;
                 if config.role.is_router() {
                     let record = vanflow::access_record(entity.name());
                     config.access_id = Some(format!("{}:{record}", self.source));

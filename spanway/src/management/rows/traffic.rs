@@ -338,11 +338,12 @@ fn properties(status: &ConnectionStatus) -> Value {
     Value::Map(entries.iter().filter_map(entry).collect())
 }
 
-/// SASL ANONYMOUS has a user, too.
+/// SASL ANONYMOUS has a user, too, and so has a connection that proves nothing at all.
 fn user(status: &ConnectionStatus) -> Value {
     match (&status.identity.user, status.identity.mechanism.as_deref()) {
         (Some(user), _) => user.as_str().into(),
         (None, Some("ANONYMOUS")) => "anonymous".into(),
+        (None, None) if status.tls.is_none() => "anonymous".into(),
         _ => Value::Null,
     }
 }
