@@ -95,7 +95,9 @@ impl AmqpAdaptor {
     /// Numbers of the connections of this worker, in no order.
     #[must_use]
     pub fn connection_ids(&self) -> Vec<u64> {
-        self.0.conns.borrow().slab.iter().map(|(_, conn)| conn.details.id).collect()
+        let conns = self.0.conns.borrow();
+        // Those that were closed here only wait for the peer to say so, too: nothing is attached any more.
+        conns.slab.iter().filter(|(_, conn)| conn.details.end_by.is_none()).map(|(_, conn)| conn.details.id).collect()
     }
 
     /// How many connections of clients this worker has.

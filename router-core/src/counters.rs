@@ -3,15 +3,16 @@
 /// Plain numbers of one worker, since it started; the gauges say how many there are now. Add workers up for the router.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Deliveries that came in (their first frame did), but for those from interior routers.
+    /// Deliveries that came in (their first frame did), but for those from interior routers, and those that this router makes.
     pub deliveries_in: u64,
-    /// Deliveries of which all content was sent, but for those to interior routers; each copy of a multicast delivery is one.
+    /// Deliveries of which all content was sent, but for those to interior routers, and to this router itself; each copy of a multicast
+    /// delivery is one.
     pub deliveries_out: u64,
     /// Bytes of content that came in, sections and body.
     pub bytes_in: u64,
     /// Bytes of content that went out.
     pub bytes_out: u64,
-    /// Deliveries that came in settled.
+    /// Those of `deliveries_in` that came settled.
     pub presettled: u64,
     /// Presettled deliveries, or copies, that nobody received: no consumer, or a full queue of multicast.
     pub dropped_presettled: u64,

@@ -58,6 +58,8 @@ pub(crate) enum Sends {
     Client,
     /// A client that asks for something for all its deliveries.
     Asks,
+    /// This router itself. What it sends did not come in.
+    Own,
     /// Another router: deliveries begin with annotations.
     Router,
     /// The same, on a connection with an edge router at one end.
@@ -65,10 +67,16 @@ pub(crate) enum Sends {
 }
 
 impl Inlet {
+    /// Deliveries come into the network here, or from an edge router.
+    #[inline]
+    pub(crate) const fn ingress(&self) -> bool {
+        !matches!(self.sends, Sends::Router | Sends::Own)
+    }
+
     /// Deliveries begin with annotations.
     #[inline]
     pub(crate) const fn router(&self) -> bool {
-        !matches!(self.sends, Sends::Client | Sends::Asks)
+        matches!(self.sends, Sends::Router | Sends::Edge)
     }
 
     /// It is a link of a connection with an edge router at one end.

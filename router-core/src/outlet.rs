@@ -41,8 +41,8 @@ pub(crate) struct Outlet {
     pub(crate) counters: LinkCounters,
     /// Since when the receiver has given no credit: the half second and one.
     pub(crate) dry: Option<NonZeroU32>,
-    /// It leads to an interior router.
-    pub(crate) between: bool,
+    /// It leads to an interior router, or to this router itself: what goes there has not left the network.
+    pub(crate) inside: bool,
     /// Its client gets annotations in front.
     pub(crate) annotated: bool,
 }

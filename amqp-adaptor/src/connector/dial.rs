@@ -150,13 +150,13 @@ fn fail(run: &Run, part: Part, reason: &str) -> bool {
         return false;
     }
     let another = run.targets().failed();
-    if run.status().failed(reason) {
-        const REFUSED: &str = amqp_proto::condition::UNAUTHORIZED_ACCESS;
-        match reason.split_once(&format!("{REFUSED}: ")) {
-            // Trying again does not help: somebody has to do something. In the reference's form, which others look for.
-            Some((place, why)) => tracing::error!(target: "SERVER", "Connector {name}: {place}{REFUSED} {why}"),
-            None => tracing::info!(target: "SERVER", "Connector {name}: {reason}"),
-        }
+    let news = run.status().failed(reason);
+    const REFUSED: &str = amqp_proto::condition::UNAUTHORIZED_ACCESS;
+    match reason.split_once(&format!("{REFUSED}: ")) {
+        // Trying again does not help: somebody has to do something, and is told each time. In the reference's form, which others look for.
+        Some((place, why)) => tracing::error!(target: "SERVER", "Connector {name}: {place}{REFUSED} {why}"),
+        None if news => tracing::info!(target: "SERVER", "Connector {name}: {reason}"),
+        None => {}
     }
     another
 }

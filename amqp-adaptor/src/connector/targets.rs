@@ -23,18 +23,16 @@ impl Targets {
         self.places.get(self.current).cloned().unwrap_or_else(nowhere)
     }
 
-    /// The current place works. `list`: what the peer says about others; an empty list takes back what it said.
+    /// The current place works. `list`: what the peer says about others; an empty list takes back what was said before.
     pub(crate) fn opened(&mut self, list: Option<Vec<Place>>) {
         self.failed = 0;
         let Some(list) = list else { return };
         let current = self.current();
         self.places.truncate(1);
         let mut known = std::mem::take(&mut self.places);
-        if !list.is_empty() {
-            for place in std::iter::once(current.clone()).chain(list) {
-                if !known.iter().any(|k| k.host == place.host && k.port == place.port) {
-                    known.push(place);
-                }
+        for place in std::iter::once(current.clone()).chain(list) {
+            if !known.iter().any(|k| k.host == place.host && k.port == place.port) {
+                known.push(place);
             }
         }
         self.current = known.iter().position(|k| k.host == current.host && k.port == current.port).unwrap_or(0);
@@ -52,10 +50,14 @@ impl Targets {
         false
     }
 
-    /// The list as management shows it.
+    /// The list as management shows it: the current place, and then the others.
     pub(crate) fn shown(&self) -> String {
-        let places: Vec<String> = self.places.iter().map(|p| format!("amqp://{}:{}", p.host, p.port)).collect();
-        if places.len() > 1 { places.join(", ") } else { String::new() }
+        if self.places.len() < 2 {
+            return String::new();
+        }
+        let others = self.places.iter().enumerate().filter(|(at, _)| *at != self.current).map(|(_, place)| place);
+        let places = self.places.get(self.current).into_iter().chain(others);
+        places.map(|p| format!("amqp://{}:{}", p.host, p.port)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -91,11 +93,14 @@ mod tests {
         targets.failed();
         // Connected to b, which knows d: the configured place and b stay.
         targets.opened(Some(vec![place("d")]));
-        assert_eq!(targets.shown(), "amqp://a:1, amqp://b:1, amqp://d:1");
+        assert_eq!(targets.shown(), "amqp://b:1, amqp://a:1, amqp://d:1");
         assert_eq!(targets.current(), place("b"));
         targets.opened(None);
         assert_eq!(targets.places.len(), 3);
         targets.opened(Some(Vec::new()));
-        assert_eq!((targets.current(), targets.places.len()), (place("a"), 1));
+        assert_eq!((targets.current(), targets.shown().as_str()), (place("b"), "amqp://b:1, amqp://a:1"));
+        assert!(targets.failed());
+        targets.opened(Some(Vec::new()));
+        assert_eq!((targets.current(), targets.shown().as_str()), (place("a"), ""));
     }
 }

@@ -123,6 +123,8 @@ pub(crate) struct Theirs {
     /// Correlator and ordinal of its group.
     pub(crate) group: Option<(String, u64)>,
     pub(crate) workers: u32,
+    /// The version of its router annotations.
+    pub(crate) annotations: Option<u32>,
     /// The identity of its listener's flow record.
     pub(crate) access: Option<String>,
     /// It takes links of its own for streams.
@@ -167,6 +169,7 @@ impl Theirs {
                 "qd.group-correlator" => correlator = text(&value).filter(|c| !c.is_empty()),
                 "qd.group-ordinal" => ordinal = value.as_u64().unwrap_or(0),
                 ACCESS => theirs.access = text(&value),
+                "qd.annotations-version" => theirs.annotations = number(&value),
                 WORKERS => theirs.workers = number(&value).unwrap_or(0).min(MAX_WORKERS),
                 FAILOVER => theirs.failover = Some(failover(&value)),
                 _ => {}
@@ -243,6 +246,7 @@ mod tests {
             data: false,
             group: Some(("abc".into(), 2)),
             workers: 3,
+            annotations: Some(2),
             access: Some("abcde:2".into()),
             streaming_links: true,
             trunking: true,

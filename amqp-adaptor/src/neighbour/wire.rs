@@ -121,6 +121,9 @@ impl Inner {
             info.conn.id, if info.outgoing { "to" } else { "from" }, info.container, info.role, info.cost.larger(),
             if info.version.is_empty() { "unknown" } else { &info.version }
         );
+        if let Some(version) = theirs.annotations {
+            tracing::debug!(target: "ROUTER", "Remote router annotations version: {version}");
+        }
         conn.neighbour = Some(Box::new(neighbour));
         if let Some(neighbours) = self.neighbours.get().filter(|_| info.role.is_edge()) {
             neighbours.edge_opened(info.conn);
@@ -172,7 +175,7 @@ impl Inner {
             return neighbours.groups().data_opened(key, member).map_err(|expected| {
                 tracing::error!(
                     target: "ROUTER_CORE",
-                    "[C{}] Connection group of connector {} is split: the data connection reached router {}, the control connection {expected}. Is there a load balancer between them?",
+                    "[C{}] Connection group failure: connections split across routers: a data connection of connector {} reached router {}, the control connection {expected}. Is there a load balancer between them?",
                     info.conn.id, info.via, info.container
                 );
                 let text = format!("the connection group is split: this is router {}, not {expected}", info.container);

@@ -63,8 +63,11 @@ impl Core {
         let capacity = Capacity::new(owner.link_capacity);
         let conn_at = owner.inlets.len() as u32;
         let inlet = Inlet::new(link, conn.0, conn_at, capacity, id);
-        let router = owner.kind == ConnKind::Network;
-        let sends = if router { Sends::Router } else { Sends::Client };
+        let sends = match owner.kind {
+            ConnKind::Network => Sends::Router,
+            _ if self.internal == Some(conn.0) => Sends::Own,
+            _ => Sends::Client,
+        };
         let key = self.inlets.insert(Inlet { address, sends, ..inlet });
         owner.inlets.push(key);
         let mut granting = address.is_none();
@@ -142,7 +145,7 @@ impl Core {
             id,
             counters: LinkCounters::default(),
             dry: None,
-            between: false,
+            inside: self.internal == Some(conn.0),
             annotated,
         });
         owner.outlets.push(key);

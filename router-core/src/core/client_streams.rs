@@ -27,7 +27,7 @@ impl Core {
     /// The client of an outlet takes streams on links of their own.
     pub(super) fn streams_apart(&self, o: Key) -> bool {
         self.outlets.get(o).is_some_and(|outlet| {
-            !outlet.single && !outlet.between && self.conns.get(outlet.conn).is_some_and(|conn| conn.streaming_links)
+            !outlet.single && !outlet.inside && self.conns.get(outlet.conn).is_some_and(|conn| conn.streaming_links)
         })
     }
 

@@ -196,7 +196,7 @@ impl Core {
         let d = self.record(arrival, address, end);
         self.addresses.get_mut(address)?.past.deliveries_out += 1;
         let outlet = self.outlets.get_mut(o)?;
-        (outlet.link, outlet.credit) = (link, 1);
+        (outlet.link, outlet.credit, outlet.inside) = (link, 1, false);
         let head = SendHead {
             message_format: arrival.message_format,
             settled: arrival.goes_settled,

@@ -123,8 +123,9 @@ impl Core {
             self.abandon_current(key, eg);
         }
         let inlet = self.inlets.get_mut(key)?;
-        self.counters.deliveries_in += u64::from(inlet.sends != Sends::Router);
-        self.counters.presettled += u64::from(transfer.settled);
+        let ingress = inlet.ingress();
+        self.counters.deliveries_in += u64::from(ingress);
+        self.counters.presettled += u64::from(ingress && transfer.settled);
         inlet.counters.begin(transfer.settled);
         inlet.issued = inlet.issued.saturating_sub(1);
         inlet.open += 1;
@@ -381,7 +382,7 @@ impl Core {
         self.counters.bytes_out += sent.taken as u64;
         if sent.done && end == End::Complete {
             let dry = outlet.free() == 0;
-            self.counters.deliveries_out += u64::from(!outlet.between);
+            self.counters.deliveries_out += u64::from(!outlet.inside);
             if dry {
                 self.refresh(o);
             }
@@ -506,7 +507,7 @@ impl Core {
 
     /// The last byte of a delivery went out.
     pub(super) fn all_sent(&mut self, d: Key, o: Key, eg: &mut impl Egress) {
-        self.counters.deliveries_out += u64::from(self.outlets.get(o).is_none_or(|outlet| !outlet.between));
+        self.counters.deliveries_out += u64::from(self.outlets.get(o).is_none_or(|outlet| !outlet.inside));
         self.vacate(o, eg);
         let Some(delivery) = self.deliveries.get_mut(d) else { return };
         delivery.flags |= SENT;

@@ -237,7 +237,7 @@ impl Core {
         self.addresses.get_mut(address)?.ours = ours;
         let key = self.outlet_at(conn, link, address, kind == HopLink::Stream, eg)?;
         if let Some(outlet) = self.outlets.get_mut(key) {
-            outlet.between = true;
+            outlet.inside = true;
         }
         Some(OutletKey(key))
     }

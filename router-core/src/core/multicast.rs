@@ -95,7 +95,7 @@ impl Core {
     ) -> bool {
         let Some(outlet) = self.outlets.get(o) else { return false };
         let ready = outlet.takes_next();
-        let (link, between) = (outlet.link, outlet.between);
+        let (link, inside) = (outlet.link, outlet.inside);
         let bare = ready && arrival.settled && end == End::Complete;
         let c = if bare { Key::NONE } else { self.child(p, address, arrival, end) };
         let token = if arrival.settled { 0 } else { c.to_raw() };
@@ -114,7 +114,7 @@ impl Core {
                     outlet.counters.begin(arrival.settled);
                 }
                 if sent.done && end == End::Complete && c.is_none() {
-                    self.counters.deliveries_out += u64::from(!between);
+                    self.counters.deliveries_out += u64::from(!inside);
                     self.refresh(o);
                     return false;
                 }
