@@ -384,7 +384,8 @@ impl Core {
         self.copies_made(p, eg);
     }
 
-    /// Aborts the copies that are too far behind the others.
+    /// Aborts the copies that are too far behind the others. Those for routers are waited for, and the sender with them: behind one there may be
+    /// any number of consumers, and it leaves slow ones behind itself.
     fn leave_slow_behind(&mut self, p: Key, children: &[Key], eg: &mut impl Egress) {
         loop {
             let Some(content) = self.deliveries.get(p).and_then(|p| p.content.as_ref()) else { return };
@@ -392,9 +393,20 @@ impl Core {
                 return;
             }
             let first = content.first();
-            let slow = |c: &&Key| self.deliveries.get(**c).is_some_and(|c| c.chunk == first);
+            let slow = |c: &&Key| self.deliveries.get(**c).is_some_and(|c| c.chunk == first && !self.is_for_router(c));
             let Some(c) = children.iter().find(slow).copied() else { return };
             self.abort_copy(c, eg);
+        }
+    }
+
+    /// A copy is on a link for streams to a router, or waits for one.
+    fn is_for_router(&self, copy: &Delivery) -> bool {
+        match copy.to {
+            To::Waiting | To::Gathering => true,
+            To::Outlet { outlet, .. } => self.outlets.get(outlet).is_some_and(|outlet| {
+                outlet.single && self.conns.get(outlet.conn).is_some_and(|conn| !conn.streaming_links)
+            }),
+            _ => false,
         }
     }
 

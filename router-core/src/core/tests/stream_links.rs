@@ -9,8 +9,8 @@ use super::network::{from_b, got, know, sent_here};
 use crate::{
     FlowPick, HopLink, WorkerId,
     annotations::{Q2_DISABLED, STREAMING},
-    core::tests::world::{Receiver, Sender, World},
-    egress::{DeliveryState, Payload},
+    core::tests::world::{FULL, Receiver, Sender, World},
+    egress::{DeliveryState, End, Payload},
 };
 
 const NORMAL: HopLink = HopLink::Priority(4);
@@ -266,6 +266,32 @@ fn no_more_links_are_asked_for_than_wait() {
         assert_eq!((1..=begun).map(|r| w.outlet(r).received.len()).sum::<usize>(), 10);
         let left = [&flows[7..], &more[..], &last[..]].concat();
         left.into_iter().for_each(|s| w.send_rest(s));
+        w.assert_empty();
+    }
+}
+
+/// A consumer that takes nothing is left behind by the others; a router that is slow is waited for, and so is one that has no link yet.
+#[test]
+fn copies_for_routers_are_waited_for() {
+    for linked in [true, false] {
+        let mut w = World::with(1, |c| c.multicast_lag = 100_000);
+        let _c = w.hop(0, "C", NORMAL, 100);
+        know(&mut w, &[("C", "Mmulti/x")]);
+        let link = linked.then(|| stream(&mut w, 0));
+        let (near, stuck) = (w.receiver(0, "multi/x", 100), w.receiver(0, "multi/x", 100));
+        w.room(stuck, 1000);
+        link.into_iter().for_each(|link| w.room(link, 1000));
+        let s = w.sender(0, "multi/x");
+        w.begin(s, &[8; 900_000], false, false, 300_000);
+        (0..5).for_each(|_| w.part(s, 100_000));
+        let link = link.unwrap_or_else(|| stream(&mut w, 0));
+        w.room(link, FULL);
+        w.room(stuck, FULL);
+        w.send_rest(s);
+        assert_eq!(w.outlet(stuck).received[0].end, End::Aborted);
+        assert_eq!(w.outlet(link).received[0].end, End::Complete);
+        w.accept_all(link);
+        w.accept_all(near);
         w.assert_empty();
     }
 }
