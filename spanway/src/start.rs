@@ -9,7 +9,7 @@ use router_core::config::Configuration;
 use transport::daemon::{DaemonOptions, Outcome, ReadyNotifier, Role, daemonize, end_interrupted};
 
 use crate::cli::skrouterd::{Parsed, SkrouterdArgs, parse};
-use crate::cli::{LogArgs, RunArgs};
+use crate::cli::{LogArgs, RunArgs, VERSION};
 use crate::config_load;
 use crate::logging::{self, LogHandle};
 use crate::router;
@@ -148,6 +148,7 @@ pub(crate) fn skrouterd(program: &str, arguments: impl IntoIterator<Item = OsStr
 }
 
 fn skrouterd_in_place(program: &str, args: &SkrouterdArgs, ready: &Ready, config: &str) -> ExitCode {
+    transport::crash::install(VERSION, program);
     let log_args = logging::reference_args();
     let log = match start_log(&log_args) {
         Ok(log) => log,

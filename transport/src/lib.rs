@@ -7,6 +7,7 @@
 //! This is the only crate of the workspace in which `unsafe` is allowed; each use says why it is sound.
 
 pub mod block;
+pub mod crash;
 pub mod daemon;
 pub mod http;
 pub mod mailbox;
