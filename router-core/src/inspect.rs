@@ -144,7 +144,7 @@ pub struct LinkStatus {
     pub counters: LinkCounters,
     /// Deliveries that took long.
     pub delays: LinkDelays,
-    /// Seconds for which a receiver has given no credit.
+    /// Seconds for which a receiver has given no credit, or a sender was given none.
     pub zero_credit_seconds: u64,
     /// Of a link between interior routers, the priority of what we send on it.
     pub priority: Option<u8>,

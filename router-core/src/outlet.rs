@@ -39,7 +39,7 @@ pub(crate) struct Outlet {
     /// Its number for management, and what it has counted.
     pub(crate) id: u64,
     pub(crate) counters: LinkCounters,
-    /// Since when the receiver has given no credit: the half second and one.
+    /// Since when the receiver has given no credit, as far as was looked: the half second and one.
     pub(crate) dry: Option<NonZeroU32>,
     /// It leads to an interior router, or to this router itself: what goes there has not left the network.
     pub(crate) inside: bool,

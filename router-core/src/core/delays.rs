@@ -1,8 +1,9 @@
-//! Deliveries that take long, receivers that take nothing, and how busy links are: found by looking now and then, so that a message pays for no more
+//! Deliveries that take long, links without credit, and how busy links are: found by looking now and then, so that a message pays for no more
 //! than a note of the half second in which it came.
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     time::{Duration, Instant},
 };
 
@@ -13,12 +14,17 @@ use crate::{
     delivery::{Delivery, From, NIL, STUCK_IN, STUCK_OUT, To},
 };
 
+/// Since when a link has been without credit: the grain and one, for the sake of the niche.
+type Dry = Option<NonZeroU32>;
+
 /// The grain of ages.
 const GRAIN: Duration = Duration::from_millis(500);
 /// A delivery is late after this, in grains: one second, as for the reference.
 const LATE: u32 = 2;
-/// And very late, stuck if it is still there, and a receiver blocked, after ten.
+/// And very late after ten.
 const VERY_LATE: u32 = 20;
+/// It is stuck if it is still there, and a link blocked, after this; again as for the reference.
+const STUCK: u32 = 20;
 /// How often rates are taken, in grains.
 const RATES: u32 = 10;
 /// Deliveries that are looked at in a look at least; and the part of all of them, so that each is seen within ten seconds.
@@ -31,6 +37,8 @@ pub(super) struct Delays {
     start: Instant,
     /// Grains since the start.
     now: u32,
+    /// After so many a delivery is stuck, and a link blocked.
+    patience: u32,
     /// When rates were taken last.
     rated: u32,
     /// The slot at which the next look begins.
@@ -44,6 +52,8 @@ pub(super) struct Delays {
     past_transit: BTreeMap<Key, u64>,
     /// Of links that have had late ones, by number. Few do.
     links: BTreeMap<u64, LinkDelays>,
+    /// Senders without credit, by number: few, too, and the others need no place for it.
+    senders: BTreeMap<u64, NonZeroU32>,
 }
 
 /// What a link, or a router, has had of late deliveries.
@@ -62,7 +72,7 @@ pub struct LinkDelays {
 pub struct Delayed {
     /// Late deliveries of all links on which they came in.
     pub deliveries: LinkDelays,
-    /// Receivers that have given no credit for more than ten seconds.
+    /// Receivers that have given no credit, and senders that were given none, for more than ten seconds.
     pub blocked_links: u64,
     /// Deliveries that went to other interior routers, wherever they came from; each copy of a multicast delivery is one.
     pub transit: u64,
@@ -84,6 +94,7 @@ impl Delays {
         Self {
             start: now,
             now: 0,
+            patience: STUCK,
             rated: 0,
             cursor: 0,
             late: 0,
@@ -93,6 +104,7 @@ impl Delays {
             transit: 0,
             past_transit: BTreeMap::new(),
             links: BTreeMap::new(),
+            senders: BTreeMap::new(),
         }
     }
 
@@ -131,13 +143,19 @@ impl Delays {
         self.links.get(&id).copied().unwrap_or_default()
     }
 
+    /// Seconds for which a sender has been without credit.
+    pub(super) fn sender_waits(&self, id: u64) -> u64 {
+        self.seconds_since(self.senders.get(&id).copied())
+    }
+
     /// A link is gone.
     pub(super) fn link_gone(&mut self, id: u64) {
+        self.senders.remove(&id);
         self.links.remove(&id);
     }
 
-    /// Seconds for which a receiver has given no credit; 0 if it has given some.
-    pub(super) const fn seconds_since(&self, dry: Option<std::num::NonZeroU32>) -> u64 {
+    /// Seconds for which a link has had no credit; 0 if it has some.
+    pub(super) const fn seconds_since(&self, dry: Dry) -> u64 {
         match dry {
             Some(since) => (self.now.saturating_sub(since.get() - 1) / 2) as u64,
             None => 0,
@@ -152,6 +170,11 @@ impl Core {
         self.delays.now = u32::try_from(grains).unwrap_or(u32::MAX);
         self.look_for_stuck();
         self.look_at_links();
+    }
+
+    /// From now on deliveries are stuck, and links blocked, after this instead of ten seconds.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.delays.patience = u32::try_from(patience.as_millis() / GRAIN.as_millis()).unwrap_or(u32::MAX);
     }
 
     /// Seconds since a delivery last began on a link of this connection; `None` if none has.
@@ -240,7 +263,7 @@ impl Core {
             self.delays.cursor = at + 1;
             let Some((d, delivery)) = self.deliveries.at(at) else { continue };
             let flags = delivery.flags & (STUCK_IN | STUCK_OUT);
-            if self.delays.age(delivery) <= VERY_LATE
+            if self.delays.age(delivery) <= self.delays.patience
                 || flags == STUCK_IN | STUCK_OUT
                 || !delivery.arrived()
                 || self.is_flow(delivery)
@@ -267,17 +290,33 @@ impl Core {
         if rates {
             self.delays.rated = now;
         }
+        let internal = self.internal;
+        let mut senders = std::mem::take(&mut self.delays.senders);
+        let mut blocked = 0;
+        let mut count_blocked = |dry: Dry| {
+            blocked += u64::from(self.delays.seconds_since(dry) * 2 > self.delays.patience.into());
+        };
         for (_, inlet) in self.inlets.iter_mut() {
             if rates {
                 inlet.counters.take_rate(seconds);
             }
-            if inlet.counters.has_moved()
-                && let Some(conn) = self.conns.get_mut(inlet.conn)
-            {
+            let moved = inlet.counters.has_moved();
+            if moved && let Some(conn) = self.conns.get_mut(inlet.conn) {
                 conn.active = Some(now);
             }
+            // Flows have no use for credit.
+            if internal == Some(inlet.conn) {
+                continue;
+            }
+            let before = senders.get(&inlet.id).copied();
+            let dry = still_dry(before, inlet.issued, moved, now);
+            match dry {
+                Some(since) if dry != before => _ = senders.insert(inlet.id, since),
+                None if before.is_some() => _ = senders.remove(&inlet.id),
+                _ => {}
+            }
+            count_blocked(dry);
         }
-        let mut blocked = 0;
         for (_, outlet) in self.outlets.iter_mut() {
             if rates {
                 outlet.counters.take_rate(seconds);
@@ -286,14 +325,21 @@ impl Core {
             if moved && let Some(conn) = self.conns.get_mut(outlet.conn) {
                 conn.active = Some(now);
             }
-            outlet.dry = match outlet.dry {
-                _ if outlet.credit > 0 => None,
-                Some(since) if !moved => Some(since),
-                // One more than the grain, for the sake of the niche.
-                _ => std::num::NonZeroU32::new(now.saturating_add(1)),
-            };
-            blocked += u64::from(self.delays.seconds_since(outlet.dry) * 2 > VERY_LATE.into());
+            outlet.dry = still_dry(outlet.dry, outlet.credit, moved, now);
+            if internal != Some(outlet.conn) {
+                count_blocked(outlet.dry);
+            }
         }
         self.delays.blocked = blocked;
+        self.delays.senders = senders;
+    }
+}
+
+/// Since when a link is without credit, as it was and is now.
+const fn still_dry(dry: Dry, credit: u32, moved: bool, now: u32) -> Dry {
+    match dry {
+        _ if credit > 0 => None,
+        Some(since) if !moved => Some(since),
+        _ => NonZeroU32::new(now.saturating_add(1)),
     }
 }

@@ -99,7 +99,7 @@ impl Core {
             credit: inlet.issued,
             counters: inlet.counters,
             delays: self.delays.of_link(inlet.id),
-            zero_credit_seconds: 0,
+            zero_credit_seconds: self.delays.sender_waits(inlet.id),
             priority: None,
         })
     }

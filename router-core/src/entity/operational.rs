@@ -118,7 +118,7 @@ operational! {
         "deliveriesDelayed10Sec": i64;
         /// Deliveries that took more than one second, and not more than ten.
         "deliveriesDelayed1Sec": i64;
-        /// Receivers that have given no credit for more than ten seconds.
+        /// Receivers that have given no credit, and senders that were given none, for more than ten seconds.
         "linksBlocked": i64;
         /// Open connections by protocol.
         "connectionCounters": Map;
@@ -168,7 +168,7 @@ operational! {
         "openMovedStreams": i64;
         /// Deliveries that may be sent at once.
         "creditAvailable": i64;
-        /// For how many seconds the receiver has given no credit.
+        /// For how many seconds the receiver has given no credit, or the sender was given none.
         "zeroCreditSeconds": i64;
         /// Deliveries settled a second, of the last five seconds or so.
         "settleRate": i64;

@@ -119,6 +119,34 @@ fn receivers_without_credit_are_blocked_after_a_while() {
 }
 
 #[test]
+fn senders_without_credit_are_blocked_until_somebody_receives() {
+    let mut w = World::new(1);
+    w.sender(0, "a");
+    seconds(&mut w, 10);
+    assert_eq!((link(&w, 0, Direction::In).zero_credit_seconds, delayed(&w).blocked_links), (9, 0));
+    seconds(&mut w, 3);
+    assert_eq!((link(&w, 0, Direction::In).zero_credit_seconds, delayed(&w).blocked_links), (12, 1));
+    w.receiver(0, "a", 10);
+    seconds(&mut w, 1);
+    assert_eq!((link(&w, 0, Direction::In).zero_credit_seconds, delayed(&w).blocked_links), (0, 0));
+}
+
+#[test]
+fn what_is_stuck_can_be_told_sooner() {
+    let mut w = World::new(1);
+    w.cores[0].set_patience(Duration::from_secs(3));
+    let r = w.receiver(0, "a", 1);
+    let s = w.sender(0, "a");
+    w.send(s, b"x", false);
+    seconds(&mut w, 3);
+    assert_eq!((delayed(&w).deliveries, delayed(&w).blocked_links), (delays(0, 0, 0), 0));
+    seconds(&mut w, 2);
+    assert_eq!((delayed(&w).deliveries, delayed(&w).blocked_links), (delays(0, 0, 2), 1));
+    w.accept(r, 0);
+    assert_eq!(delayed(&w).deliveries, delays(1, 0, 0));
+}
+
+#[test]
 fn rates_and_the_last_delivery_are_known() {
     let mut w = World::new(1);
     let conn = w.conn(0);
