@@ -359,6 +359,7 @@ impl Core {
             self.counters.dropped_presettled += 1;
         }
         self.unlist(d, eg);
+        self.settled_by_loss(d, eg);
         self.decide(d, Some(&DeliveryState::modified(true, false)), eg);
     }
 

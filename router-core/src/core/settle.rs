@@ -5,8 +5,8 @@ use crate::{
     InKey, OutKey, WorkerId,
     core::slots::Key,
     delivery::{
-        CREDIT, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, RESENDS, SECOND,
-        SENT, TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
+        CREDIT, Delivery, From, HEAD_SETTLED, IN_SETTLED, LISTED, NIL, OUT_SETTLED, OUTCOME_SENT, PRESETTLED, RESENDS,
+        SECOND, SENT, TELL_WAITED, TRACED, TRACKED, To, WAITED, YIELDED,
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Payload},
@@ -112,6 +112,16 @@ impl Core {
         let from = delivery.from;
         self.say(from, state, true, eg);
         self.receiver_done(d, true, eg);
+    }
+
+    /// The receiver is gone. If it had left it to the sender to settle first, and that knows the outcome, there is nothing left to wait for.
+    pub(super) fn settled_by_loss(&mut self, d: Key, eg: &mut impl Egress) {
+        let waits =
+            |delivery: &&mut Delivery| delivery.flags & (YIELDED | OUTCOME_SENT | IN_SETTLED) == YIELDED | OUTCOME_SENT;
+        let Some(delivery) = self.deliveries.get_mut(d).filter(waits) else { return };
+        delivery.flags |= IN_SETTLED;
+        let from = delivery.from;
+        self.say(from, None, true, eg);
     }
 
     /// The receiver has no more to say; `settled`: nor has it to hear anything.

@@ -153,6 +153,25 @@ fn a_sender_that_leaves_before_it_settles_is_forgotten() {
 }
 
 #[test]
+fn nobody_waits_for_a_receiver_that_has_left() {
+    for workers in [1, 2] {
+        let mut w = World::new(workers);
+        let r = w.receiver(workers - 1, "a", 10);
+        let s = w.sender(0, "a");
+        let known = w.send(s, b"its outcome is known", false);
+        let unknown = w.send(s, b"and this one's is not", false);
+        w.outcome(r, 0, Some(DeliveryState::Accepted), false);
+        w.detach_receiver(r);
+        let sender = w.inlet(s);
+        assert_eq!(sender.deliveries[&known].outcomes, [(Some(DeliveryState::Accepted), true)]);
+        let lost = Some(DeliveryState::modified(true, false));
+        assert_eq!(sender.deliveries[&unknown].outcomes, [(lost, true)]);
+        assert!(w.cores.iter().all(|c| c.counters().deliveries_held == 0));
+        w.assert_empty();
+    }
+}
+
+#[test]
 fn a_sender_may_lose_interest() {
     let mut w = World::new(1);
     let r = w.receiver(0, "a", 1);

@@ -197,9 +197,9 @@ impl Egress for Side {
             return;
         }
         if let [(before, told @ false)] = d.outcomes.as_mut_slice()
-            && *before == state.cloned()
+            && (state.is_none() || *before == state.cloned())
         {
-            // It had not finished when it was told.
+            // It had not finished when it was told, or nothing is added to what it was told.
             assert!(settled && !d.second && d.complete);
             (*told, d.settled) = (true, true);
             return;
