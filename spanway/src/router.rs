@@ -4,6 +4,7 @@ pub(crate) mod asking;
 mod convert;
 pub(crate) mod entities;
 mod hints;
+mod memory;
 mod network;
 mod services;
 mod users;
@@ -93,6 +94,7 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
         interrupted = signals.wait() => interrupted,
         () = stdin_ended(start.command) => false,
         never = trim_memory() => match never {},
+        never = memory::report(start.command, workers.handles()) => match never {},
         never = network.run(running.inputs()) => match never {},
     };
     observer.set_stage(Err("the router is shutting down".to_owned()));

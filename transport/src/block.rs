@@ -106,6 +106,14 @@ pub fn with_read_block<R>(f: impl FnOnce(&mut ReadBlock) -> R) -> R {
     BLOCK.with_borrow_mut(f)
 }
 
+/// Memory of the calling worker's buffers, in bytes: that of blocks to read into, with what content there still refers to, and of buffers
+/// that nobody writes into at the moment.
+#[must_use]
+pub fn kept() -> usize {
+    let blocks = BLOCK.with_borrow(|block| block.size + block.retired.len() * BLOCK_SIZE);
+    blocks + POOL.with_borrow(|pool| pool.bytes)
+}
+
 /// Size with which pooled buffers start.
 pub const POOL_BUFFER: usize = 16 * 1024;
 /// Larger buffers are not kept.

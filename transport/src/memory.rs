@@ -58,8 +58,19 @@ pub fn limit() -> Option<u64> {
 /// Memory of this process, in bytes, where the system tells.
 #[must_use]
 pub fn resident() -> Option<u64> {
+    own("VmRSS:")
+}
+
+/// Addresses of this process, in bytes, where the system tells. Most of them have no memory.
+#[must_use]
+pub fn virtual_size() -> Option<u64> {
+    own("VmSize:")
+}
+
+/// A line of `/proc/self/status`, which counts in KiB.
+fn own(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024)
 }

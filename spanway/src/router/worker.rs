@@ -133,6 +133,12 @@ pub(crate) fn open_connections() -> usize {
     current().map_or(0, |worker| worker.amqp.open_connections())
 }
 
+/// Memory that the calling worker has for content, in bytes: its own buffers, and what waits in others.
+pub(crate) fn held() -> u64 {
+    let waiting = current().map_or(0, |worker| worker.amqp.with_core(|core, _| core.counters().bytes_held));
+    waiting + transport::block::kept() as u64
+}
+
 /// What the calling worker has counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
