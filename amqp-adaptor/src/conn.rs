@@ -18,6 +18,7 @@ use crate::config::{ClientAnnotations, Identity, ListenerConfig};
 use crate::connector::Dial;
 use crate::neighbour::{ConnectionRole, Neighbour};
 use crate::placement::Place;
+use crate::test_addresses::TestLinks;
 
 /// How a connection came about.
 #[derive(Debug)]
@@ -132,6 +133,8 @@ pub(crate) struct Details {
     pub(crate) properties: Option<Fields>,
     /// Links for streams, if the peer is a client that has had one.
     pub(crate) streams: Option<Box<ClientStreams>>,
+    /// Links to addresses for tests, if the peer has had one.
+    pub(crate) test_links: Option<Box<TestLinks>>,
     /// Set once the peer of a connection that may have some has opened.
     pub(crate) auto_links: Option<Box<AutoLinks>>,
     #[expect(dead_code, reason = "counts the connection until it is dropped")]

@@ -19,6 +19,7 @@ use crate::egress::Conns;
 use crate::neighbour::ConnectionRole;
 use crate::neighbour::open::Theirs;
 use crate::sasl;
+use crate::test_addresses;
 use crate::worker::Inner;
 
 /// Bytes that a connection may bring before others get their turn.
@@ -243,6 +244,7 @@ impl Inner {
                     }
                 }
             }
+            Event::Credit { link, user: test_addresses::TOKEN, .. } => test_addresses::credit(conns, id, link),
             Event::Credit { user, credit, drain, .. } => core.credit(OutletKey::from_raw(user), credit, drain, conns),
             Event::SessionWindow { .. } => {
                 if let Some(key) = conns.get(id).and_then(|c| c.key) {
@@ -254,7 +256,9 @@ impl Inner {
                 core.inlet_drained(InletKey::from_raw(user), remaining, conns);
             }
             Event::Attached(attached) if attached.answer && client_streams::attached(core, conns, id, &attached) => {}
+            Event::Attached(attached) if attached.answer && test_addresses::answered(conns, id, &attached) => {}
             Event::Attached(attached) if attached.answer => self.auto_link_attached(core, conns, id, &attached),
+            Event::Attached(attached) if test_addresses::attached(conns, id, &attached) => {}
             Event::Attached(attached) => {
                 if let Some(key) = conns.get(id).and_then(|c| c.key) {
                     attach(core, conns, id, key, &attached);
@@ -263,6 +267,7 @@ impl Inner {
             Event::Detached { link, user, error, .. }
                 if self.auto_link_detached(core, conns, id, (link, user), error.as_deref()) => {}
             Event::Detached { link, .. } if client_streams::refused(core, conns, id, link) => {}
+            Event::Detached { link, user: test_addresses::TOKEN, .. } => test_addresses::detached(conns, id, link),
             Event::Detached { role: Role::Sender, user, .. } => core.detach_outlet(OutletKey::from_raw(user), conns),
             Event::Detached { role: Role::Receiver, user, .. } => core.detach_inlet(InletKey::from_raw(user), conns),
             Event::Sasl(response) => sasl::asked(conns, id, &response),
@@ -422,6 +427,8 @@ fn on_transfer(core: &mut Core, conns: &mut Conns, id: u32, transfer: &Transfer,
         && let Some(conn) = conns.get(id)
     {
         conn.engine.set_incoming_token(transfer.link, transfer.delivery_id, key.to_raw());
+    } else if key.is_none() && transfer.user == test_addresses::TOKEN {
+        test_addresses::transfer(conns, id, transfer, block);
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Conns {
     pub(crate) spare_batches: Vec<WorkerBatch>,
     /// Consumers and senders of the router itself.
     pub(crate) inproc: Inproc,
+    /// There are addresses for tests.
+    pub(crate) test_addresses: bool,
     beside: Option<Beside>,
     pool: Vec<Vec<u8>>,
     /// How far the windows of sessions with routers of this make grow.
@@ -77,6 +79,7 @@ impl Conns {
             outgoing: (0..workers).map(|_| WorkerBatch::default()).collect(),
             spare_batches: Vec::new(),
             inproc: Inproc::default(),
+            test_addresses: false,
             beside: None,
             pool: Vec::new(),
             session_most: SESSION_MOST,

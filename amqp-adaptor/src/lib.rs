@@ -17,6 +17,7 @@ mod listener;
 mod neighbour;
 mod placement;
 mod sasl;
+mod test_addresses;
 mod trace;
 mod worker;
 

@@ -368,6 +368,7 @@ impl Inner {
                 container: String::new(),
                 properties: None,
                 streams: None,
+                test_links: None,
                 auto_links: None,
                 place,
                 end_by: None,

@@ -64,6 +64,8 @@ pub struct Config {
     text: String,
     dir: TempDir,
     amqp: Vec<u16>,
+    options: Vec<&'static str>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Config {
@@ -86,7 +88,8 @@ impl Config {
     /// A router with these attributes, its mode and id among them, without listeners.
     pub fn router(attributes: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("spanway-").tempdir().unwrap();
-        let mut config = Self { text: String::new(), dir, amqp: Vec::new() };
+        let mut config =
+            Self { text: String::new(), dir, amqp: Vec::new(), options: Vec::new(), variables: Vec::new() };
         config.section("router", attributes);
         config
     }
@@ -140,6 +143,18 @@ impl Config {
         let port = port.to_string();
         let role = [("host", "127.0.0.1"), ("port", port.as_str()), ("role", role)];
         self.section("connector", &[&role[..], &[("saslMechanisms", "ANONYMOUS")]].concat())
+    }
+
+    /// Starts it with one more option.
+    pub fn option(&mut self, option: &'static str) -> &mut Self {
+        self.options.push(option);
+        self
+    }
+
+    /// Starts it with one more variable in its environment.
+    pub fn variable(&mut self, name: &'static str, value: &'static str) -> &mut Self {
+        self.variables.push((name, value));
+        self
     }
 
     /// Adds an entity.
@@ -207,7 +222,9 @@ impl Config {
     /// # Panics
     /// When it does not become ready.
     pub fn start(self) -> Router {
-        Router::launch(self.dir, "router.conf", &self.text, &self.amqp)
+        Router::launch(self.dir, "router.conf", &self.text, &self.amqp, |command| {
+            command.args(self.options).envs(self.variables);
+        })
     }
 }
 
@@ -237,10 +254,10 @@ impl Router {
 
     /// A router with a configuration file of this name, with a listener for clients on `port` of 127.0.0.1.
     pub fn of_file(name: &str, text: &str, port: u16) -> Self {
-        Self::launch(tempfile::tempdir().unwrap(), name, text, &[port])
+        Self::launch(tempfile::tempdir().unwrap(), name, text, &[port], |_| {})
     }
 
-    fn launch(dir: TempDir, name: &str, text: &str, ports: &[u16]) -> Self {
+    fn launch(dir: TempDir, name: &str, text: &str, ports: &[u16], extend: impl FnOnce(&mut Command)) -> Self {
         let file = dir.path().join(name);
         std::fs::write(&file, text).unwrap();
         let mut command = match foreign_router() {
@@ -252,6 +269,7 @@ impl Router {
             }
         };
         command.current_dir(dir.path()).arg("-c").arg(&file);
+        extend(&mut command);
         let mut process = Process::start("router", dir.path(), &mut command);
         process.wait_output("Operational, ", PATIENCE);
         for port in ports {

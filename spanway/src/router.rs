@@ -50,6 +50,11 @@ async fn control(start: Start) -> anyhow::Result<Ended> {
     let configuration = &start.configuration;
     let workers = Workers::start(worker_count(configuration, start.command)).context("start the workers")?;
     let running = Arc::new(Running::start(configuration, workers.handles()).await?);
+    if start.command == (StartedAs::Skrouterd { test_hooks: true }) {
+        for handle in workers.handles() {
+            let _ = handle.call(worker::offer_tests).await;
+        }
+    }
     let log = LogControl { handle: start.log.clone(), args: start.log_args.clone() };
     let (agent, requests) = Agent::start(configuration, Arc::clone(&running), workers.handles().to_vec(), log)
         .await

@@ -219,7 +219,7 @@ class Send(Command):
 
     def on_sendable(self, event):
         while self.sender.credit and self.sent < COUNT:
-            message = Message(body=body(self.sent), properties=PROPERTIES or None)
+            message = Message(body=body(self.sent), subject=ARGS.get("subject"), properties=PROPERTIES or None)
             if self.to:
                 message.address = self.to[self.sent % len(self.to)]
             elif "label" in ARGS:
@@ -284,6 +284,62 @@ class Recv(Command):
         self.accept(event.delivery)
         if self.received == COUNT:
             self.done(received=self.received, ordered=self.ordered, bytes=self.bytes)
+
+
+class Numbered(Command):
+    """Takes `count` messages, `batch` credits at a time, from somebody who numbers them, and says how many were settled."""
+
+    def __init__(self):
+        super().__init__(prefetch=0)
+        self.numbers, self.settled, self.batch = [], 0, int(ARGS["batch"])
+
+    def begin(self, event):
+        self.receiver = event.container.create_receiver(self.connection, ADDRESS)
+        self.receiver.flow(self.batch)
+
+    def on_message(self, event):
+        self.numbers.append(event.message.properties["sequence"])
+        self.settled += event.delivery.settled
+        if len(self.numbers) == COUNT:
+            self.done(received=COUNT, settled=self.settled, ordered=self.numbers == list(range(COUNT)))
+        elif len(self.numbers) % self.batch == 0:
+            self.receiver.flow(self.batch)
+
+
+class Knock(Command):
+    """Attaches a link to `address`, a receiver with `receive=1`, answers a link that comes back, and closes what it attached."""
+
+    def __init__(self):
+        super().__init__(prefetch=0)
+
+    def begin(self, event):
+        create = event.container.create_receiver if "receive" in ARGS else event.container.create_sender
+        self.link = create(self.connection, ADDRESS)
+
+    def on_link_opening(self, event):
+        link = event.link
+        if link != self.link:
+            link.source.copy(link.remote_source)
+            link.target.copy(link.remote_target)
+            say(echo=link.remote_source.address or link.remote_target.address, sends=link.is_receiver)
+
+    def on_link_opened(self, event):
+        terminus = self.link.remote_source if self.link.is_receiver else self.link.remote_target
+        # One without is refused: the reason follows.
+        if event.link == self.link and terminus.address:
+            say(attached=terminus.address)
+            self.link.close()
+
+    def on_link_closing(self, event):
+        if event.link != self.link:
+            say(closed="echo")
+
+    def on_link_closed(self, event):
+        if event.link == self.link:
+            self.done(closed="link")
+
+    def on_link_error(self, event):
+        self.done(refused=event.link.remote_condition.name)
 
 
 class Request(Command):
@@ -810,7 +866,7 @@ class Closer(Handler):
 
 
 COMMANDS = {
-    "broker": Broker, "manage": Manage, "send": Send, "recv": Recv, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
+    "broker": Broker, "manage": Manage, "send": Send, "recv": Recv, "numbered": Numbered, "knock": Knock, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
     "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
     "stream-send": StreamSend, "stream-recv": StreamRecv, "annotated-send": AnnotatedSend, "deliveries-recv": DeliveriesRecv,
 }

@@ -33,6 +33,9 @@ const SPARE: u32 = 4;
 pub(super) struct StreamLinks {
     by_address: BTreeMap<Key, Links>,
     last: Instant,
+    /// [`PERIOD`] and [`SPARE`], unless somebody set others.
+    period: Duration,
+    spare: u32,
 }
 
 /// Those of one.
@@ -56,12 +59,12 @@ impl Links {
 
 impl StreamLinks {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { by_address: BTreeMap::new(), last: now }
+        Self { by_address: BTreeMap::new(), last: now, period: PERIOD, spare: SPARE }
     }
 
     /// When to look next.
     pub(super) fn poll(&self) -> Option<Instant> {
-        self.by_address.values().any(|links| links.here > SPARE).then(|| self.last + PERIOD)
+        self.by_address.values().any(|links| links.here > self.spare).then(|| self.last + self.period)
     }
 
     /// A link of this worker began a delivery, if it is one for streams.
@@ -253,6 +256,12 @@ impl Core {
         }
     }
 
+    /// From now on so many links for streams to each neighbour stay though they are not used, and it is looked this often which are.
+    pub fn set_spare_streams(&mut self, spare: u32, period: Duration) {
+        self.stream_links.spare = spare;
+        self.stream_links.period = period;
+    }
+
     /// Gives back links that were not needed lately.
     pub(super) fn trim_streams(&mut self, now: Instant, eg: &mut impl Egress) {
         if self.stream_links.poll().is_none_or(|at| at > now) {
@@ -273,12 +282,13 @@ impl Core {
         let all: Vec<Key> = local.collect();
         let busy = |o: &&Key| self.outlets.get(**o).is_some_and(|outlet| !outlet.current.is_none());
         let busy = all.iter().filter(busy).count() as u32;
+        let spare = self.stream_links.spare;
         let Some(links) = self.stream_links.by_address.get_mut(&stream) else { return };
         (links.here, links.busy) = (all.len() as u32, busy);
         let most = links.most.iter().copied().fold(busy, u32::max);
         links.most.rotate_right(1);
         links.most[0] = busy;
-        let mut surplus = links.here.saturating_sub(most.max(SPARE));
+        let mut surplus = links.here.saturating_sub(most.max(spare));
         for o in all.into_iter().rev() {
             if surplus == 0 {
                 return;

@@ -100,6 +100,21 @@ pub(crate) fn tear_down() {
     drop(worker);
 }
 
+/// With `-T`, as with the reference: after what time a delivery is stuck; how many links for streams stay, and how often it is looked for others.
+const TEST_PATIENCE: Duration = Duration::from_secs(3);
+const TEST_SPARE: u32 = 2;
+const TEST_PERIOD: Duration = Duration::from_secs(5);
+
+/// What tests of the router from outside need of the calling worker.
+pub(crate) fn offer_tests() {
+    let Some(worker) = current() else { return };
+    worker.amqp.offer_test_addresses();
+    worker.amqp.with_core(|core, _| {
+        core.set_patience(TEST_PATIENCE);
+        core.set_spare_streams(TEST_SPARE, TEST_PERIOD);
+    });
+}
+
 /// Begins to let TCP flows end: none is accepted, those left after `limit` are reset.
 pub(crate) fn start_drain(limit: Duration) {
     let Some(worker) = current() else { return };

@@ -368,6 +368,21 @@ fn links_that_were_not_needed_lately_are_given_back() {
 }
 
 #[test]
+fn how_many_links_stay_can_be_set() {
+    let (mut w, _) = world(1);
+    w.cores[0].set_spare_streams(2, PERIOD / 2);
+    let flows: Vec<Sender> = (0..5).map(|_| flow(&mut w, 0)).collect();
+    let links: Vec<Receiver> = (0..5).map(|_| stream(&mut w, 0)).collect();
+    flows.iter().for_each(|s| w.send_rest(*s));
+    links.iter().for_each(|link| w.accept_all(*link));
+    (0..3).for_each(|_| w.tick(PERIOD / 2));
+    assert_eq!(attached(&w, &links), 5);
+    (0..2).for_each(|_| w.tick(PERIOD / 2));
+    assert_eq!(attached(&w, &links), 2);
+    w.assert_empty();
+}
+
+#[test]
 fn as_many_links_stay_as_are_used_at_once() {
     for workers in [1, 2] {
         let (mut w, _) = world(workers);
