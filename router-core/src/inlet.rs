@@ -33,6 +33,8 @@ pub(crate) struct Inlet {
     pub(crate) dirty: bool,
     /// A drain was asked for and not answered.
     pub(crate) draining: bool,
+    /// Whether it waits to hear of credit for each delivery.
+    pub(crate) silence: Silence,
     /// The delivery that is arriving.
     pub(crate) current: Key,
     /// The beginning of an anonymous delivery that does not say yet where it goes.
@@ -42,8 +44,7 @@ pub(crate) struct Inlet {
     pub(crate) floor: u8,
     /// Memory held for it, which is bounded by its session's window.
     pub(crate) held: u32,
-    /// A frame came since the last look at stalled senders; and how many looks ago one did.
-    pub(crate) progress: bool,
+    /// How often stalled senders were looked for since its last frame.
     pub(crate) strikes: u8,
     /// Deliveries whose outcome was told and that the sender has to settle first.
     pub(crate) seconds: Vec<Key>,
@@ -101,17 +102,43 @@ impl Inlet {
             granting: false,
             dirty: false,
             draining: false,
+            silence: Silence(0),
             current: Key::NONE,
             pending: None,
             waiting: 0,
             floor: 9,
             held: 0,
-            progress: false,
             strikes: 0,
             seconds: Vec::new(),
             id,
             counters: LinkCounters::default(),
         }
+    }
+}
+
+/// What is remembered to find senders that send one delivery for each grant, in a byte: links are many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence(u8);
+
+impl Silence {
+    const ONE_BY_ONE: u8 = 0x80;
+
+    /// It sends one delivery for each grant: it gets one whenever nothing of it is under way.
+    #[inline]
+    pub(crate) const fn one_by_one(self) -> bool {
+        self.0 & Self::ONE_BY_ONE != 0
+    }
+
+    pub(crate) const fn set_one_by_one(&mut self, is: bool) {
+        self.0 = self.0 & !Self::ONE_BY_ONE | if is { Self::ONE_BY_ONE } else { 0 };
+    }
+
+    /// Whether it had sent as many deliveries at the last look (or 128 less, which is taken for silence by mistake).
+    pub(crate) const fn look(&mut self, sent: u64) -> bool {
+        let low = sent as u8 & !Self::ONE_BY_ONE;
+        let same = self.0 & !Self::ONE_BY_ONE == low;
+        self.0 = self.0 & Self::ONE_BY_ONE | low;
+        same
     }
 }
 

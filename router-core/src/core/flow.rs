@@ -80,13 +80,14 @@ impl Core {
         inlet.capacity.passed(count);
         let capacity = inlet.capacity.get();
         let owed = capacity.saturating_sub(inlet.issued + inlet.open);
-        if !inlet.dirty && (owed * 4 >= capacity || inlet.issued == 0) {
+        let idle = inlet.silence.one_by_one() && inlet.open == 0;
+        if !inlet.dirty && (owed * 4 >= capacity || inlet.issued == 0 || idle) {
             inlet.dirty = true;
             self.dirty.push(key);
         }
     }
 
-    /// Grants what was collected: a quarter of the capacity at least, unless the sender has nothing left.
+    /// Grants what was collected: a quarter of the capacity at least, unless the sender has nothing left, or sends one delivery for each grant.
     pub(super) fn grant_collected(&mut self, eg: &mut impl Egress) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
@@ -107,13 +108,31 @@ impl Core {
                 // Only a tracked delivery brings the credit of those back.
                 owed = owed.max(1);
             }
-            if inlet.draining || (owed > 0 && (owed * 4 >= capacity || inlet.issued == 0)) {
+            let many = owed * 4 >= capacity;
+            let idle = inlet.silence.one_by_one() && inlet.open == 0;
+            if many {
+                inlet.silence.set_one_by_one(false);
+            }
+            if inlet.draining || (owed > 0 && (many || inlet.issued == 0 || idle)) {
                 inlet.draining = false;
                 inlet.issued += owed;
                 eg.grant(inlet.link, owed);
             }
         }
         self.dirty = dirty;
+    }
+
+    /// To be called now and then, some times a second at most. Clients that have sent nothing since the last call, have nothing under way and
+    /// less credit than they may have get the rest: some send one delivery whenever they hear of credit, and would wait for ever.
+    pub fn grant_silent(&mut self) {
+        for key in self.inlets.keys() {
+            let Some(inlet) = self.inlets.get_mut(key).filter(|inlet| !inlet.router()) else { continue };
+            let silent = inlet.silence.look(inlet.counters.deliveries);
+            if silent && inlet.granting && inlet.open == 0 && inlet.issued < inlet.capacity.get() {
+                inlet.silence.set_one_by_one(true);
+                self.mark_dirty(key);
+            }
+        }
     }
 
     /// Notes whether an outlet can take a delivery. True if it can.

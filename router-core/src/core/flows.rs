@@ -217,7 +217,7 @@ impl Core {
         let id = self.next_link_id();
         let owner = self.conns.get_mut(conn.0)?;
         let inlet = Inlet::new(link, conn.0, owner.inlets.len() as u32, Capacity::new(Some(1)), id);
-        let key = self.inlets.insert(Inlet { open: 1, progress: true, ..inlet });
+        let key = self.inlets.insert(Inlet { open: 1, ..inlet });
         owner.inlets.push(key);
         self.seq += 1;
         self.counters.deliveries_in += 1;

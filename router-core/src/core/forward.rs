@@ -114,7 +114,7 @@ impl Core {
         let inlet = self.inlets.get_mut(key)?;
         self.counters.bytes_in += payload.len() as u64;
         inlet.capacity.arrived(payload.len());
-        inlet.progress = true;
+        inlet.strikes = 0;
         if !transfer.first {
             return self.transfer_more(key, transfer, payload, eg);
         }

@@ -51,8 +51,9 @@ impl Core {
         self.stalls.last = now;
         for key in self.inlets.keys() {
             let Some(inlet) = self.inlets.get_mut(key) else { continue };
-            if std::mem::take(&mut inlet.progress) || inlet.current.is_none() {
-                inlet.strikes = 0;
+            if inlet.current.is_none() || inlet.strikes == 0 {
+                // It was busy since the last look.
+                inlet.strikes = 1;
                 continue;
             }
             if !self.holds_up(key) {
@@ -60,7 +61,7 @@ impl Core {
             }
             let Some(inlet) = self.inlets.get_mut(key) else { continue };
             inlet.strikes += 1;
-            if inlet.strikes < LOOKS {
+            if inlet.strikes <= LOOKS {
                 continue;
             }
             let link = inlet.link;

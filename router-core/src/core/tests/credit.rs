@@ -45,6 +45,44 @@ fn grants_are_collected() {
     assert_eq!(w.inlet(s).credit, 100);
 }
 
+/// Some clients send one delivery whenever they hear of credit. They need not wait until a quarter of it is used.
+#[test]
+fn a_sender_that_fell_silent_hears_of_credit() {
+    let mut w = World::new(1);
+    let r = w.receiver(0, "a", 10_000);
+    let conn = w.conn_with(0, &ConnInfo { link_capacity: Some(100), ..ConnInfo::default() });
+    let s = w.attach_sender(0, conn, Terminus::Address("a")).unwrap();
+    let tick = |w: &mut World| {
+        w.cores[0].grant_silent();
+        w.end_batch(0);
+    };
+    (0..3).for_each(|_| tick(&mut w));
+    assert_eq!(w.inlet(s).grants, [100], "it has all that it may have");
+    for settled in [true, false] {
+        w.send(s, b"one", settled);
+        tick(&mut w);
+    }
+    assert_eq!(w.inlet(s).grants, [100], "it is not silent");
+    tick(&mut w);
+    assert_eq!(w.inlet(s).grants, [100], "one is under way");
+    w.accept_all(r);
+    tick(&mut w);
+    assert_eq!(w.inlet(s).grants, [100, 2]);
+    // From now on at once.
+    w.send(s, b"two", true);
+    assert_eq!(w.inlet(s).grants, [100, 2, 1]);
+    w.send(s, b"two", false);
+    w.accept_all(r);
+    assert_eq!(w.inlet(s).grants, [100, 2, 1, 1]);
+    // One that sends many is not told of each any more.
+    let ids: Vec<u32> = (0..30).map(|_| w.send(s, b"many", false)).collect();
+    assert_eq!(w.inlet(s).grants.len(), 4);
+    ids.into_iter().for_each(|_| w.accept_all(r));
+    let granted = w.inlet(s).grants.len();
+    w.send(s, b"three", true);
+    assert_eq!(w.inlet(s).grants.len(), granted);
+}
+
 #[test]
 fn credit_of_unsettled_deliveries_comes_back_when_they_are_settled() {
     let mut w = World::new(1);
