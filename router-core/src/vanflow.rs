@@ -2,7 +2,7 @@
 //!
 //! A router is a *source*. It says so in beacons, tells attributes of its records as they change, and all of them when a collector asks. Nothing is
 //! sent to addresses that nobody consumes from. A TCP connection through the network is one record, which belongs to the router of its listener;
-//! the router of its connector tells that one what it knows.
+//! the router of its connector tells that one what it knows. Requests that are seen in it are records of that router, too.
 //!
 //! Sans-io: time is an argument. What is told is bounded: a record goes out once a second at most, and of flows there are no more than
 //! [`MAX_FLOWS`] at a time. Totals of listeners and connectors count flows without a record, too.
@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub use attribute::{Attribute, RecordType, Said};
 use codec::Heard;
 
-/// Flows that may have a record at a time; more begin without.
+/// Flows, and requests in them, that may have a record at a time; more begin without.
 pub const MAX_FLOWS: usize = 5000;
 /// After there were too many, none gets a record before there are so few.
 const FEW_FLOWS: usize = 4990;
@@ -39,6 +39,8 @@ const HEARTBEAT: u64 = 10;
 const BEACON: u64 = 5;
 /// For how many ticks an ended flow is kept, because its other end may have more to say.
 const KEEP: u64 = 25;
+/// The same of other records, until they are told: each part had its turn by then.
+const KEEP_TOLD: u64 = PARTS as u64 + 1;
 /// Records in a message.
 const BATCH: usize = 50;
 /// Entries of the log that may wait to be told.
@@ -79,7 +81,7 @@ struct Record {
 impl Record {
     const fn topic(&self) -> Topic {
         match self.ty {
-            RecordType::TransportFlow => Topic::Flows,
+            RecordType::TransportFlow | RecordType::Request => Topic::Flows,
             RecordType::Log => Topic::Log,
             _ => Topic::Records,
         }
@@ -100,8 +102,9 @@ pub struct Vanflow {
     records: BTreeMap<u64, Record>,
     /// Records with something to tell, by part.
     dirty: [BTreeSet<u64>; PARTS],
-    /// Ended flows, the oldest first.
+    /// Ended records, the oldest first: those that others may have more to say of, and requests.
     ended: VecDeque<u64>,
+    ended_requests: VecDeque<u64>,
     flows: usize,
     full: bool,
     next: u64,
@@ -129,6 +132,7 @@ impl Vanflow {
             records: BTreeMap::new(),
             dirty: Default::default(),
             ended: VecDeque::new(),
+            ended_requests: VecDeque::new(),
             flows: 0,
             full: false,
             next: 0,
@@ -189,8 +193,9 @@ impl Vanflow {
         self.listening[topic as usize] = heard;
         if topic == Topic::Flows && !heard {
             // Nobody will hear of their ends.
-            self.forget(|record| record.ty == RecordType::TransportFlow);
+            self.forget(|record| record.topic() == Topic::Flows);
             (self.flows, self.full) = (0, false);
+            self.ended_requests.clear();
             // Entries of the log and other records that have ended are still to be told, and to go.
             self.ended.retain(|id| self.records.contains_key(id));
         }
@@ -217,19 +222,34 @@ impl Vanflow {
 
     /// Begins a record of a flow with the number that its worker gave it. False if there are too many, or nobody wants to know.
     pub fn open_flow(&mut self, id: u64, attributes: Vec<(Attribute, Said)>, now: Instant) -> bool {
-        if !self.is_heard(Topic::Flows) || self.records.contains_key(&id) {
+        if !self.has_room(id) {
             return false;
         }
-        self.full = self.flows >= MAX_FLOWS || (self.full && self.flows >= FEW_FLOWS);
-        if self.full {
-            return false;
-        }
-        self.flows += 1;
         self.insert(id, RecordType::TransportFlow, attributes, now);
         for (attribute, said) in self.early.remove(&id).into_iter().flat_map(|(_, attributes)| attributes) {
             self.set(id, attribute, said);
         }
         true
+    }
+
+    /// The same of a request in the flow with the number `flow`.
+    pub fn open_request(&mut self, id: u64, flow: u64, mut attributes: Vec<(Attribute, Said)>, now: Instant) -> bool {
+        if !self.records.contains_key(&flow) || !self.has_room(id) {
+            return false;
+        }
+        attributes.push((Attribute::Parent, self.identity(flow).into()));
+        self.insert(id, RecordType::Request, attributes, now);
+        true
+    }
+
+    /// Counts one more flow, if it may have a record.
+    fn has_room(&mut self, id: u64) -> bool {
+        if !self.is_heard(Topic::Flows) || self.records.contains_key(&id) {
+            return false;
+        }
+        self.full = self.flows >= MAX_FLOWS || (self.full && self.flows >= FEW_FLOWS);
+        self.flows += usize::from(!self.full);
+        !self.full
     }
 
     fn insert(&mut self, id: u64, ty: RecordType, attributes: Vec<(Attribute, Said)>, now: Instant) {
@@ -263,10 +283,11 @@ impl Vanflow {
         let tick = self.tick;
         let Some(record) = self.records.get_mut(&id).filter(|record| record.ended.is_none()) else { return };
         record.ended = Some(tick);
-        if record.ty == RecordType::TransportFlow {
+        if record.topic() == Topic::Flows {
             self.flows = self.flows.saturating_sub(1);
         }
-        self.ended.push_back(id);
+        let queue = if record.ty == RecordType::Request { &mut self.ended_requests } else { &mut self.ended };
+        queue.push_back(id);
         self.set(id, Attribute::EndTime, time);
     }
 
@@ -396,6 +417,15 @@ impl Vanflow {
 
     /// Ended records go when they were told; flows a little later.
     fn forget_ended(&mut self) {
+        while let Some(id) = self.ended_requests.front().copied() {
+            let ended = self.records.get(&id).and_then(|record| record.ended);
+            if ended.is_some_and(|ended| self.tick < ended.saturating_add(KEEP_TOLD)) {
+                break;
+            }
+            self.records.remove(&id);
+            self.dirty[(id % PARTS as u64) as usize].remove(&id);
+            self.ended_requests.pop_front();
+        }
         while let Some(id) = self.ended.front().copied() {
             let Some(record) = self.records.get(&id) else {
                 self.ended.pop_front();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http_observer::Wanted;
 use router_core::{Egress, FlowPick, LinkRef, OutletKey, ServerInfo, ServerKey};
 use slab::Slab;
 use tokio::sync::Notify;
@@ -154,6 +155,17 @@ impl TcpAdaptor {
         Ok(())
     }
 
+    /// Changes what is looked for in new flows of a listener.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn set_observer(&self, name: &str, observer: Option<Wanted>) -> Result<(), CommandError> {
+        let state = self.state.borrow();
+        let listener = state.listeners.get(name).ok_or_else(|| missing(LISTENER, name))?;
+        listener.observer.set(observer);
+        Ok(())
+    }
+
     /// Adds an address to a listener that has a strategy.
     ///
     /// # Errors
@@ -280,6 +292,7 @@ impl TcpAdaptor {
                 })
                 .collect(),
             flows: 0,
+            http: self.http_flows(),
         };
         // Bytes of a flow are added to the totals when it ends; until then they are its own.
         let flows = self.flows.borrow();
@@ -377,6 +390,7 @@ impl TcpAdaptor {
         add(&listener.counters.opened, 1);
         let (slot, info) = self.new_flow(Some((Rc::clone(listener), peer)));
         self.begin_record(&info);
+        self.observe(&info);
         let task = spawn("tcp flow", flow::run(Rc::clone(self), slot, info, socket, peer));
         self.set_task(slot, task);
     }

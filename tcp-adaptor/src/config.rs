@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
+use http_observer::Wanted;
 use transport::proxy_protocol;
 use transport::socket::{Family, Keepalive};
 use transport::tls::{TlsClient, TlsServer};
@@ -60,6 +61,8 @@ pub struct ListenerConfig {
     pub handshake_timeout: Duration,
     /// Limits of flows, and probing of clients.
     pub flow: FlowOptions,
+    /// Which requests are looked for in flows while somebody collects records; none: no look is taken.
+    pub observer: Option<Wanted>,
 }
 
 impl ListenerConfig {
@@ -77,6 +80,7 @@ impl ListenerConfig {
             accept_proxy: false,
             handshake_timeout: Duration::from_secs(30),
             flow: FlowOptions::default(),
+            observer: Some(Wanted::Any),
         }
     }
 }

@@ -235,7 +235,7 @@ impl Flow {
                 }
             }
         }
-        add(&self.info.meters.up.read, early.len() as u64);
+        self.info.meters.up.saw(&early);
         match self.find_server(&listener, peer, addrs, early).await {
             Ok(reached) => {
                 self.connected();

@@ -23,6 +23,7 @@ mod relay;
 mod side;
 mod stats;
 mod sweep;
+mod tap;
 mod targets;
 
 pub use adaptor::TcpAdaptor;
@@ -30,5 +31,7 @@ pub use config::{ConnectorConfig, FlowOptions, ListenerAddressConfig, ListenerCo
 pub use directory::Directory;
 pub use error::CommandError;
 pub use group::Group;
+pub use http_observer::{Request, Wanted};
 pub use record::{FlowId, FlowReport};
 pub use stats::{ConnectorStatus, ListenerStatus, OperStatus, Snapshot, SocketStatus, Totals};
+pub use tap::RequestReport;

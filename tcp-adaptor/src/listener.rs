@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use http_observer::Wanted;
 use router_core::WatchKey;
 use transport::socket::Acceptor;
 use transport::worker::Task;
@@ -52,6 +53,8 @@ pub(crate) struct Listener {
     pub(crate) config: ListenerConfig,
     pub(crate) counters: Counters,
     pub(crate) targets: RefCell<Vec<Target>>,
+    /// What is looked for in new flows.
+    pub(crate) observer: Cell<Option<Wanted>>,
     /// The port, once it is known.
     port: Cell<u16>,
     socket: RefCell<Socket>,
@@ -63,6 +66,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(config: ListenerConfig) -> Self {
         Self {
+            observer: Cell::new(config.observer),
             port: Cell::new(config.port),
             config,
             counters: Counters::default(),

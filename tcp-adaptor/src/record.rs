@@ -6,16 +6,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http_observer::Protocol;
 use router_core::vanflow::MAX_FLOWS;
 
 use crate::adaptor::TcpAdaptor;
 use crate::flow::FlowInfo;
+use crate::tap::{RequestReport, Requests, Tap};
 
 /// Ends of flows that may wait to be asked for, on each worker. Those beyond are left out; what listeners and connectors count has them.
-const MAX_ENDED: usize = 5000;
+pub(crate) const MAX_ENDED: usize = 5000;
 /// The longest identity that another router may give a flow.
 const MAX_IDENTITY: usize = 64;
 
@@ -49,8 +52,10 @@ pub struct FlowReport {
     pub octets_reverse: u64,
     /// From the first byte of the client to the first of the server, as this router saw it.
     pub latency: Option<Duration>,
-    /// It is over.
-    pub ended: bool,
+    /// When a client was accepted; none of one of another router.
+    pub began: Option<Instant>,
+    /// When it ended, if it is over.
+    pub ended: Option<Instant>,
     /// Why, unless both sides ended it.
     pub error: Option<String>,
     /// Why the last server of this router that was tried could not be reached; `connector` is its.
@@ -74,7 +79,8 @@ pub(crate) struct Record {
 pub(crate) struct Records {
     /// Who collects: the source that identities begin with. None: nobody does.
     source: RefCell<Option<Arc<str>>>,
-    next: Cell<u64>,
+    /// Requests that were seen in flows, and the numbers of both.
+    pub(crate) requests: Rc<Requests>,
     /// Open flows of our own that have a record: no more than the whole router may tell of, so that a look at them stays short.
     open: Cell<usize>,
     ended: RefCell<Vec<FlowReport>>,
@@ -102,7 +108,7 @@ impl Record {
         });
     }
 
-    fn report(&self, info: &FlowInfo, ended: bool) -> FlowReport {
+    fn report(&self, info: &FlowInfo, ended: Option<Instant>) -> FlowReport {
         let meters = &info.meters;
         let own = matches!(self.id, FlowId::Own(_));
         let connector = info.connector.borrow().as_ref().map(|connector| connector.config.name.clone());
@@ -118,6 +124,7 @@ impl Record {
             octets_reverse: if own { meters.down.written.get() } else { 0 },
             latency: meters.latency(),
             unreachable,
+            began: info.client.as_ref().map(|client| client.since.into_std()),
             ended,
             error: self.error.borrow().clone(),
         }
@@ -147,12 +154,16 @@ impl TcpAdaptor {
         }
         let own = |record: &Record| matches!(record.id, FlowId::Own(_));
         self.each_flow(|entry| {
+            if let Some(tap) = entry.info.meters.tap() {
+                tap.finish();
+            }
             if entry.info.record.borrow().as_deref().is_some_and(own) {
                 *entry.info.record.borrow_mut() = None;
                 self.group.count_records(-1);
             }
         });
         self.records.open.set(0);
+        self.records.requests.clear();
         let mut ended = self.records.ended.borrow_mut();
         let before = ended.len();
         ended.retain(|report| matches!(report.id, FlowId::Other(_)));
@@ -166,7 +177,7 @@ impl TcpAdaptor {
             if let Some(record) = entry.info.record.borrow().as_deref()
                 && record.is_new(&entry.info)
             {
-                reports.push(record.report(&entry.info, false));
+                reports.push(record.report(&entry.info, None));
             }
         });
         let ended = std::mem::take(&mut *self.records.ended.borrow_mut());
@@ -184,10 +195,47 @@ impl TcpAdaptor {
             return;
         }
         self.records.open.set(self.records.open.get() + 1);
-        let n = self.records.next.get();
-        self.records.next.set(n + 1);
+        let n = self.records.requests.number();
         *info.record.borrow_mut() = Some(Box::new(Record::new(FlowId::Own(n))));
         self.group.count_records(1);
+    }
+
+    /// Looks for requests in a flow that has just begun and has a record, if its listener wants that.
+    pub(crate) fn observe(&self, info: &FlowInfo) {
+        let Some(listener) = &info.listener else { return };
+        let Some(wanted) = listener.observer.get() else {
+            let client = info.client.as_ref().and_then(|client| client.peer);
+            tracing::debug!(listener = %listener.config.name, ?client, "no protocol observer setup for this connection");
+            return;
+        };
+        if let Some(FlowId::Own(flow)) = info.record.borrow().as_deref().map(|record| &record.id) {
+            let tap = Tap::new(wanted, *flow, Rc::clone(listener), Rc::clone(&self.records.requests));
+            info.meters.observe(&Rc::new(tap));
+        }
+    }
+
+    /// What is new of requests in flows, and how many more there were since it was asked last. To be asked after
+    /// [`poll_records`](Self::poll_records), which tells of the flows.
+    pub fn poll_requests(&self) -> (Vec<RequestReport>, u64) {
+        let (mut reports, left_out) = self.records.requests.take();
+        self.each_flow(|entry| {
+            if let Some(tap) = entry.info.meters.tap() {
+                tap.poll(&mut reports);
+            }
+        });
+        (reports, left_out)
+    }
+
+    /// Flows that are known to carry HTTP/1, and HTTP/2.
+    #[must_use]
+    pub fn http_flows(&self) -> [usize; 2] {
+        let mut found = [0, 0];
+        self.each_flow(|entry| {
+            if let Some(protocol) = entry.info.meters.tap().and_then(|tap| tap.protocol()) {
+                found[usize::from(protocol == Protocol::Http2)] += 1;
+            }
+        });
+        found
     }
 
     /// The owner of a flow that came from another router calls it so.
@@ -208,13 +256,16 @@ impl TcpAdaptor {
 
     /// A flow is over.
     pub(crate) fn end_record(&self, info: &FlowInfo) {
+        if let Some(tap) = info.meters.tap() {
+            tap.finish();
+        }
         let Some(record) = info.record.take() else { return };
         if matches!(record.id, FlowId::Own(_)) {
             self.records.open.set(self.records.open.get().saturating_sub(1));
         }
         let mut ended = self.records.ended.borrow_mut();
         if ended.len() < MAX_ENDED {
-            ended.push(record.report(info, true));
+            ended.push(record.report(info, Some(Instant::now())));
         } else {
             self.group.count_records(-1);
         }

@@ -5,15 +5,19 @@
 //! until it is gone nothing more is read in that direction. So an idle flow holds no buffer, and a stalled one holds at most
 //! one block per direction.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http_observer::Side as Speaker;
 use thiserror::Error;
 use transport::block::ReadBlock;
 use transport::{Pipe, StreamError};
+
+use crate::tap::Tap;
 
 #[cfg(test)]
 mod tests;
@@ -82,9 +86,45 @@ pub(crate) struct Meter {
     pub(crate) ended: Cell<bool>,
     /// When the first byte was read.
     pub(crate) first: Cell<Option<Instant>>,
+    /// Who reads along, and whose bytes these are.
+    tap: OnceCell<(Rc<Tap>, Speaker)>,
 }
 
 impl Meter {
+    /// These bytes were read.
+    pub(crate) fn saw(&self, bytes: &[u8]) {
+        self.add_read(bytes.len());
+        self.show(bytes);
+    }
+
+    /// Lets whoever reads along see bytes that are counted elsewhere.
+    pub(crate) fn show(&self, bytes: &[u8]) {
+        if let Some((tap, speaker)) = self.tap.get() {
+            tap.saw(*speaker, bytes);
+        }
+    }
+
+    /// Whether a pipe's fill may go by without being seen.
+    fn may_pass_unseen(&self) -> bool {
+        self.tap.get().is_none_or(|(tap, speaker)| tap.unseen(*speaker) >= Pipe::SIZE as u64)
+    }
+
+    /// So many bytes went by unseen.
+    fn passed_unseen(&self, n: usize) {
+        self.add_read(n);
+        if let Some((tap, speaker)) = self.tap.get() {
+            tap.skip(*speaker, n);
+        }
+    }
+
+    /// The source has ended, and the destination was told.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        if let Some((tap, speaker)) = self.tap.get() {
+            tap.end(*speaker);
+        }
+    }
+
     pub(crate) fn add_read(&self, n: usize) {
         if self.first.get().is_none() && n > 0 {
             self.first.set(Some(Instant::now()));
@@ -106,6 +146,18 @@ pub(crate) struct Meters {
 }
 
 impl Meters {
+    /// Somebody reads along from now on, which is before the first byte.
+    pub(crate) fn observe(&self, tap: &Rc<Tap>) {
+        // Nobody asks for it twice.
+        let _ = self.up.tap.set((Rc::clone(tap), Speaker::Client));
+        let _ = self.down.tap.set((Rc::clone(tap), Speaker::Server));
+    }
+
+    /// Who does.
+    pub(crate) fn tap(&self) -> Option<&Rc<Tap>> {
+        self.up.tap.get().map(|(tap, _)| tap)
+    }
+
     /// From the first byte of the client to the first of the server, as they came by here; none as long as one of them has said nothing, or if the
     /// server began.
     pub(crate) fn latency(&self) -> Option<Duration> {
@@ -246,7 +298,7 @@ impl Half {
                     ready!(destination.poll_end(cx, last)).map_err(HalfError::Destination)?;
                     self.state = HalfState::Ended;
                     self.stalled = false;
-                    meter.ended.set(true);
+                    meter.end();
                     return Poll::Ready(Ok(()));
                 }
                 HalfState::Open => {}
@@ -257,7 +309,7 @@ impl Half {
                 return Poll::Pending;
             }
             ready!(destination.poll_writable(cx)).map_err(HalfError::Destination)?;
-            if self.bulk && source.splices() && destination.splices() {
+            if self.bulk && source.splices() && destination.splices() && meter.may_pass_unseen() {
                 match self.poll_pipe(cx, source, meter) {
                     Poll::Ready(Ok(Some(n))) => {
                         moved += n;
@@ -288,7 +340,7 @@ impl Half {
                 continue;
             }
             moved += n;
-            meter.add_read(n);
+            meter.saw(buffer);
             self.bulk = n >= BULK_FROM;
             let mut taken = 0;
             while let Some(left) = buffer.get(taken..).filter(|left| !left.is_empty()) {
@@ -367,7 +419,7 @@ impl Half {
                 if n == 0 {
                     self.state = HalfState::Ending;
                 }
-                meter.add_read(n);
+                meter.passed_unseen(n);
                 self.pipe = Some(pipe);
                 Poll::Ready(Ok(Some(n)))
             }
@@ -400,7 +452,7 @@ impl Half {
                 break;
             }
             moved += n;
-            meter.add_read(n);
+            meter.saw(buffer);
             let mut left: &[u8] = buffer;
             while !left.is_empty() {
                 let Poll::Ready(Ok(taken @ 1..)) = destination.poll_write(cx, left) else {

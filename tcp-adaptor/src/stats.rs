@@ -15,6 +15,8 @@ pub(crate) struct Counters {
     /// Bytes written to this side's sockets.
     pub(crate) bytes_out: Cell<u64>,
     pub(crate) failed: Cell<u64>,
+    /// Requests that were seen in the flows of a listener.
+    pub(crate) requests: Cell<u64>,
 }
 
 pub(crate) fn add(cell: &Cell<u64>, n: u64) {
@@ -29,6 +31,7 @@ impl Counters {
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             connections_failed: self.failed.get(),
+            requests: self.requests.get(),
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct Totals {
     pub bytes_out: u64,
     /// Connections that came to nothing: no server could be reached or a handshake failed (listener), connect failed (connector).
     pub connections_failed: u64,
+    /// Requests of HTTP that were seen in observed connections (listener).
+    pub requests: u64,
 }
 
 impl AddAssign for Totals {
@@ -55,6 +60,7 @@ impl AddAssign for Totals {
         self.bytes_in = self.bytes_in.wrapping_add(other.bytes_in);
         self.bytes_out = self.bytes_out.wrapping_add(other.bytes_out);
         self.connections_failed = self.connections_failed.wrapping_add(other.connections_failed);
+        self.requests = self.requests.wrapping_add(other.requests);
     }
 }
 
@@ -131,4 +137,6 @@ pub struct Snapshot {
     pub connectors: Vec<ConnectorStatus>,
     /// Flows that are open now, those still connecting included.
     pub flows: usize,
+    /// Of these, how many are known to carry HTTP/1 and HTTP/2: those that are observed.
+    pub http: [usize; 2],
 }

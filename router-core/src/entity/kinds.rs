@@ -285,8 +285,8 @@ entities! {
         ssl_profile "sslProfile": Option<String> [create];
         /// Clients have to present a certificate.
         authenticate_peer "authenticatePeer": bool = "no" [create];
-        /// Which application protocol is looked for, for records of flows.
-        observer "observer": Observer = "auto" [create update inert];
+        /// Which application protocol is looked for in new connections, for records of the requests in them. Only while somebody collects records.
+        observer "observer": Observer = "auto" [create update];
         /// Listen on addresses of this family only.
         socket_address_family "socketAddressFamily": Option<SocketAddressFamily> [create ours];
         /// Seconds without a byte in either direction after which a connection is reset; 0 means never.

@@ -22,6 +22,8 @@ pub enum RecordType {
     RouterAccess = 15,
     /// A TCP connection through the network.
     TransportFlow = 16,
+    /// A request of an application within one.
+    Request = 17,
 }
 
 /// A property of a record. The numbers are the protocol's.
@@ -50,6 +52,7 @@ pub enum Attribute {
     Hostname = 22,
     Octets = 23,
     Latency = 24,
+    Method = 27,
     Result = 28,
     Reason = 29,
     Name = 30,
@@ -57,6 +60,8 @@ pub enum Attribute {
     BuildVersion = 32,
     LinkCost = 33,
     FlowCount = 40,
+    RequestCount = 41,
+    StreamId = 47,
     LogSeverity = 48,
     LogText = 49,
     SourceFile = 50,

@@ -233,6 +233,36 @@ fn there_are_only_so_many_flows_with_a_record() {
 }
 
 #[test]
+fn requests_belong_to_their_flow_and_go_when_they_were_told() {
+    let mut world = World::heard(&[Topic::Flows]);
+    world.pass(3_000);
+    assert!(!world.flow.open_request(9, 7, Vec::new(), world.now), "there is no such flow");
+    assert!(world.flow.open_flow(7, flow_attributes(), world.now));
+    assert!(world.flow.open_request(9, 7, vec![(Attribute::Method, "GET".into())], world.now));
+    world.flow.end(9, world.now);
+    assert!(world.flow.open_request(11, 7, Vec::new(), world.now));
+    let told = world.told(1_000);
+    assert_eq!(told.iter().map(|(_, (ty, ..))| *ty).collect::<Vec<_>>(), [17, 16, 17]);
+    let (to, (_, identity, said)) = &told[0];
+    assert_eq!((to.as_str(), identity.as_str()), ("mc/sfe.abcde:0.flows", "abcde:11"));
+    assert_eq!(said[&2], "abcde:7".into());
+    let (_, (_, identity, said)) = &told[2];
+    assert_eq!((identity.as_str(), &said[&27]), ("abcde:9", &"GET".into()));
+    assert!(said.contains_key(&4));
+    // Nobody else has anything to say of it.
+    let other = [(Attribute::ProxyHost, &"10.0.0.2".into())];
+    let other = codec::record(RecordType::TransportFlow, "abcde:11", other.into_iter());
+    world.flow.handle_message(&message("RECORD", Value::List(vec![other])));
+    assert_eq!(world.told(1_000), []);
+    assert!(!world.flow.records.contains_key(&9));
+    assert!(world.flow.records.contains_key(&7) && world.flow.records.contains_key(&11));
+    // They count as flows do.
+    assert_eq!(world.flow.flows, 2);
+    world.flow.set_heard(Topic::Flows, false);
+    assert_eq!((world.flow.records.len(), world.flow.flows), (1, 0));
+}
+
+#[test]
 fn a_flood_of_the_log_is_cut() {
     let mut world = World::heard(&[Topic::Log]);
     for n in 0..1_000 {

@@ -198,7 +198,7 @@ async fn update(agent: &Agent, request: &Request, kind: EntityKind, row: &rows::
     let mut attributes = attributes(request)?;
     attributes.retain(|(name, _)| name != "type");
     let identity = row.get("identity").and_then(Value::as_str).unwrap_or_default();
-    agent.running.update(kind, identity, attributes, |store| match kind {
+    let entity = agent.running.update(kind, identity, attributes, |store| match kind {
         EntityKind::Log => {
             let logs: Vec<LogEntity> = store.query(Some(EntityKind::Log)).map(LogEntity::from).collect();
             logging::configure(&agent.log.handle, &agent.log.args, &logs, Some(&agent.router.configured))
@@ -217,9 +217,12 @@ async fn update(agent: &Agent, request: &Request, kind: EntityKind, row: &rows::
             }
             Ok(())
         }
-        // What can be changed of the others is only kept.
+        // What can be changed of the others is only kept, or put to work below.
         _ => Ok(()),
     })?;
+    if kind == EntityKind::TcpListener {
+        agent.running.set_observer(&entity, &agent.workers).await?;
+    }
     let ty = Selector::One(EntityType::Configured(kind));
     let (_, row) = rows::find(agent, Some(ty), None, Some(identity)).await?;
     Ok(Response::ok(row.into_map()))

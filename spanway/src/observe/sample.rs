@@ -31,6 +31,8 @@ pub(super) struct Sample {
     pub(super) amqp: u64,
     /// Open TCP connections.
     pub(super) flows: u64,
+    /// Of these, those that are known to carry HTTP/1 and HTTP/2.
+    pub(super) http: [u64; 2],
     pub(super) listeners: BTreeMap<String, Listener>,
     pub(super) connectors: BTreeMap<String, Totals>,
     pub(super) peers: BTreeMap<PeerKey, Peer>,
@@ -176,6 +178,7 @@ impl Sample {
             io: IoCounters::default(),
             amqp: 0,
             flows: 0,
+            http: [0, 0],
             listeners: BTreeMap::new(),
             connectors: BTreeMap::new(),
             peers,
@@ -204,6 +207,8 @@ impl Sample {
 
     fn add_tcp(&mut self, tcp: tcp_adaptor::Snapshot) {
         self.flows += tcp.flows as u64;
+        let [one, two] = tcp.http;
+        self.http = [self.http[0] + one as u64, self.http[1] + two as u64];
         for listener in tcp.listeners {
             let known = self.listeners.entry(listener.name).or_default();
             known.totals += listener.totals;

@@ -61,7 +61,9 @@ families! {
     DELAYED_10 = "qdr_deliveries_delayed_10sec_total" Counter [] "deliveries" "Deliveries that were settled more than ten seconds after they came";
     STUCK = "qdr_deliveries_stuck_total" Gauge [] "deliveries" "Deliveries that are neither sent nor settled ten seconds after they came, one at the link that they came on and one at that they went to";
     BLOCKED = "qdr_links_blocked_total" Gauge [] "links" "Receivers that have given no credit, and senders that were given none, for ten seconds";
-    TCP_CONNECTIONS = "qdr_tcp_service_connections" Gauge [] "connections" "Open TCP connections of services";
+    TCP_CONNECTIONS = "qdr_tcp_service_connections" Gauge [] "connections" "Open TCP connections of services, but for those that are known to carry HTTP";
+    HTTP1_CONNECTIONS = "qdr_http1_service_connections" Gauge [] "connections" "Open TCP connections that carry HTTP/1, as far as they are observed";
+    HTTP2_CONNECTIONS = "qdr_http2_service_connections" Gauge [] "connections" "Open TCP connections that carry HTTP/2, as far as they are observed";
     AMQP_CONNECTIONS = "qdr_amqp_service_connections" Gauge [] "connections" "Open AMQP connections, those of other routers included";
     TOPOLOGY_CHANGE = "qdr_last_topology_change_timestamp" Gauge [] "seconds since 1970" "When the ways through the network changed last; 0 if they never did";
 

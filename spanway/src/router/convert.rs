@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow, bail};
 use router_core::config::Configuration;
 use router_core::entity::{
     AddressEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Direction, Distribution, Entity, ListenerAddressEntity,
-    ListenerEntity, MultiAddressStrategy, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity,
+    ListenerEntity, MultiAddressStrategy, Observer, OtlpEndpoint, OtlpEntity, Properties, ProxyProfileEntity,
     ProxyProtocolAccept, ProxyProtocolSend, Role, Secret, SocketAddressFamily, SslProfileEntity, StripAnnotations,
     TcpConnectorEntity, TcpListenerEntity, Value,
 };
@@ -434,7 +434,18 @@ pub(crate) fn tcp_listener(
         idle_timeout: seconds(entity.idle_timeout_seconds),
         half_open_timeout: seconds(entity.half_open_timeout_seconds),
     };
+    config.observer = observer(entity.observer);
     Ok(config)
+}
+
+/// What is looked for in the flows of a TCP listener.
+pub(crate) const fn observer(observer: Observer) -> Option<tcp_adaptor::Wanted> {
+    match observer {
+        Observer::None => None,
+        Observer::Auto => Some(tcp_adaptor::Wanted::Any),
+        Observer::Http1 => Some(tcp_adaptor::Wanted::Http1),
+        Observer::Http2 => Some(tcp_adaptor::Wanted::Http2),
+    }
 }
 
 pub(crate) fn tcp_connector(

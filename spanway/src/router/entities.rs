@@ -13,7 +13,7 @@ use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
     AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, OtlpEntity, SslProfileEntity, StoreError,
-    Value, inactive_reason, ineffective,
+    TcpListenerEntity, Value, inactive_reason, ineffective,
 };
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::tls::TlsClient;
@@ -272,6 +272,17 @@ impl Running {
             self.neighbours.cost_changed(outgoing, entity.name(), cost.get());
         }
         Ok(entity)
+    }
+
+    /// What is looked for in new connections of a TCP listener has changed.
+    ///
+    /// # Errors
+    /// The listener is gone meanwhile.
+    pub(crate) async fn set_observer(&self, entity: &Entity, workers: &[WorkerHandle]) -> Result<(), ChangeError> {
+        let listener = TcpListenerEntity::from(entity);
+        let observer = convert::observer(listener.observer);
+        let set = on_tcp(workers, move |tcp| tcp.set_observer(&listener.name, observer)).await;
+        set.map_err(ChangeError::Work)
     }
 
     /// Takes an entity out of work and forgets it.

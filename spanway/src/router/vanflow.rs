@@ -14,7 +14,7 @@ use amqp_adaptor::Incoming;
 use router_core::WatchKey;
 use router_core::config::Configuration;
 use router_core::vanflow::{Attribute, Said, Topic, Vanflow};
-use tcp_adaptor::{FlowId, FlowReport, Group};
+use tcp_adaptor::{FlowId, FlowReport, Group, RequestReport};
 use transport::{MailReceiver, WorkerHandle, mailbox};
 
 use super::entities::Running;
@@ -153,8 +153,9 @@ impl Recorder {
 
     async fn look_at_flows(&mut self, now: Instant) {
         for (index, handle) in self.workers.iter().enumerate() {
-            let look = || worker::current().map(|worker| worker.tcp.poll_records()).unwrap_or_default();
-            for report in handle.call(look).await.unwrap_or_default() {
+            let look = || worker::current().map(|worker| (worker.tcp.poll_records(), worker.tcp.poll_requests()));
+            let Ok(Some((flows, (requests, left_out)))) = handle.call(look).await else { continue };
+            for report in flows {
                 match &report.id {
                     FlowId::Own(n) => {
                         let id = self.group.flow_number(*n, index);
@@ -168,6 +169,13 @@ impl Recorder {
                         self.flow.tell_owner(identity, &attributes);
                     }
                 }
+            }
+            for report in requests {
+                let id = |n| self.group.flow_number(n, index);
+                request(&mut self.flow, id(report.number), id(report.flow), &report, now);
+            }
+            if left_out > 0 {
+                tracing::debug!(left_out, "requests without a record: there were too many");
             }
         }
     }
@@ -221,6 +229,7 @@ fn record(flow: &mut Vanflow, configured: &Configured, id: u64, report: &FlowRep
     if let Some(parent) = parent {
         begins.push((Attribute::Parent, flow.identity(parent).into()));
     }
+    begins.extend(report.began.map(|began| (Attribute::StartTime, flow.micros(began).into())));
     begins.extend(place(report.client, Attribute::SourceHost, Attribute::SourcePort));
     // It has one already, or there are too many.
     let _ = flow.open_flow(id, begins, now);
@@ -235,8 +244,38 @@ fn record(flow: &mut Vanflow, configured: &Configured, id: u64, report: &FlowRep
     if let Some(latency) = report.latency {
         flow.set(id, Attribute::Latency, micros(latency));
     }
-    if report.ended {
-        flow.end(id, now);
+    if let Some(ended) = report.ended {
+        flow.end(id, ended);
+    }
+}
+
+/// Takes over what is new of a request in a flow of ours.
+fn request(flow: &mut Vanflow, id: u64, parent: u64, report: &RequestReport, now: Instant) {
+    let request = &report.request;
+    let mut begins = vec![
+        (Attribute::Protocol, request.protocol.into()),
+        (Attribute::Method, (&*request.method).into()),
+        (Attribute::StartTime, flow.micros(request.began).into()),
+        (Attribute::Octets, 0.into()),
+        (Attribute::OctetsReverse, 0.into()),
+    ];
+    begins.extend(request.stream.map(|stream| (Attribute::StreamId, u64::from(stream).into())));
+    begins.extend(request.source_host.as_deref().map(|host| (Attribute::SourceHost, host.into())));
+    // It has one already, or there are too many.
+    let _ = flow.open_request(id, parent, begins, now);
+    flow.set(id, Attribute::Octets, request.octets);
+    flow.set(id, Attribute::OctetsReverse, request.octets_reverse);
+    if let Some(result) = request.result {
+        flow.set(id, Attribute::Result, result.to_string());
+    }
+    if let Some(reason) = request.reason.as_deref() {
+        flow.set(id, Attribute::Reason, reason);
+    }
+    if let Some(answered) = request.answered {
+        flow.set(id, Attribute::Latency, micros(answered.saturating_duration_since(request.began)));
+    }
+    if let Some(ended) = request.ended {
+        flow.end(id, ended);
     }
 }
 

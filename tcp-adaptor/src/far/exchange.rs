@@ -1,5 +1,6 @@
 //! Moves the bytes of a flow between one socket and its two streams through the network.
 
+use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -318,6 +319,7 @@ impl Exchange {
                 match socket.try_write_vectored(slices.get(..filled).unwrap_or_default()) {
                     Write::Done(n) => {
                         written += n;
+                        show(back, slices.get(..filled).unwrap_or_default(), n);
                         said.queue.advance(n);
                     }
                     Write::Blocked => {}
@@ -349,7 +351,7 @@ impl Exchange {
             Poll::Ready(ended) => ended?,
         }
         self.received_all = true;
-        back.ended.set(true);
+        back.end();
         if !self.answers {
             self.settle(&DeliveryState::Accepted, true);
         }
@@ -400,7 +402,7 @@ impl Exchange {
                 Poll::Ready(bytes) => bytes?,
             };
             moved += bytes.len();
-            out.add_read(bytes.len());
+            out.saw(&bytes);
             let end = if bytes.is_empty() { End::Complete } else { End::More };
             self.pass(&bytes, end);
             out.add_written(bytes.len());
@@ -410,7 +412,7 @@ impl Exchange {
             }
             if end == End::Complete {
                 self.sent_all = true;
-                out.ended.set(true);
+                out.end();
             }
         }
     }
@@ -420,6 +422,18 @@ impl Exchange {
             self.core.transfer(inlet, bytes, end);
         }
         self.send.sent(bytes.len(), Instant::now);
+    }
+}
+
+/// Lets whoever reads along see the first `n` bytes of these.
+fn show(back: &Meter, slices: &[IoSlice<'_>], mut n: usize) {
+    for slice in slices {
+        let seen = slice.get(..n.min(slice.len())).unwrap_or_default();
+        back.show(seen);
+        n -= seen.len();
+        if n == 0 {
+            return;
+        }
     }
 }
 

@@ -1,15 +1,20 @@
 //! The relay against scripted sides: what is read, written, kept and ended, step by step.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::{Bytes, BytesMut};
-use transport::StreamError;
+use http_observer::{Request, Wanted};
 use transport::block::ReadBlock;
+use transport::{Pipe, StreamError};
 
-use super::{Broken, Meters, Relay, Side, TURN};
+use super::{BULK_FROM, Broken, Meters, Relay, Side, TURN};
+use crate::config::ListenerConfig;
+use crate::listener::Listener;
+use crate::tap::{Requests, Tap};
 
 /// What a read finds.
 enum In {
@@ -29,6 +34,9 @@ struct Scripted {
     reads: usize,
     /// What a read brings at most.
     chunk: usize,
+    splices: bool,
+    /// How often it was asked to fill a pipe. There is none to be had.
+    pipes: usize,
 }
 
 impl Scripted {
@@ -93,6 +101,13 @@ impl Side for Scripted {
     fn poll_end(&mut self, _: &mut Context<'_>, _: bool) -> Poll<Result<(), StreamError>> {
         self.ended = true;
         Poll::Ready(Ok(()))
+    }
+    fn splices(&self) -> bool {
+        self.splices
+    }
+    fn poll_read_pipe(&mut self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<Result<Option<usize>, StreamError>> {
+        self.pipes += 1;
+        Poll::Ready(Ok(None))
     }
 }
 
@@ -253,4 +268,40 @@ fn yields_after_its_turn() {
     assert!(rig.poll(&mut client, &mut server).is_pending());
     assert!(rig.poll(&mut client, &mut server).is_pending());
     assert_eq!(server.written.len(), 3 * TURN);
+}
+
+/// Somebody reads along: how often bulk of `said` may go through a pipe, and the requests that were seen.
+fn observed(said: &[u8]) -> (usize, Vec<Request>) {
+    let mut rig = Rig::new(b"");
+    let (listener, requests) = (Listener::new(ListenerConfig::new("l", "a", "", 0)), Rc::new(Requests::default()));
+    let tap = Rc::new(Tap::new(Wanted::Any, 0, Rc::new(listener), Rc::clone(&requests)));
+    rig.meters.observe(&tap);
+    let mut client = Scripted::roomy().says(said);
+    (client.chunk, client.splices) = (BULK_FROM, true);
+    let mut server = Scripted { splices: true, ..Scripted::roomy() };
+    while server.written.len() < said.len() {
+        let _ = rig.poll(&mut client, &mut server);
+    }
+    assert!(server.written == said);
+    tap.finish();
+    (client.pipes, requests.take().0.into_iter().map(|report| report.request).collect())
+}
+
+#[test]
+fn what_is_read_along_goes_through_pipes_only_where_it_need_not_be_seen() {
+    let body = vec![7; 8 * BULK_FROM];
+    let put = |framing: &str| [format!("PUT / HTTP/1.1\r\n{framing}\r\n\r\n").as_bytes(), &body].concat();
+    // All but the last of a body, of which a pipe could bring more than there is.
+    let (pipes, requests) = observed(&put(&format!("Content-Length: {}", body.len())));
+    assert_eq!((pipes, requests[0].octets), (6, body.len() as u64));
+    let chunks =
+        body.chunks(1000).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+    let chunks: Vec<u8> =
+        b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".iter().copied().chain(chunks).collect();
+    let (pipes, requests) = observed(&chunks);
+    assert_eq!((pipes, requests[0].octets), (0, body.len() as u64));
+    // Another protocol, and one that begins like this one.
+    assert_eq!(observed(&body), (7, vec![]));
+    let (pipes, requests) = observed(&put("Content-Length: x"));
+    assert_eq!((pipes, requests.len()), (8, 0));
 }

@@ -364,19 +364,23 @@ pub(super) async fn metrics(agent: &Agent) -> Row {
         core.add(&counts.core);
         amqp += counts.amqp.opened.saturating_sub(counts.amqp.closed);
     }
-    let (mut clients, mut tcp, mut sockets) = (0, 0, 0);
-    let look = |worker: &worker::Worker| (worker.amqp.clients(), worker.tcp.clients(), worker.tcp.socket_ids().len());
-    for (amqp, accepted, all) in each(&agent.workers, look).await {
+    let (mut clients, mut tcp, mut sockets, mut http) = (0, 0, 0, [0, 0]);
+    let look = |worker: &worker::Worker| {
+        let tcp = &worker.tcp;
+        (worker.amqp.clients(), tcp.clients(), tcp.socket_ids().len(), tcp.http_flows())
+    };
+    for (amqp, accepted, all, [one, two]) in each(&agent.workers, look).await {
         clients += amqp as u64;
-        tcp += accepted as u64;
+        // Each is counted once, as what it is known to carry.
+        tcp += accepted.saturating_sub(one + two) as u64;
+        http = [http[0] + one as u64, http[1] + two as u64];
         sockets += all as u64;
     }
     let addresses = address_keys(&agent.workers).await.len();
     let auto_links =
         agent.running.with_store(|store| store.query(Some(router_core::entity::EntityKind::AutoLink)).count());
     let (size, resident) = memory();
-    // HTTP is told apart by observers of flows, which there are none of.
-    let protocols = [("tcp", tcp), ("amqp", clients), ("http1", 0), ("http2", 0)];
+    let protocols = [("tcp", tcp), ("amqp", clients), ("http1", http[0]), ("http2", http[1])];
     let protocols = protocols.map(|(name, number)| (name.into(), count(number))).to_vec();
     Row::new(EntityType::Operational(OperationalKind::RouterMetrics), "routerMetrics", "1")
         .with("id", agent.router.id.as_str())

@@ -160,6 +160,7 @@ impl Configured {
 
     async fn count(&self, flow: &mut Vanflow, workers: &[WorkerHandle]) {
         let mut flows: HashMap<u64, u64> = HashMap::new();
+        let mut requests: HashMap<u64, u64> = HashMap::new();
         let mut links: HashMap<u64, u64> = self.accesses.values().map(|record| (*record, 0)).collect();
         for worker in workers {
             let wanted: Vec<String> = self.accesses.keys().cloned().collect();
@@ -175,6 +176,9 @@ impl Configured {
             let Ok(Some((snapshot, accepted))) = worker.call(look).await else { continue };
             let mut opened = Vec::new();
             for status in snapshot.listeners {
+                if let Some(record) = self.listener(&status.name, None) {
+                    *requests.entry(record).or_default() += status.totals.requests;
+                }
                 opened.push((self.listener(&status.name, None), status.totals.connections_opened));
                 let addresses = status.addresses.iter();
                 opened.extend(addresses.map(|(address, opened)| (self.listener(&status.name, Some(address)), *opened)));
@@ -192,6 +196,9 @@ impl Configured {
         }
         for (record, opened) in flows {
             flow.set(record, Attribute::FlowCount, opened);
+        }
+        for (record, seen) in requests.into_iter().filter(|(_, seen)| *seen > 0) {
+            flow.set(record, Attribute::RequestCount, seen);
         }
         for (record, open) in links {
             flow.set(record, Attribute::LinkCount, open);

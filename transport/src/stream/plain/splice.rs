@@ -35,6 +35,9 @@ pub struct Pipe {
 }
 
 impl Pipe {
+    /// What it takes at most.
+    pub const SIZE: usize = PIPE_SIZE;
+
     /// An empty pipe from the calling worker's pool. `None`: there are enough already, or none can be had; copy instead.
     #[must_use]
     pub fn take() -> Option<Self> {
