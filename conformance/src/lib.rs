@@ -7,6 +7,7 @@ pub mod agent;
 pub mod catalogue;
 pub mod certs;
 pub mod client;
+pub mod collector;
 pub mod http;
 pub mod matrix;
 pub mod namespace;

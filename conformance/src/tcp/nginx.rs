@@ -24,6 +24,8 @@ pub struct Nginx {
     pub plain: u16,
     /// Port for HTTPS, 0 without a certificate.
     pub tls: u16,
+    /// Port for HTTP/2 without TLS.
+    pub h2: u16,
     /// Port for HTTP behind a PROXY header.
     pub proxied: u16,
 }
@@ -34,7 +36,7 @@ impl Nginx {
         let dir = dir.join(name);
         fs::create_dir_all(dir.join("www/put")).unwrap();
         fs::write(dir.join("www/small"), "small\n").unwrap();
-        let (plain, proxied) = (free_port(), free_port());
+        let (plain, h2, proxied) = (free_port(), free_port(), free_port());
         let tls = if certificate.is_some() { free_port() } else { 0 };
         let place = dir.display();
         let mut text = format!(
@@ -45,7 +47,7 @@ impl Nginx {
             writeln!(text, "{kind}_temp_path {place}/{kind};").unwrap();
         }
         writeln!(text, "server {{\nlisten 127.0.0.1:{plain};\nlisten [::1]:{plain};").unwrap();
-        writeln!(text, "listen 127.0.0.1:{proxied} proxy_protocol;").unwrap();
+        writeln!(text, "listen 127.0.0.1:{h2} http2;\nlisten 127.0.0.1:{proxied} proxy_protocol;").unwrap();
         if let Some(pair) = certificate {
             writeln!(text, "listen 127.0.0.1:{tls} ssl http2;\nlisten [::1]:{tls} ssl http2;").unwrap();
             writeln!(text, "ssl_certificate {};", pair.cert.display()).unwrap();
@@ -65,7 +67,7 @@ impl Nginx {
         command.arg("-p").arg(&dir).args(["-e", "stderr"]).arg("-c").arg(&config);
         let process = Process::start(name, &dir, &mut command);
         wait_listening(plain);
-        Self { process, plain, tls, proxied }
+        Self { process, plain, tls, h2, proxied }
     }
 
     /// Starts it with `/big` in place; returns that file's content, too.
