@@ -3,12 +3,13 @@
 use amqp_proto::connection::Attached;
 use amqp_proto::{Attach, Error, Role, Source, SourceTerminus, Target, TargetTerminus, condition};
 use router_core::annotations::{RESEND_RELEASED, STREAMING};
-use router_core::{ConnKey, Core, InletRequest, LinkRef, OutletRequest, Refusal, Terminus};
+use router_core::{Admission, ConnKey, Core, InletRequest, LinkRef, OutletRequest, Refusal, Terminus};
 
 use crate::egress::Conns;
 
 /// Why an attach is refused.
-fn error_of(refusal: &Refusal) -> Error {
+fn error_of(id: u64, refusal: &Refusal) -> Error {
+    crate::policy::log_refusal(id, refusal);
     Error::new(refusal.condition(), refusal.to_string())
 }
 
@@ -44,13 +45,21 @@ pub(crate) fn attach(core: &mut Core, conns: &mut Conns, conn: u32, key: ConnKey
             };
             let (role, address) = (attached.attach.role, address.unwrap_or_default());
             tracing::debug!(target: "ROUTER_CORE", "[C{id}] Link {name} of a {role:?} attached: {address}");
-            conn.engine.accept_attach(attached.link, attached.answer(source, target), user);
+            let limit = core.admission(key).map(Admission::max_message_size).filter(|size| *size > 0);
+            let max_message_size = limit.filter(|_| attached.attach.role == Role::Sender);
+            let answer = Attach { max_message_size, ..attached.answer(source, target) };
+            conn.engine.accept_attach(attached.link, answer, user);
         }
         Err(error) => {
             tracing::debug!(target: "ROUTER_CORE", "[C{id}] Link {name} refused: {error}");
             conn.engine.refuse_attach(attached.link, error);
         }
     }
+}
+
+/// The number of a link's connection in logs.
+fn number(conns: &mut Conns, link: LinkRef) -> u64 {
+    conns.get(link.conn).map_or(0, |conn| conn.details.id)
 }
 
 /// What goes into the answer.
@@ -72,7 +81,9 @@ fn inlet(core: &mut Core, conns: &mut Conns, key: ConnKey, link: LinkRef, attach
         }
     };
     let terminus = terminus(target.dynamic, target.address.is_some(), target.address_str())?;
-    let accepted = core.attach_inlet(key, link, &InletRequest { target: terminus }, conns).map_err(|r| error_of(&r))?;
+    let accepted = core
+        .attach_inlet(key, link, &InletRequest { target: terminus }, conns)
+        .map_err(|r| error_of(number(conns, link), &r))?;
     let flags = delivery_flags(&target);
     if flags != 0 {
         core.mark_inlet(accepted.key, flags);
@@ -93,8 +104,9 @@ fn outlet(core: &mut Core, conns: &mut Conns, key: ConnKey, link: LinkRef, attac
         }
     };
     let terminus = terminus(source.dynamic, source.address.is_some(), source.address_str())?;
-    let accepted =
-        core.attach_outlet(key, link, &OutletRequest { source: terminus }, conns).map_err(|r| error_of(&r))?;
+    let accepted = core
+        .attach_outlet(key, link, &OutletRequest { source: terminus }, conns)
+        .map_err(|r| error_of(number(conns, link), &r))?;
     let source = match &accepted.dynamic {
         Some(address) => source.with_address(address),
         None => source,

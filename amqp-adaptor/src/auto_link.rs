@@ -188,10 +188,10 @@ impl Inner {
         let at = LinkRef { conn: id, link: link.to_u32() };
         let accepted = match config.direction {
             Direction::In => core
-                .attach_inlet(key, at, &InletRequest { target: terminus }, conns)
+                .attach_own_inlet(key, at, &InletRequest { target: terminus }, conns)
                 .map(|inlet| (inlet.key.to_raw(), core.inlet_id(inlet.key))),
             Direction::Out => core
-                .attach_outlet(key, at, &OutletRequest { source: terminus }, conns)
+                .attach_own_outlet(key, at, &OutletRequest { source: terminus }, conns)
                 .map(|outlet| (outlet.key.to_raw(), core.outlet_id(outlet.key))),
         };
         let Some(conn) = conns.get(id) else { return };

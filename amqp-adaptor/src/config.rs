@@ -97,6 +97,8 @@ pub struct ListenerConfig {
     pub idle_timeout: Option<Duration>,
     /// Time for TLS, SASL and open (`initialHandshakeTimeoutSeconds`); none for 0.
     pub handshake_timeout: Option<Duration>,
+    /// The `vhost` whose rules apply, instead of the one that clients ask for (`policyVhost`).
+    pub policy_vhost: Option<Arc<str>>,
     /// Credit for each sender (`linkCapacity`); adapts when unset.
     pub link_capacity: Option<u32>,
     /// What clients have to do with router annotations.

@@ -80,6 +80,8 @@ pub struct ConnectorConfig {
     pub idle_timeout: Option<Duration>,
     /// Time for connecting, for TLS, SASL and open, and for the links between routers, each.
     pub handshake_timeout: Option<Duration>,
+    /// The `vhost` whose group `$connector` says what the peer may do (`policyVhost`).
+    pub policy_vhost: Option<Arc<str>>,
     /// Credit for each sender (`linkCapacity`).
     pub link_capacity: Option<u32>,
     /// What a container has to do with router annotations.

@@ -5,9 +5,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use amqp_proto::connection::{Closed, End, Event, Initiator, Transfer};
-use amqp_proto::{Error, Open, Role};
+use amqp_proto::{Error, Open, Role, condition};
 use bytes::Bytes;
-use router_core::{ConnInfo, ConnKind, Core, InKey, InletKey, OutKey, OutletKey};
+use router_core::policy::SESSION_DISALLOWED;
+use router_core::{Core, InKey, InletKey, OutKey, OutletKey};
 use transport::block::with_read_block;
 use transport::{Read, StreamError};
 
@@ -16,8 +17,8 @@ use crate::client_streams;
 use crate::config::Identity;
 use crate::conn::Origin;
 use crate::egress::Conns;
-use crate::neighbour::ConnectionRole;
 use crate::neighbour::open::Theirs;
+use crate::policy;
 use crate::sasl;
 use crate::test_addresses;
 use crate::worker::Inner;
@@ -264,6 +265,11 @@ impl Inner {
                     attach(core, conns, id, key, &attached);
                 }
             }
+            Event::Detached { user, by: Initiator::Local, error: Some(error), .. }
+                if error.condition.as_str() == condition::LINK_MESSAGE_SIZE_EXCEEDED =>
+            {
+                policy::oversize(core, conns, id, InletKey::from_raw(user));
+            }
             Event::Detached { link, user, error, .. }
                 if self.auto_link_detached(core, conns, id, (link, user), error.as_deref()) => {}
             Event::Detached { link, .. } if client_streams::refused(core, conns, id, link) => {}
@@ -274,6 +280,11 @@ impl Inner {
             Event::Opened(open) => self.on_open(core, conns, id, &open),
             Event::Closed(closed) => self.on_closed(core, conns, id, &closed),
             Event::Authenticated => Self::on_authenticated(conns, id),
+            Event::SessionEnded { by: Initiator::Local, error: Some(error), .. }
+                if error.description.as_ref().is_some_and(|what| what.as_str() == SESSION_DISALLOWED) =>
+            {
+                policy::session_refused(core, conns, id);
+            }
             // Sessions begin and end inside the engine; their links are reported one by one. `available` is for receivers
             // that plan their credit.
             Event::SessionBegun { .. } | Event::SessionEnded { .. } | Event::Available { .. } => {}
@@ -328,6 +339,7 @@ impl Inner {
         let (key, neighbour) = (conn.key.take(), conn.neighbour.take());
         let reason = conn.details.reason.clone().unwrap_or_default();
         if let Some(key) = key {
+            policy::log_end(core, key, conn);
             core.connection_closed(key, conns);
         }
         if let Some(neighbour) = neighbour {
@@ -356,33 +368,19 @@ impl Inner {
         conn.details.properties = kept.map(amqp_proto::Fields::detached);
         let authenticate = matches!(&conn.origin, Origin::Listener(config) if config.authenticate_peer);
         if authenticate && conn.details.identity.user.is_none() {
-            let error = Error::new(amqp_proto::condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");
+            let error = Error::new(condition::UNAUTHORIZED_ACCESS, "this listener requires authentication");
             conn.close(error, Instant::now() + END_LIMIT);
             return;
         }
         if conn.origin.role().is_router() {
             return self.neighbour_opened(core, conns, id, open);
         }
-        let annotations = conn.origin.annotations();
-        let info = ConnInfo {
-            container: conn.details.container.clone(),
-            user: conn.details.identity.user.clone(),
-            host: conn.details.peer.rsplit_once(':').map(|(host, _)| host.to_owned()),
-            vhost: open.hostname.as_ref().map(|h| h.as_str().to_owned()),
-            link_capacity: conn.origin.link_capacity(),
-            kind: match conn.origin.role() {
-                ConnectionRole::RouteContainer => ConnKind::Container,
-                ConnectionRole::InterNetwork => ConnKind::Network,
-                _ => ConnKind::Client,
-            },
-            streaming_links: conn.origin.role() != ConnectionRole::InterNetwork
-                && open.offered_capabilities.contains("qd.streaming-links"),
-            reads_annotations: annotations.read,
-            gives_annotations: annotations.given,
-        };
-        match core.connection_opened(&info) {
+        match core.connection_opened(&policy::info(conn, open)) {
             Ok(key) => {
                 conn.key = Some(key);
+                if let Some(rights) = core.admission(key).and_then(router_core::Admission::rights) {
+                    conn.limit(rights);
+                }
                 conn.engine.open();
                 if let Origin::Connector(dial) = &conn.origin {
                     dial.opened_by(&Theirs::read(open), &conn.details.container, conn.details.id);
@@ -392,6 +390,7 @@ impl Inner {
                 }
             }
             Err(refusal) => {
+                policy::log_refusal(conn.details.id, &refusal);
                 let error = Error::new(refusal.condition(), refusal.to_string());
                 conn.close(error, Instant::now() + END_LIMIT);
             }

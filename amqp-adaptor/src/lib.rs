@@ -16,6 +16,7 @@ mod inspect;
 mod listener;
 mod neighbour;
 mod placement;
+mod policy;
 mod sasl;
 mod test_addresses;
 mod trace;

@@ -450,6 +450,7 @@ impl Inner {
             let mut core = self.core.borrow_mut();
             let mut conns = self.conns.borrow_mut();
             if let Some(key) = conn.key {
+                crate::policy::log_end(&core, key, &conn);
                 core.connection_closed(key, &mut *conns);
             }
             if let Some(neighbour) = &conn.neighbour {

@@ -87,6 +87,8 @@ pub struct Connection {
     channel_max: u16,
     /// Highest channel that the peer accepts.
     peer_channel_max: u16,
+    /// Sessions that the peer may have begun at a time.
+    max_sessions: Option<u32>,
     open: OpenState,
     /// First transfer-id, delivery-id and delivery-count.
     first_id: u32,
@@ -128,6 +130,7 @@ impl Connection {
             peer_max_frame_size: crate::frame::MIN_MAX_FRAME_SIZE,
             channel_max: config.channel_max,
             peer_channel_max: 0,
+            max_sessions: None,
             open: OpenState::default(),
             first_id: config.first_id,
             generation: 0,

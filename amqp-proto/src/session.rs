@@ -32,6 +32,8 @@ pub(crate) enum SessionState {
 pub(crate) struct Session {
     pub(crate) state: SessionState,
     pub(crate) generation: u16,
+    /// The peer began it.
+    pub(crate) by_peer: bool,
     /// The channel on which the peer sends, once it has begun.
     pub(crate) peer_channel: Option<u16>,
 
@@ -88,6 +90,7 @@ impl Session {
         Self {
             state: SessionState::BeginSent,
             generation,
+            by_peer: false,
             peer_channel: None,
             next_outgoing_id: first_id,
             initial_outgoing_id: first_id,

@@ -128,12 +128,7 @@ fn wrong_input(port: u16) -> Vec<(Value, u64, &'static str)> {
             501,
             "messageLoggingComponents: has no effect in this version",
         ),
-        (
-            request("CREATE", "listener", "new", json!({"port": port, "policyVhost": "v"})),
-            501,
-            "policyVhost is not available",
-        ),
-        (request("CREATE", "vhost", "new", json!({"hostname": "h"})), 400, "would let everybody in"),
+        (request("CREATE", "vhost", "new", json!({"hostname": "h", "groups": 5})), 400, "groups: expected a map"),
         (
             request("CREATE", "connector", "new", json!({"port": port, "proxyProfile": "p"})),
             400,

@@ -7,8 +7,8 @@ mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub(crate) use config::AddressTable;
 pub use config::{AddressConfig, PatternError};
+pub(crate) use config::{AddressTable, Pattern, Token};
 pub(crate) use dynamic::NameGenerator;
 
 /// What kind of thing an address names; its letter is the first of the lookup key.

@@ -12,7 +12,8 @@ use std::{
 pub(crate) use routed::Origin;
 
 use crate::{
-    ConnKey, ConnKind, Counters, Crossed, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment, WorkerId,
+    Admission, ConnKey, ConnKind, Counters, Crossed, InletKey, OutletKey, Policy, Reachability, Terminus, Treatment,
+    WorkerId,
     address::{AddressConfig, AddressTable, Class, NameGenerator, Syntax},
     annotations::KnownSections,
     delivery::{Arena, Content, Delivery, Onward, Waiting},
@@ -91,8 +92,8 @@ pub struct CoreConfig {
     pub default_distribution: Treatment,
     /// Configured addresses. Those with bad patterns are left out: check them first.
     pub addresses: Vec<AddressConfig>,
-    /// Asked at connection, attach and route. Without one, everything is allowed.
-    pub policy: Option<Arc<dyn Policy>>,
+    /// Who may connect, attach and send where. Clones ask the same.
+    pub policy: Arc<Policy>,
     /// How long a sender may stall in the middle of a delivery before it is aborted and the link detached. The check is coarse: up to
     /// a quarter more. Default 60 s.
     pub stall_limit: Duration,
@@ -126,7 +127,7 @@ impl CoreConfig {
             edge: false,
             default_distribution: Treatment::Balanced,
             addresses: Vec::new(),
-            policy: None,
+            policy: Arc::default(),
             stall_limit: Duration::from_secs(60),
             multicast_queue: 250,
             multicast_lag: 1 << 20,
@@ -184,7 +185,9 @@ pub struct Core {
     syntax: Syntax,
     table: AddressTable,
     names: NameGenerator,
-    policy: Option<Arc<dyn Policy>>,
+    policy: Arc<Policy>,
+    /// There may be connections that may not do everything.
+    restricts: bool,
     multicast_queue: usize,
     multicast_lag: usize,
     orphan_limit: usize,
@@ -266,8 +269,8 @@ pub struct Core {
 /// A connection.
 #[derive(Debug)]
 struct Conn {
-    /// The policy's number for it.
-    group: u64,
+    /// What the policy said; of the connection of the router itself, nothing.
+    admission: Option<Admission>,
     link_capacity: Option<u32>,
     kind: ConnKind,
     /// See [`ConnInfo`](crate::ConnInfo).
@@ -428,6 +431,7 @@ impl Core {
                 .with_tenant(config.tenant_id),
             table,
             names: NameGenerator::new(&seed, worker.0),
+            restricts: config.policy.is_enabled(),
             policy: config.policy,
             multicast_queue: config.multicast_queue.max(1),
             multicast_lag: config.multicast_lag,
@@ -553,9 +557,6 @@ impl Core {
         let Some(conn) = self.conns.remove(key) else { return };
         self.client_streams_gone(key, eg);
         self.annotated -= usize::from(conn.kind == ConnKind::Network);
-        if let Some(policy) = &self.policy {
-            policy.connection_closed(conn.group);
-        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod table;
 mod tags;
 mod value;
 
-pub use check::{Problem, Stage, check_all, inactive_reason, ineffective, warnings};
+pub use check::{Problem, Stage, check_all, ineffective, warnings};
 pub use docs::markdown;
 pub use kinds::*;
 pub use operational::OperationalKind;

@@ -61,6 +61,10 @@ pub(crate) enum Sends {
     Asks,
     /// This router itself. What it sends did not come in.
     Own,
+    /// A client that may not do everything.
+    Limited,
+    /// The same; and its messages may name no other user, or it asks for something, too.
+    Watched,
     /// Another router: deliveries begin with annotations.
     Router,
     /// The same, on a connection with an edge router at one end.
@@ -72,6 +76,17 @@ impl Inlet {
     #[inline]
     pub(crate) const fn ingress(&self) -> bool {
         !matches!(self.sends, Sends::Router | Sends::Own)
+    }
+
+    /// Its client may not do everything.
+    pub(crate) const fn limited(&self) -> bool {
+        matches!(self.sends, Sends::Limited | Sends::Watched)
+    }
+
+    /// Its client's deliveries are read from their beginning.
+    #[inline]
+    pub(crate) const fn read(&self) -> bool {
+        matches!(self.sends, Sends::Asks | Sends::Watched)
     }
 
     /// Deliveries begin with annotations.

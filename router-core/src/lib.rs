@@ -33,7 +33,7 @@ pub use crate::{
     distribution::Treatment,
     egress::{Egress, LinkRef, Transfer},
     inspect::{AddressStatus, Crossed, LinkCounters, LinkHandle, LinkKind, LinkStatus},
-    policy::{AllowAll, ConnInfo, ConnKind, Direction, Policy, Refusal, Terminus},
+    policy::{Admission, ConnInfo, ConnKind, Denied, Direction, Entrance, Policy, Refusal, Rights, Terminus},
     server::{Reachability, ServerInfo, ServerPick},
     worker_batch::{WorkerBatch, WorkerId, WorkerMsg},
 };

@@ -15,6 +15,9 @@ use crate::entity::{
 /// The address of the agent, as clients write it.
 pub const ADDRESS: &str = "$management";
 
+/// Where requests of those come who may not close connections (`allowAdminStatusUpdate`). Nobody gains anything by naming it.
+pub const RESTRICTED_ADDRESS: &str = "_local/$management:restricted";
+
 /// The type of whatever answers requests that are about no entity.
 pub const MANAGEMENT_NODE: &str = "org.amqp.management";
 

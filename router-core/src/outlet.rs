@@ -45,6 +45,8 @@ pub(crate) struct Outlet {
     pub(crate) inside: bool,
     /// Its client gets annotations in front.
     pub(crate) annotated: bool,
+    /// Its client may not do everything.
+    pub(crate) restricted: bool,
 }
 
 /// Credit lent to one worker.

@@ -7,8 +7,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 
-use router_core::config::{ConfigError, Configuration, Flag, Section, Syntax, parse};
-use router_core::entity::{LogEntity, Mode, Stage};
+use router_core::config::{ConfigError, Configuration, Finding, Flag, Section, Syntax, parse};
+use router_core::entity::{EntityKind, LogEntity, Mode, Stage};
 
 use crate::cli::RunArgs;
 
@@ -147,7 +147,35 @@ fn refused(file: &str, error: ConfigError) -> LoadError {
     LoadError::Config { file: file.to_owned(), error, logs: Vec::new() }
 }
 
-fn build(file: &str, sections: Vec<Section>) -> Result<Configuration, LoadError> {
+/// Adds the vhosts of the files in `policyDir`. What else is in them is left out, as the reference does.
+fn add_policies(file: &str, sections: &mut Vec<Section>) -> Result<(), LoadError> {
+    let kind = |section: &Section| EntityKind::from_name(&section.name);
+    let policy = sections.iter().find(|section| kind(section) == Some(EntityKind::Policy));
+    let attribute = policy.and_then(|policy| policy.attributes.iter().find(|attribute| attribute.name == "policyDir"));
+    let Some((attribute, dir)) = attribute.and_then(|attribute| Some((attribute, attribute.value.as_str()?))) else {
+        return Ok(());
+    };
+    if dir.is_empty() {
+        return Ok(());
+    }
+    let names = std::fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        .map_err(|error| {
+            let position = attribute.value_position.clone();
+            let message = format!("policyDir: cannot read {dir}: {error}");
+            refused(file, ConfigError { findings: vec![Finding { position, stage: Stage::Load, message }] })
+        })?;
+    let mut names: Vec<String> = names.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".json"));
+    names.sort_unstable();
+    for name in names {
+        sections.extend(read(&name)?.into_iter().filter(|section| kind(section) == Some(EntityKind::Vhost)));
+    }
+    Ok(())
+}
+
+fn build(file: &str, mut sections: Vec<Section>) -> Result<Configuration, LoadError> {
+    add_policies(file, &mut sections)?;
     let logs: Vec<_> = sections.iter().filter(|section| section.name == "log").cloned().collect();
     let mut configuration = Configuration::build(sections).map_err(|error| {
         // The reference sets up its log before anything that is found only when entities are created.

@@ -18,7 +18,7 @@ use amqp_adaptor::Incoming;
 use anyhow::{Context as _, anyhow};
 use router_core::config::Configuration;
 use router_core::entity::RouterEntity;
-use router_core::management::ADDRESS;
+use router_core::management::{ADDRESS, RESTRICTED_ADDRESS};
 use transport::{MailReceiver, WorkerHandle, mailbox};
 
 use crate::cli::LogArgs;
@@ -28,8 +28,12 @@ use crate::router::worker;
 use request::Request;
 use response::{Failure, Response};
 
-/// Addresses of the agent: as any client reaches it, and as it is reached under the router's own name.
-const ADDRESSES: [&str; 2] = [ADDRESS, "_local/$management"];
+/// What consumers of requests are called: those of anybody, and those of clients that may not close connections.
+const ALL: u32 = 0;
+const RESTRICTED: u32 = 1;
+
+/// Addresses of the agent: as any client reaches it, as it is reached under the router's own name, and where restricted clients come.
+const ADDRESSES: [(&str, u32); 3] = [(ADDRESS, ALL), ("_local/$management", ALL), (RESTRICTED_ADDRESS, RESTRICTED)];
 
 /// Answers requests about one router.
 #[derive(Debug)]
@@ -75,8 +79,8 @@ impl Agent {
         let first = workers.first().context("there are no workers")?;
         let consume = move || {
             let worker = worker::current().context("the worker is not set up")?;
-            for address in ADDRESSES {
-                let consumer = worker.amqp.consume(address, 0, sender.clone());
+            for (address, name) in ADDRESSES {
+                let consumer = worker.amqp.consume(address, name, sender.clone());
                 consumer.map_err(|refusal| anyhow!("the management agent cannot use {address}: {refusal}"))?;
             }
             anyhow::Ok(())
@@ -98,7 +102,7 @@ impl Agent {
         while inbox.drain(&mut mails).await.is_ok() {
             let mut requests: VecDeque<Incoming> = mails.drain(..).collect();
             while let Some(incoming) = requests.pop_front() {
-                if let Some(answer) = self.answer(&incoming.message).await {
+                if let Some(answer) = self.answer(&incoming.message, incoming.consumer == RESTRICTED).await {
                     self.send(answer);
                 }
             }
@@ -106,8 +110,8 @@ impl Agent {
     }
 
     /// The answer to a request, encoded. `None` if it does not say where to: then nobody would hear it.
-    async fn answer(&self, message: &bytes::Bytes) -> Option<bytes::Bytes> {
-        let request = match Request::decode(message) {
+    async fn answer(&self, message: &bytes::Bytes, restricted: bool) -> Option<bytes::Bytes> {
+        let request = match Request::decode(message, restricted) {
             Ok(request) => request?,
             Err(error) => {
                 tracing::debug!(target: "AGENT", "A request cannot be read: {error}");

@@ -42,6 +42,7 @@ fn connector(port: u16) -> ConnectorConfig {
         max_sessions: 32_768,
         idle_timeout: Some(Duration::from_secs(60)),
         handshake_timeout: Some(Duration::from_secs(60)),
+        policy_vhost: None,
         link_capacity: None,
         annotations: ClientAnnotations::default(),
         data_connections: DataConnections::Exactly(0),

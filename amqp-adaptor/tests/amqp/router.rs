@@ -46,6 +46,7 @@ pub(crate) fn listener() -> ListenerConfig {
         max_sessions: 32_768,
         idle_timeout: Some(Duration::from_secs(60)),
         handshake_timeout: Some(Duration::from_secs(60)),
+        policy_vhost: None,
         link_capacity: None,
         annotations: ClientAnnotations::default(),
         role: ConnectionRole::Normal,

@@ -39,6 +39,20 @@ impl Connection {
         }
     }
 
+    /// Changes the largest frame and the highest channel that our open allows. Without effect once it was sent.
+    pub fn set_open_limits(&mut self, max_frame_size: Option<u32>, channel_max: Option<u16>) {
+        if !self.open.sent {
+            let most = max_frame_size.unwrap_or(self.max_frame_size);
+            self.max_frame_size = most.max(crate::frame::MIN_MAX_FRAME_SIZE);
+            self.channel_max = channel_max.unwrap_or(self.channel_max);
+        }
+    }
+
+    /// How many sessions of the peer's there may be at a time. Those beyond are ended as soon as they begin, which [`super::Event::SessionEnded`] tells.
+    pub fn set_max_sessions(&mut self, most: u32) {
+        self.max_sessions = Some(most);
+    }
+
     /// Closes the connection with its sessions and links; what waits is sent before. [`super::Event::Closed`] comes with the peer's answer. Before AMQP was agreed on,
     /// the connection is just over.
     pub fn close(&mut self, error: Option<Error>) {

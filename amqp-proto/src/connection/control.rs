@@ -117,9 +117,20 @@ impl Connection {
         }
         session.state = SessionState::Mapped;
         if by == Initiator::Peer {
+            session.by_peer = true;
+            if self.is_beyond_max_sessions() {
+                let what = "session disallowed by local policy";
+                return Err(Fault::session(index, condition::RESOURCE_LIMIT_EXCEEDED, what));
+            }
             self.ask_round_trip(index);
         }
         Ok(Some(Event::SessionBegun { session: self.session_id(index), by }))
+    }
+
+    fn is_beyond_max_sessions(&self) -> bool {
+        let Some(most) = self.max_sessions else { return false };
+        let there = self.sessions.iter().filter(|(_, s)| s.by_peer && s.state == SessionState::Mapped).count();
+        u32::try_from(there).map_or(true, |there| there > most)
     }
 
     /// A session on the first free channel; `None` if both sides' channel-max leave none.

@@ -4,13 +4,26 @@ use std::{ops::Range, time::Instant};
 
 use super::{Connection, Event, Transfer, fault::Fault};
 use crate::{
-    condition,
+    DeliveryState, Error, condition,
     link::LinkState,
     performative::{self, ReceiverSettleMode, Role, SenderSettleMode},
     session::ring::Slot,
 };
 
 impl Connection {
+    /// A delivery has more bytes than it may have: the sender is told so about the delivery, or if that is settled about the link.
+    #[cold]
+    fn oversize(&mut self, index: usize, delivery: u32) -> Fault {
+        let id = self.link_id(index);
+        let most = self.links.get(index).map_or(0, |link| link.max_message_size);
+        let error = Error::new(condition::LINK_MESSAGE_SIZE_EXCEEDED, "Message size exceeded");
+        if self.settle_incoming(id, delivery, Some(&DeliveryState::rejected(Some(&error))), true) {
+            return Fault::ToldLink(index, Box::new(error));
+        }
+        let what = format_args!("delivery {delivery} is larger than the max-message-size of {most} bytes");
+        Fault::link(index, condition::LINK_MESSAGE_SIZE_EXCEEDED, what)
+    }
+
     /// A transfer frame of `size` bytes with this range of the block as payload.
     pub(super) fn on_transfer(
         &mut self,
@@ -169,11 +182,7 @@ impl Connection {
         link.size += (payload_end - start) as u64;
         // §2.7.3
         if link.max_message_size > 0 && link.size > link.max_message_size {
-            return Err(Fault::link(
-                li,
-                condition::LINK_MESSAGE_SIZE_EXCEEDED,
-                format_args!("delivery {id} is larger than the max-message-size of {} bytes", link.max_message_size),
-            ));
+            return Err(self.oversize(li, id));
         }
         // §2.8.2
         let broken = match link.snd_mode {

@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Connection(Box<Error>),
     Session(usize, Box<Error>),
     Link(usize, Box<Error>),
+    /// A link whose peer was told why already: its detach does not repeat it.
+    ToldLink(usize, Box<Error>),
 }
 
 fn error(condition: &'static str, what: impl Display) -> Box<Error> {
@@ -66,7 +68,8 @@ impl Connection {
         match fault {
             Fault::Connection(error) => Some(self.fail_connection(*error)),
             Fault::Session(index, error) => self.fail_session(index, error),
-            Fault::Link(index, error) => self.fail_link(index, error),
+            Fault::Link(index, error) => self.fail_link(index, error, false),
+            Fault::ToldLink(index, error) => self.fail_link(index, error, true),
         }
     }
 
@@ -138,11 +141,11 @@ impl Connection {
         }
     }
 
-    fn fail_link(&mut self, index: usize, error: Box<Error>) -> Option<Event> {
+    fn fail_link(&mut self, index: usize, error: Box<Error>, told: bool) -> Option<Event> {
         let id = self.link_id(index);
         let link = self.links.get(index)?;
         let (role, user) = (link.role, link.user);
-        self.detach_index(index, true, Some((*error).clone()));
+        self.detach_index(index, true, (!told).then(|| (*error).clone()));
         Some(Event::Detached { link: id, role, user, closed: true, by: Initiator::Local, error: Some(error) })
     }
 

@@ -7,7 +7,7 @@ import struct
 import sys
 import uuid
 
-from proton import (UNDESCRIBED, Array, Condition, Data, Described, Delivery, Handler, Message, SSLDomain,
+from proton import (UNDESCRIBED, Array, Condition, Data, Described, Delivery, Handler, Message, SSLDomain, Terminus,
                     byte, char, decimal32, decimal64, decimal128, float32, int32, short, symbol, timestamp, ubyte,
                     uint, ulong, ushort)
 from proton.handlers import MessagingHandler
@@ -178,6 +178,8 @@ class Command(MessagingHandler):
             options["ssl_domain"] = domain
         if "user" in ARGS:
             options.update(user=ARGS["user"], password=ARGS["password"], allowed_mechs=ARGS["mechanism"], allow_insecure_mechs=True)
+        if "vhost" in ARGS:
+            options["virtual_host"] = ARGS["vhost"]
         if "offer" in ARGS:
             # Of a Python list the binding makes a list, too, where AMQP has an array.
             names = [symbol(name) for name in ARGS["offer"].split(",")]
@@ -672,6 +674,112 @@ class AnnotatedSend(Command):
         self.done(outcome=str(event.delivery.remote_state))
 
 
+def condition_of(endpoint):
+    condition = endpoint.remote_condition
+    return None if condition is None else [condition.name, condition.description]
+
+
+class Try(Command):
+    """Attaches what a policy may refuse, one after the other: `links`, each `in:ADDRESS` or `out:ADDRESS`, where `in:` has no target and `out:?` a
+    dynamic source. Then sends `messages`, each `TO/USER/SIZE`, on the first sender that is attached. Keeps the connection until `until` exists."""
+
+    def begin(self, event):
+        self.links = [link for link in ARGS.get("links", "").split(",") if link]
+        self.messages = [m.split("/") for m in ARGS.get("messages", "").split(",") if m]
+        self.sender = self.link = None
+        self.ended = self.ready = False
+
+    def on_connection_opened(self, event):
+        transport = event.connection.transport
+        say(opened=True, max_frame=transport.remote_max_frame_size, sessions=transport.remote_channel_max + 1)
+        self.next(event)
+
+    def next(self, event):
+        if self.ended:
+            return
+        if self.links:
+            kind, address = self.links[0].split(":", 1)
+            options = {"name": "link-%d" % len(self.links)}
+            if kind == "in":
+                self.link = event.container.create_sender(self.connection, address or None, **options)
+            else:
+                self.link = event.container.create_receiver(
+                    self.connection, None if address == "?" else address, dynamic=address == "?", **options)
+        elif self.messages:
+            self.send()
+        else:
+            self.wait(event)
+
+    def send(self):
+        if self.sender.credit and self.messages:
+            to, user, size = self.messages.pop(0)
+            message = Message(body="x" * int(size), address=to or None)
+            if user:
+                message.user_id = user.encode()
+            self.sender.send(message)
+
+    def on_sendable(self, event):
+        if self.sender and not self.links and event.sender == self.sender and not self.sender.unsettled:
+            self.send()
+
+    def wait(self, event):
+        if "until" not in ARGS or os.path.exists(ARGS["until"]):
+            self.ended = True
+            self.done(done=True)
+            return
+        if not self.ready:
+            self.ready = True
+            say(ready=True)
+        event.reactor.schedule(POLL, Waiter(self))
+
+    def tried(self, event, error):
+        say(link=self.links.pop(0), error=error, max_message_size=event.link.remote_max_message_size)
+        self.next(event)
+
+    def on_link_opened(self, event):
+        link = event.link
+        terminus = link.remote_target if link.is_sender else link.remote_source
+        if link != self.link or terminus.type == Terminus.UNSPECIFIED:
+            # The peer's detach follows, and says why.
+            return
+        if link.is_sender and not self.sender:
+            self.sender = link
+        self.tried(event, None)
+
+    def on_link_error(self, event):
+        if self.links and event.link == self.link:
+            self.tried(event, condition_of(event.link))
+        else:
+            say(detached=condition_of(event.link))
+
+    def on_settled(self, event):
+        delivery = event.delivery
+        condition = delivery.remote.condition
+        say(outcome=str(delivery.remote_state), error=None if condition is None else [condition.name, condition.description])
+        if not self.ended and event.connection.state & event.connection.REMOTE_ACTIVE:
+            self.send() if self.messages else self.wait(event)
+
+    def on_connection_error(self, event):
+        pass
+
+    def on_connection_remote_close(self, event):
+        # The binding is silent about `amqp:connection:forced`.
+        condition = condition_of(event.connection)
+        if condition:
+            self.ended = True
+            say(closed=condition)
+            event.connection.close()
+
+
+class Waiter(Handler):
+    def __init__(self, command):
+        self.command = command
+
+    def on_timer_task(self, event):
+        if not self.command.ended:
+            self.command.wait(event)
+
+
 class DeliveriesRecv(Command):
     """Says on which link deliveries come, its own one or one of the router's, when they begin and when they are whole, and what router annotations
     they have. Accepts `count`; with `release=1` it gives all back, until it is killed."""
@@ -868,7 +976,7 @@ class Closer(Handler):
 COMMANDS = {
     "broker": Broker, "manage": Manage, "send": Send, "recv": Recv, "numbered": Numbered, "knock": Knock, "request": Request, "respond": Respond, "outcomes-send": OutcomesSend,
     "outcomes-recv": OutcomesRecv, "types-send": TypesSend, "types-recv": TypesRecv, "drain": Drain,
-    "stream-send": StreamSend, "stream-recv": StreamRecv, "annotated-send": AnnotatedSend, "deliveries-recv": DeliveriesRecv,
+    "stream-send": StreamSend, "stream-recv": StreamRecv, "annotated-send": AnnotatedSend, "try": Try, "deliveries-recv": DeliveriesRecv,
 }
 
 

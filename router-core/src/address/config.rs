@@ -48,8 +48,9 @@ pub enum PatternError {
     EmptyToken,
 }
 
+/// A part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     // In the order of precedence, see `Pattern::cmp`.
     Exact(String),
     One,
@@ -66,13 +67,17 @@ impl Token {
     }
 }
 
+/// A pattern of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(pub(crate) Vec<Token>);
 
-const SEPARATORS: [char; 2] = ['/', '.'];
+const SEPARATORS: [char; 2] = Pattern::SEPARATORS;
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, PatternError> {
+    /// What is between tokens.
+    pub(crate) const SEPARATORS: [char; 2] = ['/', '.'];
+
+    pub(crate) fn parse(text: &str) -> Result<Self, PatternError> {
         let text = text.strip_prefix(SEPARATORS).unwrap_or(text);
         let text = text.strip_suffix(SEPARATORS).unwrap_or(text);
         if text.is_empty() {
@@ -88,7 +93,7 @@ impl Pattern {
     }
 
     /// Whether it matches. Linear in the product of the lengths: a peer may choose the address.
-    fn matches(&self, address: &str) -> bool {
+    pub(crate) fn matches(&self, address: &str) -> bool {
         // reached[i]: the first i tokens of the pattern match the tokens so far.
         let mut reached = vec![false; self.0.len() + 1];
         self.start(&mut reached);
@@ -130,7 +135,7 @@ impl Pattern {
     }
 
     /// Of two patterns that match, the lesser is the better: exact before `*` before `#`, decided by the first token that differs.
-    fn precedence(&self, other: &Self) -> Ordering {
+    pub(crate) fn precedence(&self, other: &Self) -> Ordering {
         // The end comes first, except behind `#`: what says more than `#` is the better.
         let mut end = 0;
         for i in 0.. {

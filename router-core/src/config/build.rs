@@ -6,7 +6,7 @@ use crate::entity::{
     AddressEntity, AdminEntity, AnyEntity, AutoLinkEntity, ConnectorEntity, Entity, EntityKind, EntityStore,
     ListenerAddressEntity, ListenerEntity, LogEntity, LogModule, NetworkEntity, OtlpEntity, PolicyEntity, Problem,
     ProxyProfileEntity, RouterEntity, Shortened, SiteEntity, SslProfileEntity, StoreError, TcpConnectorEntity,
-    TcpListenerEntity, check_all, inactive_reason, nearest, warnings,
+    TcpListenerEntity, VhostEntity, check_all, nearest, warnings,
 };
 
 /// A way of writing configuration files.
@@ -46,8 +46,6 @@ pub fn parse(source: &str, syntax: Syntax, text: &str) -> Result<Vec<Section>, C
 }
 
 /// A checked configuration, ready to be put to work.
-///
-/// The typed lists leave out entities that this version cannot put to work (see [`inactive_reason`]); `entities` has all.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     /// The router. `id` may be absent; then whoever starts it makes one up.
@@ -58,6 +56,8 @@ pub struct Configuration {
     pub network: NetworkEntity,
     /// Limits for clients.
     pub policy: PolicyEntity,
+    /// The rules of vhosts.
+    pub vhosts: Vec<VhostEntity>,
     /// The sites, at most one in practice.
     pub sites: Vec<SiteEntity>,
     /// TLS profiles.
@@ -156,6 +156,7 @@ impl Configuration {
             worker_threads: None,
             network: NetworkEntity::default(),
             policy: PolicyEntity::default(),
+            vhosts: Vec::new(),
             sites: Vec::new(),
             ssl_profiles: Vec::new(),
             proxy_profiles: Vec::new(),
@@ -172,7 +173,7 @@ impl Configuration {
             entities: Vec::new(),
             warnings,
         };
-        for entity in entities.iter().filter(|entity| inactive_reason(entity).is_none()) {
+        for entity in &entities {
             match AnyEntity::from(entity) {
                 AnyEntity::Router(router) => this.router = *router,
                 AnyEntity::Network(network) => this.network = *network,
@@ -190,8 +191,7 @@ impl Configuration {
                 AnyEntity::ListenerAddress(address) => this.listener_addresses.push(*address),
                 AnyEntity::Admin(admin) => this.admins.push(*admin),
                 AnyEntity::Otlp(otlp) => this.otlp = Some(*otlp),
-                // Its check refuses every one.
-                AnyEntity::Vhost(_) => {}
+                AnyEntity::Vhost(vhost) => this.vhosts.push(*vhost),
             }
         }
         this.entities = entities;

@@ -1,7 +1,12 @@
 //! Annotations and clients (`stripAnnotations`). They are taken off what a client sends, and read only where that was asked for; clients that want
 //! them get them in front of what they receive.
 
-use amqp_proto::message::{HeadCursor, MAX_HEAD};
+use amqp_proto::{
+    DecodeError,
+    codec::code,
+    condition,
+    message::{HeadCursor, MAX_HEAD, Progress},
+};
 use bytes::Bytes;
 
 use super::{
@@ -10,21 +15,37 @@ use super::{
     routed::{Way, incomplete, malformed},
 };
 use crate::{
-    InKey, InletKey,
+    InKey, InletKey, Rights,
     address::Class,
     annotations::{Annotations, MAX_SECTION, MIN_SECTION, PUBLIC, Parsed, Trace, parse, skim},
     core::slots::Key,
-    egress::{Egress, End, Payload, Transfer},
+    egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
     inlet::{Pending, Sends},
 };
+
+/// The bytes of an encoded binary value; what is none is taken as it is, which names nobody.
+fn binary(value: &[u8]) -> &[u8] {
+    match value {
+        [code::BINARY8, _, bytes @ ..] | [code::BINARY32, _, _, _, _, bytes @ ..] => bytes,
+        other => other,
+    }
+}
+
+fn another_user() -> DeliveryState {
+    DeliveryState::rejected(Some(&Error::new(condition::UNAUTHORIZED_ACCESS, "user_id proxy violation")))
+}
 
 impl Core {
     /// The client of an inlet asks for something for all its deliveries: flags of annotations.
     pub fn mark_inlet(&mut self, key: InletKey, flags: u32) {
-        if let Some(inlet) = self.inlets.get_mut(key.0).filter(|inlet| inlet.sends == Sends::Client) {
-            inlet.sends = Sends::Asks;
-            self.asks.insert(key.0, flags);
+        let Some(inlet) = self.inlets.get_mut(key.0) else { return };
+        match inlet.sends {
+            Sends::Client => inlet.sends = Sends::Asks,
+            Sends::Limited => inlet.sends = Sends::Watched,
+            Sends::Watched => {}
+            _ => return,
         }
+        self.asks.insert(key.0, flags);
     }
 
     /// The first frame of a client's delivery, which may begin with annotations.
@@ -37,11 +58,12 @@ impl Core {
         eg: &mut impl Egress,
     ) -> Option<InKey> {
         let message = payload.as_slice();
-        let conn = self.inlets.get(key)?.conn;
+        let inlet = self.inlets.get(key)?;
+        let (conn, watched) = (inlet.conn, inlet.sends == Sends::Watched);
         let flags = self.asks.get(&key).copied().unwrap_or(0);
         let reads = self.conns.get(conn).is_some_and(|conn| conn.reads_annotations);
         let (annotations, size) = match if reads { parse(message) } else { skim(message) } {
-            Ok(Parsed::Absent) if flags == 0 => return self.first_of_client(key, t, payload, eg),
+            Ok(Parsed::Absent) if flags == 0 && !watched => return self.first_of_client(key, t, payload, eg),
             Ok(Parsed::Absent) => (Annotations::default(), 0),
             // Nothing to begin with.
             Ok(Parsed::Found(_, size)) if t.end == End::More && message.len() == size => {
@@ -59,6 +81,17 @@ impl Core {
             Err(error) => return self.refuse_anonymous(key, t, &malformed(&error), eg),
         };
         let rest = payload.skip(size);
+        if watched {
+            match self.names_another_user(conn, rest.as_slice(), t.end != End::More) {
+                Ok(Some(false)) => {}
+                Ok(Some(true)) => return self.refuse_anonymous(key, t, &another_user(), eg),
+                Ok(None) => return self.pend_tried(key, t, message),
+                Err(error) => {
+                    let state = DeliveryState::rejected(Some(&Error::from(&error)));
+                    return self.refuse_anonymous(key, t, &state, eg);
+                }
+            }
+        }
         if !reads && flags == 0 {
             return self.first_of_client(key, t, &rest, eg);
         }
@@ -80,6 +113,17 @@ impl Core {
             Route::Refused(state) => self.refuse_anonymous(key, t, &state, eg),
             Route::NeedMore(_) => self.pend_tried(key, t, message),
         }
+    }
+
+    /// Whether a message names another user than its client is. `None`: that is not known yet.
+    fn names_another_user(&self, conn: Key, message: &[u8], complete: bool) -> Result<Option<bool>, DecodeError> {
+        let Some(user) = self.rights(conn).and_then(Rights::only_user) else { return Ok(Some(false)) };
+        let mut cursor = HeadCursor::new(MAX_HEAD);
+        if cursor.advance(message, complete)? == Progress::NeedMore {
+            return Ok(None);
+        }
+        let named = cursor.head().read_properties(message).user_id()?.map(binary).unwrap_or_default();
+        Ok(Some(!named.is_empty() && named != user.as_bytes()))
     }
 
     fn first_of_client(

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::{Core, forward::Arrival, routed::Way};
 use crate::{
-    InKey, Refusal, Treatment,
+    InKey, Treatment,
     annotations::may_begin,
     core::slots::Key,
     delivery::From,
     egress::{DeliveryState, Egress, End, Error, Payload, Transfer},
-    inlet::{Pending, Sends},
+    inlet::Pending,
 };
 
 /// Where an anonymous delivery goes, as far as its beginning tells.
@@ -84,7 +84,7 @@ impl Core {
         if inlet.router() {
             return self.more_routed(key, pending, &first, eg);
         }
-        if may_begin(&pending.bytes) || inlet.sends == Sends::Asks || (pending.tried > 0 && address.is_some()) {
+        if may_begin(&pending.bytes) || inlet.read() || (pending.tried > 0 && address.is_some()) {
             return self.more_annotated(key, pending, &first, eg);
         }
         if let Some(address) = address {
@@ -163,16 +163,18 @@ impl Core {
 
     /// Finds the address that a message from a client is for.
     pub(super) fn route_to(&mut self, inlet: Key, to: &str) -> Route {
-        if let Some(policy) = &self.policy
-            && let Some(conn) = self.inlets.get(inlet).map(|inlet| inlet.conn).filter(|conn| !self.is_internal(*conn))
+        let conn = if self.restricts { self.inlets.get(inlet).map(|inlet| inlet.conn) } else { None };
+        if let Some(rights) = conn.and_then(|conn| self.rights(conn))
+            && !rights.may_send_to(to)
         {
-            let group = self.conns.get(conn).map_or(0, |conn| conn.group);
-            if let Err(refusal) = policy.route(group, to) {
-                return Route::Refused(refused(&refusal));
-            }
+            return unauthorized("policy violation on target");
         }
         let mut name = std::mem::take(&mut self.name);
-        let route = match self.syntax.key(to, &mut name) {
+        let class = self.syntax.key(to, &mut name);
+        if let Some(conn) = conn {
+            self.restrict_management(conn, &mut name);
+        }
+        let route = match class {
             None => precondition("`to` of the message is empty"),
             Some(_) => match self.known_address(&name) {
                 Some(address) if !self.edges.here || self.addresses.get(address).is_some_and(|a| a.open) => {
@@ -194,6 +196,6 @@ fn precondition(why: &'static str) -> Route {
     Route::Refused(DeliveryState::rejected(Some(&Error::new(condition::PRECONDITION_FAILED, why))))
 }
 
-fn refused(refusal: &Refusal) -> DeliveryState {
-    DeliveryState::rejected(Some(&Error::new(refusal.condition(), refusal.to_string())))
+fn unauthorized(why: &'static str) -> Route {
+    Route::Refused(DeliveryState::rejected(Some(&Error::new(condition::UNAUTHORIZED_ACCESS, why))))
 }

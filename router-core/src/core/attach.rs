@@ -2,8 +2,8 @@
 
 use super::{Conn, Core};
 use crate::{
-    ConnInfo, ConnKey, ConnKind, Direction, InletAttached, InletKey, InletRequest, OutletAttached, OutletKey,
-    OutletRequest, Refusal, Terminus, Treatment,
+    Admission, ConnInfo, ConnKey, ConnKind, Direction, InletAttached, InletKey, InletRequest, OutletAttached,
+    OutletKey, OutletRequest, Refusal, Rights, Terminus, Treatment,
     address::Syntax,
     core::slots::Key,
     credit::Capacity,
@@ -16,6 +16,9 @@ use crate::{
     worker_batch::Msg,
 };
 
+/// The key of [`RESTRICTED_ADDRESS`](crate::management::RESTRICTED_ADDRESS).
+const RESTRICTED_KEY: &str = "L$management:restricted";
+
 const NOT_FOUND: Refusal = Refusal::NotFound("Node not found");
 
 impl Core {
@@ -24,14 +27,11 @@ impl Core {
     /// # Errors
     /// If the policy refuses it.
     pub fn connection_opened(&mut self, info: &ConnInfo) -> Result<ConnKey, Refusal> {
-        let group = match &self.policy {
-            None => 0,
-            Some(policy) => policy.connection(info).inspect_err(|_| self.counters.connections_denied += 1)?,
-        };
+        let admission = self.policy.admit(info).inspect_err(|_| self.counters.connections_denied += 1)?;
         self.counters.connections_opened += 1;
         self.annotated += usize::from(info.kind == ConnKind::Network);
         let conn = Conn {
-            group,
+            admission: Some(admission),
             link_capacity: info.link_capacity,
             kind: info.kind,
             streaming_links: info.streaming_links,
@@ -45,11 +45,53 @@ impl Core {
         Ok(ConnKey(self.conns.insert(conn)))
     }
 
+    /// What the policy said of a connection.
+    pub fn admission(&self, conn: ConnKey) -> Option<&Admission> {
+        self.conns.get(conn.0)?.admission.as_ref()
+    }
+
+    /// What it may do, if it may not do everything.
+    pub(super) fn rights(&self, conn: Key) -> Option<&Rights> {
+        self.conns.get(conn)?.admission.as_ref()?.rights()
+    }
+
+    /// May a client attach this link?
+    fn permit(&mut self, conn: ConnKey, direction: Direction, terminus: Terminus<'_>) -> Result<(), Refusal> {
+        let admission = self.conns.get_mut(conn.0).and_then(|conn| conn.admission.as_mut());
+        let allowed = admission.map_or(Ok(()), |admission| admission.attach(direction, terminus));
+        allowed.inspect_err(|_| self.counters.links_denied += 1)
+    }
+
     /// A client attached a link on which it sends. Credit comes with the next [`end_batch`](Core::end_batch).
     ///
     /// # Errors
     /// If the address is unavailable or the policy refuses it: refuse the attach with the refusal's condition.
     pub fn attach_inlet(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        request: &InletRequest<'_>,
+        eg: &mut impl Egress,
+    ) -> Result<InletAttached, Refusal> {
+        self.permit(conn, Direction::In, request.target)?;
+        let attached = self.attach_own_inlet(conn, link, request, eg)?;
+        let Some(admission) = self.conns.get_mut(conn.0).and_then(|conn| conn.admission.as_mut()) else {
+            return Ok(attached);
+        };
+        if let Some(rights) = admission.rights()
+            && let Some(inlet) = self.inlets.get_mut(attached.key.0)
+        {
+            inlet.sends = if rights.only_user().is_some() { Sends::Watched } else { Sends::Limited };
+            admission.attached(Direction::In);
+        }
+        Ok(attached)
+    }
+
+    /// As [`attach_inlet`](Self::attach_inlet), for a link that this router wants: no policy is asked.
+    ///
+    /// # Errors
+    /// If the address is unavailable.
+    pub fn attach_own_inlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
@@ -95,6 +137,29 @@ impl Core {
     /// # Errors
     /// As [`attach_inlet`](Self::attach_inlet); and if there is no source address.
     pub fn attach_outlet(
+        &mut self,
+        conn: ConnKey,
+        link: LinkRef,
+        request: &OutletRequest<'_>,
+        eg: &mut impl Egress,
+    ) -> Result<OutletAttached, Refusal> {
+        self.permit(conn, Direction::Out, request.source)?;
+        let attached = self.attach_own_outlet(conn, link, request, eg)?;
+        let admission = self.conns.get_mut(conn.0).and_then(|conn| conn.admission.as_mut());
+        if let Some(admission) = admission.filter(|admission| admission.rights().is_some())
+            && let Some(outlet) = self.outlets.get_mut(attached.key.0)
+        {
+            outlet.restricted = true;
+            admission.attached(Direction::Out);
+        }
+        Ok(attached)
+    }
+
+    /// As [`attach_outlet`](Self::attach_outlet), for a link that this router wants: no policy is asked.
+    ///
+    /// # Errors
+    /// If the address is unavailable, or there is none.
+    pub fn attach_own_outlet(
         &mut self,
         conn: ConnKey,
         link: LinkRef,
@@ -147,6 +212,7 @@ impl Core {
             dry: None,
             inside: self.internal == Some(conn.0),
             annotated,
+            restricted: false,
         });
         owner.outlets.push(key);
         address.candidates.push(Candidate::Local(key));
@@ -165,6 +231,15 @@ impl Core {
         Some(key)
     }
 
+    /// Requests of those who may not close connections go to another address of the agent, so that it knows.
+    pub(super) fn restrict_management(&self, conn: Key, name: &mut String) {
+        let agent = matches!(name.as_str(), "M$management" | "L$management");
+        if self.restricts && agent && self.rights(conn).is_some_and(|rights| !rights.may_change_status()) {
+            name.clear();
+            name.push_str(RESTRICTED_KEY);
+        }
+    }
+
     /// Finds or makes up the address of a new link.
     pub(super) fn terminus(
         &mut self,
@@ -172,9 +247,8 @@ impl Core {
         direction: Direction,
         terminus: Terminus<'_>,
     ) -> Result<(Option<Key>, Option<String>), Refusal> {
-        let Some(owner) = self.conns.get(conn.0) else { return Err(Refusal::Invalid("the connection is gone")) };
-        if let Some(policy) = self.policy.as_ref().filter(|_| !self.is_internal(conn.0)) {
-            policy.attach(owner.group, direction, terminus)?;
+        if !self.conns.contains(conn.0) {
+            return Err(Refusal::Invalid("the connection is gone"));
         }
         let dynamic = match (terminus, direction) {
             (Terminus::Anonymous, Direction::In) => return Ok((None, None)),
@@ -190,6 +264,9 @@ impl Core {
         };
         let mut name = std::mem::take(&mut self.name);
         let class = self.syntax.key(text, &mut name);
+        if direction == Direction::In {
+            self.restrict_management(conn.0, &mut name);
+        }
         let result = match class {
             None => Err(NOT_FOUND),
             // The uplink is nothing to receive from.
@@ -211,11 +288,14 @@ impl Core {
         }
         let Some(inlet) = self.inlets.remove(key) else { return };
         self.line_ends(key, eg);
+        if inlet.limited() {
+            self.restricted_gone(inlet.conn, Direction::In);
+        }
         self.delays.link_gone(inlet.id);
         let kind = self.kind_of(inlet.conn);
         self.crossed.count(kind, Direction::In, inlet.counters.deliveries);
         self.targets.remove(&key);
-        if inlet.sends == Sends::Asks {
+        if matches!(inlet.sends, Sends::Asks | Sends::Watched) {
             self.asks.remove(&key);
         }
         self.edges.inlet_gone(key, &inlet);
@@ -244,6 +324,12 @@ impl Core {
         self.orphaned += inlet.held as usize;
         if self.orphaned > self.orphan_limit {
             self.drop_orphans(key, eg);
+        }
+    }
+
+    fn restricted_gone(&mut self, conn: Key, direction: Direction) {
+        if let Some(admission) = self.conns.get_mut(conn).and_then(|conn| conn.admission.as_mut()) {
+            admission.detached(direction);
         }
     }
 
@@ -301,6 +387,9 @@ impl Core {
         if let Some(outlet) = self.outlets.remove(key) {
             self.delays.link_gone(outlet.id);
             self.annotated_gone(address_key, outlet.annotated);
+            if outlet.restricted {
+                self.restricted_gone(conn, Direction::Out);
+            }
         }
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.outlets.swap_remove(conn_at as usize);

@@ -17,7 +17,6 @@ use crate::{
     },
     distribution::Candidate,
     egress::{DeliveryState, Egress, End, Error, Payload, SendHead, Sent, Transfer},
-    inlet::Sends,
     outlet::Outlet,
 };
 
@@ -139,9 +138,7 @@ impl Core {
             _ if transfer.end == End::More && payload.is_empty() => self.pend(key, transfer),
             Some(address) if inlet.router() => self.first_bound(key, address, transfer, payload, eg),
             None if inlet.router() => self.first_routed(key, transfer, payload, eg),
-            _ if inlet.sends == Sends::Asks || may_begin(payload.as_slice()) => {
-                self.first_annotated(key, transfer, payload, eg)
-            }
+            _ if inlet.read() || may_begin(payload.as_slice()) => self.first_annotated(key, transfer, payload, eg),
             Some(address) => self.admit(key, address, transfer, payload, Way::Targeted(key), eg),
             None => self.first_anonymous(key, transfer, payload, eg),
         }

@@ -19,7 +19,7 @@ impl Core {
             return ConnKey(key);
         }
         let key = self.conns.insert(Conn {
-            group: 0,
+            admission: None,
             link_capacity: None,
             kind: ConnKind::Client,
             streaming_links: false,

@@ -17,6 +17,7 @@ mod multicast;
 mod network;
 mod operations;
 mod order;
+mod policy;
 mod pool;
 mod resend;
 mod settlement;

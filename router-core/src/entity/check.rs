@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::kinds::EntityKind;
+use super::kinds::{EntityKind, VhostEntity};
 use super::otlp::{ENDPOINT_FORM, OtlpEndpoint, otlp_pairs};
 use super::record::Entity;
 use super::table::Identity;
 use super::tags::{Mode, MultiAddressStrategy, Role};
 use super::value::{Shortened, Value, nearest};
+use crate::policy::{Vhost, conflicts};
 
 /// When the reference would have found a problem; it says so in the text that it fails with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +96,17 @@ impl Entity {
             }
             EntityKind::Log => self.check_levels(&mut problems),
             EntityKind::Otlp => self.check_otlp(&mut problems),
-            EntityKind::Policy => self.check_policy(&mut problems),
-            EntityKind::Vhost => problems.push(Problem::whole(
-                Stage::Load,
-                "vhost rules are not available in this version, and ignoring them would let everybody in",
-            )),
+            EntityKind::Policy => self.check_range(&mut problems, "maxMessageSize", 0, i64::MAX),
+            EntityKind::Vhost => {
+                self.check_range(&mut problems, "maxMessageSize", 0, i64::MAX);
+                // What of it cannot be read was told.
+                if problems.is_empty()
+                    && let Err(error) = Vhost::read(&VhostEntity::from(self))
+                {
+                    let message = format!("Policy '{}' is invalid: {error}", error.vhost);
+                    problems.push(Problem::of(error.attribute, Stage::Load, message));
+                }
+            }
             _ => {}
         }
         problems
@@ -327,16 +334,6 @@ impl Entity {
         }
         self.check_range(problems, "metricsIntervalSeconds", 1, i64::MAX);
     }
-
-    fn check_policy(&self, problems: &mut Vec<Problem>) {
-        if self.flag("enableVhostPolicy") {
-            problems.push(Problem::of(
-                "enableVhostPolicy",
-                Stage::Load,
-                "enableVhostPolicy is not available in this version, and ignoring it would let everybody in",
-            ));
-        }
-    }
 }
 
 /// A header that a request can have, and that nobody else sets.
@@ -384,7 +381,19 @@ pub fn check_all(entities: &[&Entity]) -> Vec<(usize, Problem)> {
             problem(found);
         }
     }
+    problems.extend(check_vhosts(entities));
     problems
+}
+
+/// Names that two vhosts have.
+fn check_vhosts(entities: &[&Entity]) -> impl Iterator<Item = (usize, Problem)> {
+    let of = |kind| entities.iter().enumerate().filter(move |(_, entity)| entity.kind() == kind);
+    let patterns = of(EntityKind::Policy).any(|(_, policy)| policy.flag("enableVhostNamePatterns"));
+    let vhosts: Vec<(usize, Vhost)> = of(EntityKind::Vhost)
+        .filter_map(|(index, entity)| Some((index, Vhost::read(&VhostEntity::from(*entity)).ok()?)))
+        .collect();
+    let found = conflicts(vhosts.iter().map(|(index, vhost)| (*index, vhost)), patterns);
+    found.into_iter().map(|(index, attribute, what)| (index, Problem::of(attribute, Stage::Load, what)))
 }
 
 /// The mode of the router that has these entities.
@@ -474,17 +483,6 @@ fn check_socket<'a>(entity: &'a Entity, sockets: &mut HashMap<(String, u16), &'a
     None
 }
 
-/// Why an entity is kept but not put to work in this version; nothing may be opened or connected for it.
-pub fn inactive_reason(entity: &Entity) -> Option<String> {
-    match entity.kind() {
-        // The rules of a vhost can only be loaded together with these, so they would never be applied.
-        EntityKind::Listener | EntityKind::Connector if entity.text("policyVhost").is_some() => {
-            Some("policyVhost is not available in this version".to_owned())
-        }
-        _ => None,
-    }
-}
-
 /// Links between routers that leave this machine without TLS.
 fn open_to_all(entity: &Entity) -> Option<String> {
     let role: Role = entity.typed("role");
@@ -510,13 +508,11 @@ fn open_to_all(entity: &Entity) -> Option<String> {
 
 /// What of an entity has no effect in this version or is dangerous, for the user; `is_set` says which attributes the user wrote.
 pub fn warnings(entity: &Entity, is_set: impl Fn(&str) -> bool) -> Vec<Problem> {
-    let descriptor = entity.kind().descriptor();
     let mut warnings = Vec::new();
-    if let Some(reason) = inactive_reason(entity) {
-        warnings.push(Problem::whole(
-            Stage::Create,
-            format!("{} `{}` stays closed: {reason}", descriptor.name, entity.name()),
-        ));
+    if entity.kind() == EntityKind::Vhost
+        && let Ok(vhost) = Vhost::read(&VhostEntity::from(entity))
+    {
+        warnings.extend(vhost.ignored.into_iter().map(|what| Problem::of("groups", Stage::Create, what)));
     }
     if let Some(message) = open_to_all(entity) {
         warnings.push(Problem::whole(Stage::Create, message));

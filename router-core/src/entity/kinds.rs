@@ -437,18 +437,18 @@ entities! {
     Policy PolicyEntity = "policy" | "policies" {
         options(singleton = true, identity = Identity::Counter);
         operations(Read);
-        /// How many connections the router takes.
-        max_connections "maxConnections": u32 = "65535" [create pending];
-        /// The largest message, in bytes; 0 means any size.
-        max_message_size "maxMessageSize": i64 = "0" [create pending];
-        /// `vhost` rules apply.
+        /// How many connections AMQP listeners take, those of other routers not counted.
+        max_connections "maxConnections": u32 = "65535" [create];
+        /// The largest message that a client may send, in bytes, unless its vhost or group says otherwise; 0 means any size.
+        max_message_size "maxMessageSize": i64 = "0" [create];
+        /// `vhost` rules apply: who is allowed by none is refused.
         enable_vhost_policy "enableVhostPolicy": bool = "no" [create];
-        /// Names of vhosts may be patterns.
-        enable_vhost_name_patterns "enableVhostNamePatterns": bool = "no" [create pending];
-        /// A directory of JSON files with vhosts, whose rules apply if `enableVhostPolicy` is set.
-        policy_dir "policyDir": PathBuf = "" [create inert];
-        /// The vhost for connections to hosts that have none.
-        default_vhost "defaultVhost": String = "$default" [create pending];
+        /// Names of vhosts are patterns of tokens, separated by `.` or `/`: `*` stands for one, `#` for any number of them.
+        enable_vhost_name_patterns "enableVhostNamePatterns": bool = "no" [create];
+        /// A directory of JSON files with more vhosts.
+        policy_dir "policyDir": PathBuf = "" [create];
+        /// The vhost for connections to hosts that have none; empty: they are refused.
+        default_vhost "defaultVhost": String = "$default" [create];
     }
     status {
         /// How many connections were decided upon.
@@ -471,23 +471,23 @@ entities! {
         operations(Read Create Update Delete);
         /// The host name that clients ask for in their open frame.
         hostname "hostname": String [create required];
-        /// Other names of the host, separated by commas or blanks.
+        /// Other names of the host, separated by commas.
         aliases "aliases": Option<String> [create update];
         /// How many connections it may have.
         max_connections "maxConnections": u32 = "65535" [create update];
+        /// The largest message, in bytes, unless a group says otherwise; 0 means any size.
+        max_message_size "maxMessageSize": Option<i64> [create update];
         /// How many connections a user may have.
         max_connections_per_user "maxConnectionsPerUser": u32 = "65535" [create update];
         /// How many connections may come from a host.
         max_connections_per_host "maxConnectionsPerHost": u32 = "65535" [create update];
         /// Users that are in no group may do what group `$default` may.
         allow_unknown_user "allowUnknownUser": bool = "no" [create update];
-        /// What each group of users may do.
+        /// What each group of users may do: a map from names of groups to maps with attributes of `vhostUserGroupSettings`. `$default` is for
+        /// users that are in no group, `$connector` for the peers of connectors with this `policyVhost`.
         groups "groups": Option<Map> [create update];
     }
-    status {
-        /// The largest message, in bytes.
-        "maxMessageSize": i64;
-    }
+    status {}
 
     /// The port for operators: the console, `/livez`, `/readyz`, `/metrics`, `/topology`.
     Admin AdminEntity = "admin" | "admins" {

@@ -389,7 +389,7 @@ operational! {
         "batchesRebalancedToGlobal": i64;
     }
 
-    /// What the policy of a vhost has counted. There are none as long as vhosts have no effect.
+    /// What the policy of a vhost has counted.
     VhostStats = "vhostStats" [Read] {
         /// The vhost.
         "hostname": String;
@@ -399,9 +399,9 @@ operational! {
         "connectionsDenied": i64;
         /// Connections that are open.
         "connectionsCurrent": i64;
-        /// The same by user.
+        /// Their names, by user.
         "perUserState": Map;
-        /// The same by host.
+        /// Their names, by host.
         "perHostState": Map;
         /// Sessions that were refused.
         "sessionDenied": i64;
@@ -413,11 +413,12 @@ operational! {
         "maxMessageSizeDenied": i64;
     }
 
-    /// What a group of a vhost's users may do. There are none as long as vhosts have no effect.
+    /// What a group of a vhost's users may do, as `groups` of `vhost` says it. Limits of 0, and those that are not set, are none.
     VhostUserGroupSettings = "vhostUserGroupSettings" [Read] {
-        /// Names of the users.
+        /// Names of the users, separated by commas; `*` for all. Who did not authenticate is `anonymous`.
         "users": String;
-        /// Hosts that they may connect from.
+        /// Hosts that they may connect from, separated by commas: addresses, ranges such as `10.0.0.0-10.0.0.255`, names, or `*` for all. Without
+        /// any, nobody may.
         "remoteHosts": String;
         /// How many connections a user may have.
         "maxConnectionsPerUser": i64;
@@ -427,7 +428,7 @@ operational! {
         "maxMessageSize": i64;
         /// The largest frame, in bytes.
         "maxFrameSize": i64;
-        /// The session window, in bytes.
+        /// How many bytes may be on their way to the router in a session.
         "maxSessionWindow": i64;
         /// How many sessions a connection may have.
         "maxSessions": i64;
@@ -435,19 +436,19 @@ operational! {
         "maxSenders": i64;
         /// How many receivers a connection may have.
         "maxReceivers": i64;
-        /// Receivers may have an address made up for them.
+        /// Receivers may have an address made up for them (`no` if not set).
         "allowDynamicSource": bool;
-        /// Senders need not have an address.
+        /// Senders need not have an address: each message says where it goes, which has to be allowed, too (`no` if not set).
         "allowAnonymousSender": bool;
-        /// Messages may name another user than the one who sends them.
+        /// Messages may name another user than the one who sends them (`no` if not set).
         "allowUserIdProxy": bool;
-        /// They may close connections by management.
+        /// They may close connections by management (`yes` if not set).
         "allowAdminStatusUpdate": bool;
-        /// Addresses to receive from.
+        /// Addresses to receive from, separated by commas. A `*` at the end stands for whatever follows, `${user}` for the user.
         "sources": String;
-        /// Addresses to send to.
+        /// Addresses to send to, in the same form.
         "targets": String;
-        /// Patterns of addresses to receive from.
+        /// The same as patterns of tokens, separated by `/` or `.`: `*` stands for one, `#` for any number of them.
         "sourcePattern": String;
         /// Patterns of addresses to send to.
         "targetPattern": String;

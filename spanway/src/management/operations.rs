@@ -240,6 +240,9 @@ async fn update_connection(agent: &Agent, request: &Request, row: &rows::Row) ->
             ("adminStatus", Some("deleted")) if between_routers.contains(&role) => {
                 return Err(Failure::forbidden("Connections between routers cannot be closed; delete their connector"));
             }
+            ("adminStatus", Some("deleted")) if request.restricted => {
+                return Err(Failure::forbidden("Forbidden: the policy does not let this user close connections"));
+            }
             ("adminStatus", Some("deleted")) => close = true,
             ("adminStatus", Some("enabled")) => {}
             ("adminStatus", _) => {

@@ -15,6 +15,8 @@ pub(crate) struct Request {
     pub(crate) reply_to: String,
     /// Goes into the answer as it is, whatever its type.
     pub(crate) correlation_id: Option<Raw>,
+    /// The client may not close connections.
+    pub(crate) restricted: bool,
     properties: Value,
     body: Value,
 }
@@ -24,7 +26,7 @@ impl Request {
     ///
     /// # Errors
     /// It is malformed.
-    pub(crate) fn decode(message: &Bytes) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn decode(message: &Bytes, restricted: bool) -> Result<Option<Self>, DecodeError> {
         let message = Message::decode(message)?;
         let Some(properties) = message.properties else { return Ok(None) };
         let Some(reply_to) = properties.reply_to.as_ref().and_then(|address| address.as_str()) else {
@@ -39,6 +41,7 @@ impl Request {
         Ok(Some(Self {
             reply_to: reply_to.to_owned(),
             correlation_id: properties.correlation_id,
+            restricted,
             properties: message.application_properties.unwrap_or(Value::Null),
             body,
         }))

@@ -1,6 +1,7 @@
 //! Entities as rows: names of attributes and their values, whatever they were collected from.
 
 mod configured;
+mod policies;
 mod services;
 mod traffic;
 
@@ -100,9 +101,9 @@ pub(crate) async fn page(agent: &Agent, ty: EntityType, offset: usize, limit: us
         OperationalKind::Node => nodes(agent),
         OperationalKind::Management => vec![management()],
         OperationalKind::LogStats => log_stats(agent),
-        OperationalKind::Allocator | OperationalKind::VhostStats | OperationalKind::VhostUserGroupSettings => {
-            Vec::new()
-        }
+        OperationalKind::VhostStats => policies::stats(agent),
+        OperationalKind::VhostUserGroupSettings => policies::groups(agent),
+        OperationalKind::Allocator => Vec::new(),
     };
     let total = all.len();
     (all.into_iter().skip(offset).take(limit).collect(), total)
@@ -220,7 +221,13 @@ pub(crate) async fn find(
     if let Some(found) = configured::find(agent, requested, name, identity).await {
         return Ok(found);
     }
-    for kind in [OperationalKind::Management, OperationalKind::Node, OperationalKind::LogStats] {
+    for kind in [
+        OperationalKind::Management,
+        OperationalKind::Node,
+        OperationalKind::LogStats,
+        OperationalKind::VhostStats,
+        OperationalKind::VhostUserGroupSettings,
+    ] {
         let ty = EntityType::Operational(kind);
         let (rows, _) = page(agent, ty, 0, usize::MAX).await;
         let matches = |row: &&Row| {

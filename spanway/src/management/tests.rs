@@ -68,7 +68,7 @@ impl Fixture {
     fn send(&self, message: &Message) -> Option<Answer> {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
-        let answer = self.runtime.block_on(self.agent.answer(&Bytes::from(bytes)))?;
+        let answer = self.runtime.block_on(self.agent.answer(&Bytes::from(bytes), false))?;
         let message = Message::decode(&answer).unwrap();
         let properties = message.application_properties.as_ref().unwrap();
         let body = match &message.body {
@@ -165,7 +165,7 @@ fn without_a_place_for_the_answer_there_is_none() {
     message.properties = None;
     assert!(router.send(&message).is_none());
     let garbage = Bytes::from_static(b"\x00\x53\x73nonsense");
-    assert!(router.runtime.block_on(router.agent.answer(&garbage)).is_none());
+    assert!(router.runtime.block_on(router.agent.answer(&garbage, false)).is_none());
 }
 
 #[test]

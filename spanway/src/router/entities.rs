@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amqp_adaptor::{AmqpConnector, Cost, DataConnections, Neighbours, Placement, Proxy, RouterIdentity};
 use anyhow::{Context as _, anyhow};
-use router_core::CoreConfig;
 use router_core::config::Configuration;
 use router_core::entity::{
     AnyEntity, Change, Entity, EntityKind, EntityStore, Mode, NetworkEntity, OtlpEntity, SslProfileEntity, StoreError,
-    TcpListenerEntity, Value, inactive_reason, ineffective,
+    TcpListenerEntity, Value, VhostEntity, ineffective,
 };
+use router_core::policy::Vhost;
+use router_core::{CoreConfig, Policy};
 use tcp_adaptor::{CommandError, Group, TcpAdaptor};
 use transport::tls::TlsClient;
 use transport::{WorkerHandle, mailbox};
@@ -42,6 +43,7 @@ pub(crate) struct Running {
     neighbours: Neighbours,
     group: Group,
     network: View,
+    policy: Arc<Policy>,
     services: Services,
     inputs: Mutex<Option<Inputs>>,
     answers: Answers,
@@ -105,7 +107,8 @@ impl Running {
     /// # Errors
     /// The first entity that cannot be put to work, and why.
     pub(crate) async fn start(configuration: &Configuration, workers: &[WorkerHandle]) -> anyhow::Result<Self> {
-        let (neighbours, group, inputs) = install_workers(configuration, workers).await?;
+        let policy = Arc::new(Policy::new(&configuration.policy));
+        let (neighbours, group, inputs) = install_workers(configuration, &policy, workers).await?;
         let running = Self {
             state: Mutex::default(),
             drop_tcp_connections: configuration.router.drop_tcp_connections,
@@ -114,6 +117,7 @@ impl Running {
             neighbours,
             group,
             network: View::default(),
+            policy,
             services: Services::new(configuration),
             inputs: Mutex::new(Some(inputs)),
             answers: Answers::default(),
@@ -149,6 +153,11 @@ impl Running {
     pub(crate) fn answered_by(&self, observer: &Arc<Observer>) {
         // Nobody calls this twice.
         let _ = self.answers.set(Answerer::here(observer));
+    }
+
+    /// Who may do what.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// What is known of the network.
@@ -217,7 +226,7 @@ impl Running {
         let names: Vec<String> = attributes.iter().map(|(name, _)| name.clone()).collect();
         let entity = self.lock().store.create(kind, attributes)?.clone();
         let idle = ineffective(&entity, |name| names.iter().any(|other| other == name));
-        let reason = inactive_reason(&entity).or_else(|| idle.first().map(ToString::to_string));
+        let reason = idle.first().map(ToString::to_string);
         let outcome = match reason {
             Some(reason) => Err(ChangeError::Inactive(reason)),
             None => self.put_to_work(&entity, workers).await.map_err(ChangeError::Work),
@@ -251,6 +260,7 @@ impl Running {
         };
         let applied = apply(&state.store).and_then(|()| match AnyEntity::from(&entity) {
             AnyEntity::SslProfile(profile) => state.renew(&profile),
+            AnyEntity::Vhost(vhost) => rules(&vhost).map(|vhost| self.policy.set_vhost(vhost)),
             AnyEntity::ProxyProfile(profile) => convert::proxy(&profile).map(|config| {
                 if let Some(proxy) = state.proxies.get(&profile.name) {
                     proxy.set(config);
@@ -312,10 +322,6 @@ impl Running {
     }
 
     async fn put_to_work(&self, entity: &Entity, workers: &[WorkerHandle]) -> anyhow::Result<()> {
-        // Its reader was warned when the configuration was read.
-        if inactive_reason(entity).is_some() {
-            return Ok(());
-        }
         match AnyEntity::from(entity) {
             AnyEntity::SslProfile(profile) => {
                 let loaded = convert::profile(&profile)?;
@@ -340,6 +346,10 @@ impl Running {
                 let cost = config.cost.clone();
                 self.open_listener(config, workers).await?;
                 self.lock().costs.insert(entity.identity().to_owned(), cost);
+            }
+            AnyEntity::Vhost(vhost) => {
+                let vhost = tokio::task::spawn_blocking(move || rules(&vhost)).await??;
+                self.policy.set_vhost(vhost);
             }
             AnyEntity::ProxyProfile(profile) => {
                 let proxy = Proxy::new(convert::proxy(&profile)?);
@@ -405,6 +415,7 @@ impl Running {
                 .await?;
                 self.lock().listening.retain(|(name, _)| *name != listener.name);
             }
+            AnyEntity::Vhost(vhost) => self.policy.remove_vhost(&vhost.hostname),
             AnyEntity::ProxyProfile(profile) => {
                 self.lock().proxies.remove(&profile.name);
             }
@@ -480,6 +491,19 @@ impl Running {
     }
 }
 
+/// The rules of a vhost, with the addresses of the hosts that they name.
+fn rules(entity: &VhostEntity) -> anyhow::Result<Vhost> {
+    let mut vhost = Vhost::read(entity)?;
+    for what in &vhost.ignored {
+        tracing::warn!(target: "POLICY", "{what}");
+    }
+    vhost.resolve(|name| {
+        let found = (name, 0).to_socket_addrs().map_err(|error| format!("host '{name}': {error}"))?;
+        Ok(found.map(|address| address.ip()).collect())
+    })?;
+    Ok(vhost)
+}
+
 fn close_listener(worker: &Worker, name: &str) {
     worker.listeners.borrow_mut().retain(|(other, task)| {
         if other == name {
@@ -497,10 +521,12 @@ const LEAST_MEMORY: usize = 16 * 1024 * 1024;
 
 async fn install_workers(
     configuration: &Configuration,
+    policy: &Arc<Policy>,
     workers: &[WorkerHandle],
 ) -> anyhow::Result<(Neighbours, Group, Inputs)> {
     let id: Arc<str> = configuration.router.id.clone().context("the router has no id")?.into();
     let mut core = CoreConfig::new(Arc::clone(&id));
+    core.policy = Arc::clone(policy);
     core.network_id = network_id(&configuration.network);
     core.tenant_id = Tenant::of(configuration).id();
     core.edge = configuration.router.mode == Mode::Edge;

@@ -2,7 +2,8 @@ use super::peer::*;
 use crate::{
     Error, Performative,
     connection::*,
-    performative::{self, Begin, Flow, Role},
+    frame::ProtocolId,
+    performative::{self, Begin, Flow, Open, Role},
 };
 
 #[test]
@@ -19,6 +20,49 @@ fn the_peer_begins_and_ends() {
     let again = peer.begin(5, 10);
     assert_ne!(session, again, "the same channel is another session");
     assert_eq!(peer.engine.window(session), 0);
+}
+
+#[test]
+fn sessions_may_be_limited() {
+    let mut peer = Peer::opened();
+    peer.engine.set_max_sessions(2);
+    let first = peer.begin(0, 10);
+    peer.begin(1, 10);
+    // Those that we begin do not count.
+    peer.engine.begin().unwrap();
+    peer.recv();
+    peer.send(2, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() });
+    assert!(
+        matches!(peer.event(), Event::SessionEnded { by: Initiator::Local, error: Some(e), .. } if e.condition == "amqp:resource-limit-exceeded")
+    );
+    assert!(matches!(peer.recv(), (_, Performative::Begin(_), _)));
+    assert!(matches!(peer.recv(), (_, Performative::End(e), _) if e.error.is_some()));
+    peer.send(2, &performative::End::default());
+    peer.no_event();
+    peer.engine.end(first, None);
+    peer.recv();
+    peer.send(0, &performative::End::default());
+    peer.no_event();
+    peer.begin(5, 10);
+}
+
+#[test]
+fn limits_of_open_may_come_late() {
+    let mut peer = Peer::raw(config(), Side::Server(ServerSasl { allow_bare: true, ..ServerSasl::default() }));
+    peer.polite = false;
+    peer.bytes(&ProtocolId::Amqp.header());
+    peer.send(0, &Open { container_id: "peer".into(), ..Open::default() });
+    assert!(matches!(peer.event(), Event::Opened(_)));
+    peer.engine.set_open_limits(Some(2048), Some(2));
+    peer.engine.set_open_limits(None, None);
+    peer.engine.open();
+    assert_eq!(peer.take_header(), ProtocolId::Amqp.header());
+    let (_, Performative::Open(open), _) = peer.recv() else { panic!() };
+    assert_eq!((open.max_frame_size, open.channel_max), (2048, 2));
+    peer.engine.set_open_limits(None, Some(100));
+    peer.begin(2, 10);
+    peer.send(3, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() });
+    assert!(matches!(peer.event(), Event::Closed(closed) if closed.by == Initiator::Local));
 }
 
 #[test]

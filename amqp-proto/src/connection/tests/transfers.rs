@@ -160,6 +160,26 @@ fn messages_may_be_limited() {
     peer.transfer(performative::Transfer { more: true, ..first(0, 1) }, &[0; 6]);
     peer.event();
     peer.transfer(next(0), &[0; 5]);
+    let (_, Performative::Disposition(told), _) = peer.recv() else { panic!() };
+    assert!(told.settled && told.first == 1 && told.role == Role::Receiver);
+    let error = told.state.and_then(|state| state.rejected_error()).unwrap();
+    assert_eq!(error.condition, "amqp:link:message-size-exceeded");
+    assert!(matches!(peer.recv(), (_, Performative::Detach(detach), _) if detach.closed && detach.error.is_none()));
+    assert!(matches!(peer.event(), Event::Detached { by: Initiator::Local, error: Some(e), .. } if *e == error));
+}
+
+#[test]
+fn messages_that_are_settled_may_be_limited_too() {
+    let mut peer = Peer::with_session();
+    peer.polite = false;
+    peer.send(0, &attach(0, Role::Sender));
+    let Event::Attached(attached) = peer.event() else { panic!() };
+    let answer = attached.answer(None, attached.attach.target.clone());
+    peer.engine.accept_attach(attached.link, Attach { max_message_size: Some(10), ..answer }, 0);
+    peer.engine.grant(attached.link, 10);
+    peer.recv();
+    peer.recv_flow();
+    peer.transfer(performative::Transfer { settled: Some(true), ..first(0, 0) }, &[0; 11]);
     peer.expect_detach("amqp:link:message-size-exceeded", "10 bytes");
 }
 

@@ -1,7 +1,10 @@
 //! What has to hold between entities.
 
 use super::{accept, refuse};
-use crate::config::{Configuration, Syntax::Yaml};
+use crate::config::{
+    Configuration,
+    Syntax::{Json, Text, Yaml},
+};
 
 /// What the reference logs behind `Router start-up failed: `.
 fn reference_text(text: &str) -> String {
@@ -133,33 +136,56 @@ fn references_and_duplicates_are_found() {
 }
 
 #[test]
-fn what_would_weaken_security_is_refused_and_the_rest_is_warned_about() {
-    for text in
-        ["policy: {enableVhostPolicy: yes}", "policy: {enableVhostPolicy: yes, policyDir: /x}", "vhost: {hostname: h}"]
-    {
-        assert!(refuse(Yaml, text).contains("would let everybody in"), "{text}");
-    }
-    // Rules that nobody asked for apply nowhere.
-    assert!(accept(Yaml, "policy: {policyDir: /x, enableVhostPolicy: no}").warnings.is_empty());
+fn what_has_no_effect_is_warned_about() {
     let c = accept(
         Yaml,
         "router: {vanId: v}\npolicy: {maxConnections: 5, defaultVhost: x}\nautoLink: {direction: in, address: a}\n\
          proxyProfile: {name: p}\nconnector: {port: 1, policyVhost: x}\nlistener: {port: 1, policyVhost: x}\n\
-         site: {name: here}\n",
+         vhost: {hostname: x, groups: {a: {users: b, maxFrames: 5}}}\nsite: {name: here}\n",
     );
     let warnings: Vec<_> = c.warnings.iter().map(ToString::to_string).collect();
     for expected in [
-        "test.conf:2:26: maxConnections: has no effect in this version",
-        "test.conf:2:43: defaultVhost: has no effect in this version",
         "an autoLink without `connection` and `containerId` is never attached",
-        "connector `connector/127.0.0.1:1` stays closed",
-        "listener `listener/:1` stays closed: policyVhost",
+        "test.conf:7:30: Policy vhost 'x' user group 'a' option 'maxFrames' is ignored.",
     ] {
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected} is not in {warnings:#?}");
     }
-    assert_eq!(warnings.len(), 5, "{warnings:#?}");
-    assert!(c.connectors.is_empty() && c.listeners.is_empty());
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert_eq!((c.connectors.len(), c.listeners.len(), c.vhosts.len()), (1, 1, 1));
     assert_eq!(c.store().expect("a store").len(), c.entities.len());
+}
+
+#[test]
+fn vhosts_are_checked() {
+    for (text, expected) in [
+        ("vhost: {hostname: h, groups: 5}", "test.conf:1:30: groups: expected a map, found `5`"),
+        (
+            "vhost: {hostname: h, groups: {a: {maxSenders: many}}}",
+            "test.conf:1:30: Policy 'h' is invalid: Policy vhost 'h' groups: user group 'a' option 'maxSenders': expected",
+        ),
+        ("vhost: {hostname: h, allowUnknownUser: yes}", "test.conf:1:40: Policy 'h' is invalid"),
+        (
+            "vhost: {hostname: h, maxMessageSize: -1}",
+            "maxMessageSize: expected a whole number of at least 0, found `-1`",
+        ),
+        ("policy: {maxMessageSize: -1}", "maxMessageSize: expected a whole number of at least 0, found `-1`"),
+        ("vhosts: [{hostname: h}, {hostname: h}]", "there already is a vhost with the hostname `h`"),
+        (
+            "vhosts: [{hostname: a, aliases: c}, {hostname: b, aliases: c}]",
+            "test.conf:1:60: Policy for vhost 'b' alias 'c' conflicts with existing alias for vhost 'a'",
+        ),
+        (
+            "policy: {enableVhostNamePatterns: yes}\nvhosts: [{hostname: '#.a'}, {hostname: '#.#.a'}]",
+            "conflicts with existing pattern '#.a'",
+        ),
+    ] {
+        let message = refuse(Yaml, text);
+        assert!(message.contains(expected), "{text:?}\n  says    {message}\n  expected {expected}");
+    }
+    let c =
+        accept(Text, "vhost {\n  hostname: #.example.com\n  groups: {\n    \"$default\": {\"users\": \"*\"}\n  }\n}\n");
+    assert_eq!(c.vhosts.first().map(|vhost| vhost.hostname.as_str()), Some("#.example.com"));
+    assert!(accept(Json, r#"[["vhost", {"hostname": "", "allowUnknownUser": false}]]"#).warnings.is_empty());
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::world::*;
 use crate::{
-    ConnInfo, Direction, LinkCounters, LinkStatus, Policy, Refusal, Terminus, Treatment,
+    Direction, LinkCounters, LinkStatus, Policy, Terminus, Treatment,
     egress::{DeliveryState, Error},
+    entity::PolicyEntity,
 };
 
 fn links(w: &World, worker: usize) -> Vec<LinkStatus> {
@@ -129,27 +130,11 @@ fn addresses_remember_links_that_are_gone_and_anonymous_senders() {
     assert_eq!(keys.iter().map(|key| &**key).collect::<Vec<_>>(), ["Ma"]);
 }
 
-#[derive(Debug)]
-struct Nobody;
-
-impl Policy for Nobody {
-    fn connection(&self, _: &ConnInfo) -> Result<u64, Refusal> {
-        Err(Refusal::Unauthorized("nobody".to_owned()))
-    }
-
-    fn attach(&self, _: u64, _: Direction, _: Terminus<'_>) -> Result<(), Refusal> {
-        Err(Refusal::Unauthorized("nothing".to_owned()))
-    }
-
-    fn route(&self, _: u64, _: &str) -> Result<(), Refusal> {
-        Err(Refusal::Unauthorized("nowhere".to_owned()))
-    }
-}
-
 #[test]
 fn the_router_itself_is_no_client() {
     let mut w = World::with(1, |config| {
-        config.policy = Some(std::sync::Arc::new(Nobody));
+        let nobody = PolicyEntity { enable_vhost_policy: true, max_connections: 0, ..PolicyEntity::default() };
+        config.policy = std::sync::Arc::new(Policy::new(&nobody));
         config.default_distribution = Treatment::Unavailable;
     });
     let conn = w.cores[0].internal_connection();

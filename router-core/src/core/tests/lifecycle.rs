@@ -3,11 +3,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use super::{forwarding::message, world::*};
-use crate::{
-    AddressConfig, ConnInfo, Direction, Policy, Reachability, Refusal, ServerInfo, Terminus, Treatment,
-    egress::DeliveryState,
-};
+use super::world::*;
+use crate::{AddressConfig, Reachability, ServerInfo, Terminus, Treatment, egress::DeliveryState};
 
 #[test]
 fn the_last_consumer_leaves() {
@@ -72,50 +69,6 @@ fn treatment_changes_at_run_time() {
     assert!(!w.inlet(s).draining);
     assert!(w.cores[0].add_address(&AddressConfig::pattern("", Treatment::Closest), &mut w.sides[0]).is_err());
     w.assert_empty();
-}
-
-#[derive(Debug)]
-struct OnlyBob;
-
-impl Policy for OnlyBob {
-    fn connection(&self, info: &ConnInfo) -> Result<u64, Refusal> {
-        match info.user.as_deref() {
-            Some("bob") => Ok(7),
-            _ => Err(Refusal::LimitExceeded("connection disallowed by local policy".into())),
-        }
-    }
-
-    fn attach(&self, group: u64, direction: Direction, terminus: Terminus<'_>) -> Result<(), Refusal> {
-        assert_eq!(group, 7);
-        match (direction, terminus) {
-            (Direction::Out, Terminus::Address("secret")) => Err(Refusal::Unauthorized("no".into())),
-            _ => Ok(()),
-        }
-    }
-
-    fn route(&self, group: u64, address: &str) -> Result<(), Refusal> {
-        assert_eq!(group, 7);
-        if address == "a" { Ok(()) } else { Err(Refusal::Unauthorized(format!("not {address}"))) }
-    }
-}
-
-#[test]
-fn the_policy_is_asked() {
-    let mut w = World::with(1, |c| c.policy = Some(Arc::new(OnlyBob)));
-    let refused = w.cores[0].connection_opened(&ConnInfo::default()).unwrap_err();
-    assert_eq!(refused.condition(), "amqp:resource-limit-exceeded");
-    let bob = w.conn_with(0, &ConnInfo { user: Some("bob".into()), ..ConnInfo::default() });
-    assert!(matches!(w.attach_receiver(0, bob, Terminus::Address("secret")), Err(Refusal::Unauthorized(_))));
-    let r = w.attach_receiver(0, bob, Terminus::Address("a")).unwrap();
-    w.credit(r, 10, false);
-    let s = w.attach_sender(0, bob, Terminus::Anonymous).unwrap();
-    w.send(s, &message(Some("a"), None), true);
-    let id = w.send(s, &message(Some("b"), None), false);
-    let error = w.told(s, id).and_then(|state| state.rejected_error()).unwrap();
-    assert_eq!(error.condition.as_str(), "amqp:unauthorized-access");
-    assert_eq!(w.count(r), 1);
-    let c = w.cores[0].counters();
-    assert_eq!((c.connections_denied, c.links_denied, c.connections), (1, 1, 1));
 }
 
 fn server(open: &Arc<AtomicU32>, token: u64) -> ServerInfo {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use amqp_adaptor::{AutoLinkState, AutoLinkStatus, ConnectorStatus};
 use amqp_proto::Value;
-use router_core::Counters;
 use router_core::entity::{Entity, EntityKind, Type};
 use router_core::management::{EntityType, Selector};
+use router_core::policy::PolicyCounts;
 use tcp_adaptor::{OperStatus, Totals};
 
 use super::{Row, of_core};
@@ -14,7 +14,6 @@ use crate::cli::VERSION;
 use crate::management::Agent;
 use crate::management::values::{count, to_amqp};
 use crate::router::asking::each;
-use crate::router::worker;
 
 /// Entities of a type from `offset` on, at most `limit`; and how many there are in all.
 pub(super) async fn page(agent: &Agent, kind: EntityKind, offset: usize, limit: usize) -> (Vec<Row>, usize) {
@@ -69,7 +68,7 @@ enum Status {
     Tcp(HashMap<String, TcpStatus>),
     /// Connections of addresses of listeners.
     Addresses(HashMap<String, u64>),
-    Policy(Box<Counters>),
+    Policy(PolicyCounts),
     AutoLinks(HashMap<String, AutoLinkStatus>),
     Connectors(HashMap<String, ConnectorStatus>),
 }
@@ -111,13 +110,7 @@ impl Status {
                 }
                 Self::Addresses(all)
             }
-            EntityKind::Policy => {
-                let mut counters = Counters::default();
-                for counts in each(&agent.workers, |_| worker::counts()).await {
-                    counters.add(&counts.core);
-                }
-                Self::Policy(Box::new(counters))
-            }
+            EntityKind::Policy => Self::Policy(agent.running.policy().counts()),
             EntityKind::Connector => Self::Connectors(agent.running.connectors().into_iter().collect()),
             EntityKind::AutoLink => {
                 let mut best: HashMap<String, AutoLinkStatus> = HashMap::new();
@@ -183,14 +176,13 @@ impl Status {
                 });
                 row.set("linkRef", link.map_or(Value::Null, Value::from));
             }
-            Self::Policy(counters) => {
-                let (denied, links) = (counters.connections_denied, counters.links_denied);
-                row.set("connectionsProcessed", count(counters.connections_opened + denied));
-                row.set("connectionsDenied", count(denied));
-                row.set("connectionsCurrent", count(counters.connections));
-                row.set("linksDenied", count(links));
-                row.set("maxMessageSizeDenied", count(0));
-                row.set("totalDenials", count(denied + links));
+            Self::Policy(counts) => {
+                row.set("connectionsProcessed", count(counts.processed));
+                row.set("connectionsDenied", count(counts.denied));
+                row.set("connectionsCurrent", count(counts.current));
+                row.set("linksDenied", count(counts.links_denied));
+                row.set("maxMessageSizeDenied", count(counts.sizes_denied));
+                row.set("totalDenials", count(counts.total_denied));
             }
         }
     }
