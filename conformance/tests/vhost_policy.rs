@@ -49,8 +49,8 @@ fn router(policy: &[(&str, &str)], vhosts: &[Value]) -> Router {
 /// The port of the router's second listener.
 fn management(router: &Router) -> u16 {
     let text = std::fs::read_to_string(router.dir().join("router.conf")).unwrap();
-    let ports = text.lines().filter_map(|line| line.trim().strip_prefix("port: "));
-    ports.last().unwrap().parse().unwrap()
+    let mut ports = text.lines().filter_map(|line| line.trim().strip_prefix("port: "));
+    ports.next_back().unwrap().parse().unwrap()
 }
 
 fn asked(router: &Router, requests: &[Value]) -> Vec<Value> {
@@ -242,7 +242,7 @@ fn vhosts_change_while_the_router_runs() {
     let denied = |vhost: &str| closed(&tried(&router, vhost, &[])).is_some();
     assert!(denied("shop"));
     let shop = vhost("shop", &json!({"sources": "a"}));
-    let answer = asked(&router, &[request("CREATE", "vhost", "shop", shop.clone())]).remove(0);
+    let answer = asked(&router, &[request("CREATE", "vhost", "shop", shop)]).remove(0);
     assert_eq!((&answer["status"], &answer["body"]["hostname"]), (&json!(201), &json!("shop")));
     assert_eq!(refused(&tried(&router, "shop", &[("links", "out:a,out:b")])), [("out:b".into(), UNAUTHORIZED.into())]);
     let update = json!({"groups": vhost("", &json!({"sources": "b"}))["groups"], "aliases": "store"});

@@ -24,6 +24,9 @@ pub(super) struct Heads {
     responses: bool,
 }
 
+/// A head, if it is complete, and what follows.
+type Read<'a> = (Option<Cow<'a, [u8]>>, &'a [u8]);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     /// Nothing but empty lines has come.
@@ -43,7 +46,7 @@ impl Heads {
     }
 
     /// Reads until the end of the head, and returns it if it is complete, with what follows.
-    pub(super) fn read<'a>(&mut self, mut bytes: &'a [u8]) -> Result<(Option<Cow<'a, [u8]>>, &'a [u8]), Stop> {
+    pub(super) fn read<'a>(&mut self, mut bytes: &'a [u8]) -> Result<Read<'a>, Stop> {
         if self.line == Line::Before {
             let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             bytes = bytes.get(blank..).unwrap_or_default();

@@ -92,7 +92,7 @@ fn users_come_to_groups() {
     let mut entity = vhost("v", &[("bobs", everything("bob, rob")), ("$default", everything(""))]);
     assert!(why(policy(&[entity.clone()]).admit(&client("eve", "v"))).contains("unknown users are denied"));
     entity.allow_unknown_user = true;
-    let p = policy(&[entity.clone()]);
+    let p = policy(&[entity]);
     assert_eq!(p.admit(&client("rob", "v")).unwrap().rights().unwrap().group(), "bobs");
     assert_eq!(p.admit(&client("eve", "v")).unwrap().rights().unwrap().group(), "$default");
     let all = vhost("v", &[("bobs", everything("bob")), ("all", everything("*"))]);
