@@ -337,11 +337,14 @@ fn a_tcp_service_is_reached() {
 fn the_configuration_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("router.yaml");
-    let [browsers, configuration] = &blocks("yaml")[..] else { panic!("README has two configurations") };
-    // That for browsers is a part of one, which the other goes on.
+    let [users, browsers, configuration] = &blocks("yaml")[..] else { panic!("README has three configurations") };
+    // Those for users and browsers are parts of one, which the last goes on.
     let (listeners, rest) = (configuration.find("listeners:").unwrap(), configuration.find("addresses:").unwrap());
     let with_browsers = format!("{}{browsers}{}", &configuration[..listeners], &configuration[rest..]);
-    for text in [configuration, &with_browsers] {
+    let (router, users) = users.split_at(users.find("listeners:").unwrap());
+    let others = configuration[..listeners].strip_prefix("router:\n").unwrap();
+    let with_users = format!("{router}{others}{users}{}", &configuration[rest..]);
+    for text in [configuration, &with_browsers, &with_users] {
         std::fs::write(&file, text).unwrap();
         let output = spanway().args(["run", "--check", "-c"]).arg(&file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
