@@ -33,29 +33,21 @@ impl Users {
         if theirs.is_empty() && (!ours.is_empty() || self.config.dir.is_none()) {
             return Ok(None);
         }
-        let name = &listener.name;
-        let (checker, wrong) = match Sasl::get(&self.config) {
-            Ok(sasl) => {
-                let offered = sasl.mechanisms();
-                let missing: Vec<&str> =
-                    theirs.iter().copied().filter(|name| !offered.iter().any(|offered| offered == name)).collect();
-                let wrong = (!missing.is_empty()).then(|| {
-                    format!("libsasl2 does not offer {} with {self}, but {}", missing.join(", "), offered.join(", "))
-                });
-                (Some(sasl), wrong.map(|wrong| (wrong, missing.len() == theirs.len())))
-            }
-            Err(error) => (None, Some((error.to_string(), true))),
+        let sasl = Sasl::get(&self.config);
+        let offered = sasl.as_ref().map_or(&[][..], |sasl| sasl.mechanisms());
+        let missing: Vec<&str> =
+            theirs.iter().copied().filter(|name| !offered.iter().any(|offered| offered == name)).collect();
+        let wrong = match &sasl {
+            Ok(_) if missing.is_empty() => return Ok(sasl.ok()),
+            Ok(_) => format!("libsasl2 does not offer {} with {self}, but {}", missing.join(", "), offered.join(", ")),
+            Err(error) => error.to_string(),
         };
-        match wrong {
-            None => {}
-            Some((wrong, true)) if ours.is_empty() && !theirs.is_empty() => {
-                bail!("listener {name}: saslMechanisms: {wrong}");
-            }
-            Some((wrong, _)) => {
-                tracing::warn!(target: "CONN_MGR", "listener {name}: some mechanisms of SASL are not offered: {wrong}");
-            }
+        let name = &listener.name;
+        if ours.is_empty() && !theirs.is_empty() && missing.len() == theirs.len() {
+            bail!("listener {name}: saslMechanisms: {wrong}");
         }
-        Ok(checker)
+        tracing::warn!(target: "CONN_MGR", "listener {name}: some mechanisms of SASL are not offered: {wrong}");
+        Ok(sasl.ok())
     }
 }
 

@@ -144,8 +144,8 @@ fn settle_modes_are_kept() {
     assert!(matches!(peer.event(), Event::Transfer(t) if !t.rcv_second));
 }
 
-#[test]
-fn messages_may_be_limited() {
+/// A sender whose messages may have ten bytes.
+fn limited_to_ten_bytes() -> Peer {
     let mut peer = Peer::with_session();
     peer.polite = false;
     peer.send(0, &attach(0, Role::Sender));
@@ -155,6 +155,12 @@ fn messages_may_be_limited() {
     peer.engine.grant(attached.link, 10);
     peer.recv();
     peer.recv_flow();
+    peer
+}
+
+#[test]
+fn messages_may_be_limited() {
+    let mut peer = limited_to_ten_bytes();
     peer.transfer(first(0, 0), &[0; 10]);
     assert!(matches!(peer.event(), Event::Transfer(_)));
     peer.transfer(performative::Transfer { more: true, ..first(0, 1) }, &[0; 6]);
@@ -170,15 +176,7 @@ fn messages_may_be_limited() {
 
 #[test]
 fn messages_that_are_settled_may_be_limited_too() {
-    let mut peer = Peer::with_session();
-    peer.polite = false;
-    peer.send(0, &attach(0, Role::Sender));
-    let Event::Attached(attached) = peer.event() else { panic!() };
-    let answer = attached.answer(None, attached.attach.target.clone());
-    peer.engine.accept_attach(attached.link, Attach { max_message_size: Some(10), ..answer }, 0);
-    peer.engine.grant(attached.link, 10);
-    peer.recv();
-    peer.recv_flow();
+    let mut peer = limited_to_ten_bytes();
     peer.transfer(performative::Transfer { settled: Some(true), ..first(0, 0) }, &[0; 11]);
     peer.expect_detach("amqp:link:message-size-exceeded", "10 bytes");
 }
