@@ -551,7 +551,6 @@ impl Inner {
                 }
             }
             core.observe(now);
-            core.grant_silent();
             if core.poll_timeout().is_some_and(|at| at <= now) {
                 core.handle_timeout(now, &mut *conns);
             }

@@ -33,8 +33,8 @@ pub(crate) struct Inlet {
     pub(crate) dirty: bool,
     /// A drain was asked for and not answered.
     pub(crate) draining: bool,
-    /// Whether it waits to hear of credit for each delivery.
-    pub(crate) silence: Silence,
+    /// It sends one delivery for each grant: it gets one whenever nothing of it is under way.
+    pub(crate) one_by_one: bool,
     /// The delivery that is arriving.
     pub(crate) current: Key,
     /// The beginning of an anonymous delivery that does not say yet where it goes.
@@ -89,6 +89,12 @@ impl Inlet {
         matches!(self.sends, Sends::Asks | Sends::Watched)
     }
 
+    /// A client that has nothing under way, and less credit than it may have. Some send one delivery whenever they hear of credit: such a one
+    /// would wait for ever.
+    pub(crate) fn may_wait_for_credit(&self) -> bool {
+        !self.router() && self.granting && self.open == 0 && self.issued < self.capacity.get()
+    }
+
     /// Deliveries begin with annotations.
     #[inline]
     pub(crate) const fn router(&self) -> bool {
@@ -117,7 +123,7 @@ impl Inlet {
             granting: false,
             dirty: false,
             draining: false,
-            silence: Silence(0),
+            one_by_one: false,
             current: Key::NONE,
             pending: None,
             waiting: 0,
@@ -128,32 +134,6 @@ impl Inlet {
             id,
             counters: LinkCounters::default(),
         }
-    }
-}
-
-/// What is remembered to find senders that send one delivery for each grant, in a byte: links are many.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Silence(u8);
-
-impl Silence {
-    const ONE_BY_ONE: u8 = 0x80;
-
-    /// It sends one delivery for each grant: it gets one whenever nothing of it is under way.
-    #[inline]
-    pub(crate) const fn one_by_one(self) -> bool {
-        self.0 & Self::ONE_BY_ONE != 0
-    }
-
-    pub(crate) const fn set_one_by_one(&mut self, is: bool) {
-        self.0 = self.0 & !Self::ONE_BY_ONE | if is { Self::ONE_BY_ONE } else { 0 };
-    }
-
-    /// Whether it had sent as many deliveries at the last look (or 128 less, which is taken for silence by mistake).
-    pub(crate) const fn look(&mut self, sent: u64) -> bool {
-        let low = sent as u8 & !Self::ONE_BY_ONE;
-        let same = self.0 & !Self::ONE_BY_ONE == low;
-        self.0 = self.0 & Self::ONE_BY_ONE | low;
-        same
     }
 }
 

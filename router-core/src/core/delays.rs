@@ -164,7 +164,8 @@ impl Delays {
 }
 
 impl Core {
-    /// Time has passed: looks for what has been here for long, and takes rates. Call it about twice a second.
+    /// Time has passed: looks for what has been here for long and for senders that fell silent, and takes rates. Call it about twice a second,
+    /// and [`end_batch`](Self::end_batch) after it.
     pub fn observe(&mut self, now: Instant) {
         let grains = now.saturating_duration_since(self.delays.start).as_millis() / GRAIN.as_millis();
         self.delays.now = u32::try_from(grains).unwrap_or(u32::MAX);
@@ -296,7 +297,7 @@ impl Core {
         let mut count_blocked = |dry: Dry| {
             blocked += u64::from(self.delays.seconds_since(dry) * 2 > self.delays.patience.into());
         };
-        for (_, inlet) in self.inlets.iter_mut() {
+        for (key, inlet) in self.inlets.iter_mut() {
             if rates {
                 inlet.counters.take_rate(seconds);
             }
@@ -307,6 +308,12 @@ impl Core {
             // Flows have no use for credit.
             if internal == Some(inlet.conn) {
                 continue;
+            }
+            if !moved && inlet.may_wait_for_credit() {
+                inlet.one_by_one = true;
+                if !std::mem::replace(&mut inlet.dirty, true) {
+                    self.dirty.push(key);
+                }
             }
             let before = senders.get(&inlet.id).copied();
             let dry = still_dry(before, inlet.issued, moved, now);

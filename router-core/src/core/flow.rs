@@ -80,7 +80,7 @@ impl Core {
         inlet.capacity.passed(count);
         let capacity = inlet.capacity.get();
         let owed = capacity.saturating_sub(inlet.issued + inlet.open);
-        let idle = inlet.silence.one_by_one() && inlet.open == 0;
+        let idle = inlet.one_by_one && inlet.open == 0;
         if !inlet.dirty && (owed * 4 >= capacity || inlet.issued == 0 || idle) {
             inlet.dirty = true;
             self.dirty.push(key);
@@ -109,10 +109,8 @@ impl Core {
                 owed = owed.max(1);
             }
             let many = owed * 4 >= capacity;
-            let idle = inlet.silence.one_by_one() && inlet.open == 0;
-            if many {
-                inlet.silence.set_one_by_one(false);
-            }
+            let idle = inlet.one_by_one && inlet.open == 0;
+            inlet.one_by_one &= !many;
             if inlet.draining || (owed > 0 && (many || inlet.issued == 0 || idle)) {
                 inlet.draining = false;
                 inlet.issued += owed;
@@ -120,19 +118,6 @@ impl Core {
             }
         }
         self.dirty = dirty;
-    }
-
-    /// To be called now and then, some times a second at most. Clients that have sent nothing since the last call, have nothing under way and
-    /// less credit than they may have get the rest: some send one delivery whenever they hear of credit, and would wait for ever.
-    pub fn grant_silent(&mut self) {
-        for key in self.inlets.keys() {
-            let Some(inlet) = self.inlets.get_mut(key).filter(|inlet| !inlet.router()) else { continue };
-            let silent = inlet.silence.look(inlet.counters.deliveries);
-            if silent && inlet.granting && inlet.open == 0 && inlet.issued < inlet.capacity.get() {
-                inlet.silence.set_one_by_one(true);
-                self.mark_dirty(key);
-            }
-        }
     }
 
     /// Notes whether an outlet can take a delivery. True if it can.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::world::*;
 use crate::{ConnInfo, Terminus};
 
@@ -52,10 +54,7 @@ fn a_sender_that_fell_silent_hears_of_credit() {
     let r = w.receiver(0, "a", 10_000);
     let conn = w.conn_with(0, &ConnInfo { link_capacity: Some(100), ..ConnInfo::default() });
     let s = w.attach_sender(0, conn, Terminus::Address("a")).unwrap();
-    let tick = |w: &mut World| {
-        w.cores[0].grant_silent();
-        w.end_batch(0);
-    };
+    let tick = |w: &mut World| w.tick(Duration::from_millis(500));
     (0..3).for_each(|_| tick(&mut w));
     assert_eq!(w.inlet(s).grants, [100], "it has all that it may have");
     for settled in [true, false] {
